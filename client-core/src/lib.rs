@@ -1,0 +1,20 @@
+//! Doorstep's shared core: what a phone and the server must do alike.
+//!
+//! Layers, each using only those before it: [`id`], [`clock`]; [`form`], [`record`] (documents and the guard before them);
+//! [`protocol`] (the wire contract); then, behind features, `store` (the phone's SQLite), `sync` (transport and engine) and
+//! `client` (the facade that apps use). Everything outside `store` and `sync` does no I/O and owns no clock and no
+//! randomness: both are handed in.
+
+pub mod clock;
+#[cfg(feature = "fault")]
+pub mod fault;
+pub mod form;
+pub mod id;
+pub mod protocol;
+pub mod record;
+#[cfg(feature = "store")]
+pub mod store;
+#[cfg(feature = "sync")]
+pub mod sync;
+#[cfg(feature = "sync")]
+pub mod client;

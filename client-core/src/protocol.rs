@@ -1,0 +1,40 @@
+//! The wire contract between phone and server, byte for byte; docs/protocol.md says the same in prose.
+//!
+//! A sync is one exchange: a [`Hello`] with an optional upload (a signed [`Batch`] or a [`Refill`]) goes up, a compressed
+//! stream of [`ReplyFrame`]s comes down. Nothing here does I/O. Whoever adds a field appends it to the end of its
+//! structure: readers ignore what follows the fields that they know, and skip frames of unknown kind.
+
+pub mod batch;
+pub mod codec;
+pub mod hello;
+pub mod limits;
+pub mod records;
+pub mod refill;
+pub mod reply;
+pub mod status;
+pub mod stream;
+
+pub use batch::{Batch, BatchHeader, ManifestEntry};
+pub use codec::{DecodeError, Reader, Writer};
+pub use hello::{FillPosition, Hello, Position, Upload, UploadKind};
+pub use records::{RecordBody, RecordFrame, WireChange};
+pub use refill::{Receipt, Refill};
+pub use reply::{AreaEntry, Delivery, Done, GrantEntry, ReplyFrame, ScopeDigest, Source, Welcome};
+pub use status::{Outcome, State};
+pub use stream::{ReplyDecoder, ReplyEncoder, Weight};
+
+/// The version of the protocol that this code speaks.
+pub const VERSION: u8 = 1;
+
+/// The first bytes of every request and reply body; the version follows.
+pub const MAGIC: [u8; 4] = *b"DOOR";
+
+/// The content type of request and reply bodies.
+pub const CONTENT_TYPE: &str = "application/x-doorstep";
+
+/// The path of the exchange.
+pub const SYNC_PATH: &str = "/sync";
+
+/// The level at which everything is compressed: the knee between bytes and time (measured: 19 costs 40 times as much
+/// for 3 percent).
+pub const ZSTD_LEVEL: i32 = 9;

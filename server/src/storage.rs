@@ -1,0 +1,525 @@
+//! The only place that knows SQL. One trait of coarse transactions, two backends, one conformance suite
+//! (`storage/conformance.rs`) that runs on both.
+//!
+//! Methods block: callers run them on worker threads. Changes as received are the truth; heads, snapshots and projections
+//! are caches that can be rebuilt from them. Each township has one feed: a counter, a keyed chain and a digest in one row,
+//! taken last inside the transaction that stores the change, townships in sorted order, so that the feed is gapless and
+//! ordered by commit on both backends.
+
+use doorstep_core::clock::Millis;
+use doorstep_core::id::{
+    ActorId, AreaId, ChangeHash, DeviceId, Identity, Incarnation, RecordId, TenantId, UserId,
+};
+use doorstep_core::protocol::{AreaEntry, GrantEntry, Outcome, Position, ScopeDigest};
+
+pub mod conformance;
+pub mod postgres;
+pub mod sqlite;
+
+pub use postgres::PostgresStorage;
+pub use sqlite::SqliteStorage;
+
+/// A township, by the area that it is.
+pub type TownshipId = AreaId;
+
+/// Why storage could not do its work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// Busy, deadlocked or disconnected: try again later.
+    #[error("the database is busy or out of reach")]
+    Busy(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No room on the disk.
+    #[error("the database's disk is full")]
+    Full,
+    /// The database was made by a newer program; it was not touched.
+    #[error("the database has schema {found}, this program knows up to {known}: use a newer program")]
+    Newer {
+        /// Version in the database.
+        found: u32,
+        /// Newest version that this program knows.
+        known: u32,
+    },
+    /// The file is damaged.
+    #[error("the database is damaged")]
+    Damaged(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Anything else.
+    #[error("the database refused a statement")]
+    Other(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Short form of results here.
+pub type Result<T> = std::result::Result<T, StorageError>;
+
+/// The secrets of a tenant's server; made once, kept in the database, part of every backup.
+#[derive(Clone)]
+pub struct Secrets {
+    /// Whose data.
+    pub tenant: TenantId,
+    /// From which natural record ids follow; phones get it when enrolled.
+    pub tenant_key: [u8; 32],
+    /// Key of the feeds' chains.
+    pub chain_key: [u8; 32],
+    /// Key of receipts.
+    pub receipt_key: [u8; 32],
+    /// Key of tokens and browser sessions.
+    pub session_key: [u8; 32],
+    /// Seed of the server's long-lived Ed25519 identity.
+    pub identity_seed: [u8; 32],
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secrets {{ tenant: {}, .. }}", self.tenant)
+    }
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Id.
+    pub id: UserId,
+    /// Name as shown.
+    pub name: String,
+    /// Sending unit, may be empty.
+    pub unit: String,
+}
+
+/// An enrolled device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Id.
+    pub id: DeviceId,
+    /// Whose phone.
+    pub user: UserId,
+    /// Which township's feed it reads.
+    pub township: TownshipId,
+    /// Its Ed25519 public key.
+    pub public_key: [u8; 32],
+    /// When it was enrolled.
+    pub enrolled_ms: Millis,
+    /// No longer allowed.
+    pub revoked: bool,
+    /// The largest hello counter that is durable (a lower bound of what was seen).
+    pub counter: u64,
+    /// When it last synced; 0 for never.
+    pub last_sync_ms: Millis,
+    /// Server time of the sync before, for plausibility of form dates.
+    pub previous_sync_ms: Millis,
+    /// How far it has read, as it said last.
+    pub feed_seq: u64,
+}
+
+/// A stored change with its circumstances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredChange {
+    /// Its place in the township's feed.
+    pub seq: u64,
+    /// Its hash.
+    pub hash: ChangeHash,
+    /// Which device sent it; `None` if a refill brought it back.
+    pub device: Option<DeviceId>,
+    /// When.
+    pub received_ms: Millis,
+    /// The raw chunk.
+    pub bytes: Vec<u8>,
+}
+
+/// A record as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Id.
+    pub id: RecordId,
+    /// Type and natural key.
+    pub identity: Identity,
+    /// Incarnation.
+    pub incarnation: Incarnation,
+    /// Where it is placed now.
+    pub area: AreaId,
+    /// What it is about.
+    pub subject: Option<RecordId>,
+    /// Heads of what is stored, sorted.
+    pub heads: Vec<ChangeHash>,
+    /// A cached snapshot, uncompressed, of the record up to some change.
+    pub snapshot: Option<Vec<u8>>,
+    /// The changes that the snapshot lacks (all, without one), in the order of the feed, which is causal.
+    pub changes: Vec<StoredChange>,
+}
+
+/// What lists, search and figures need of a record; a cache.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Projection {
+    /// Canonical JSON of the merged record.
+    pub json: String,
+    /// Shown in lists: the name of a household's head, the date of a visit.
+    pub title: String,
+    /// Second column of lists: the household's number, a visit's result.
+    pub label: String,
+    /// Lower-case text that search looks in.
+    pub search: String,
+    /// Status, a name from the pack; empty where the type has none.
+    pub status: String,
+    /// Persons that the record stands for (members of a household that weren't removed).
+    pub persons: u32,
+    /// The day that the record is about, `YYYY-MM-DD`; empty where there is none.
+    pub day: String,
+    /// How many answers stand differently.
+    pub differences: u32,
+    /// How many rules of the form the merged record breaks.
+    pub doubts: u32,
+}
+
+/// A change that passed the guard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewChange {
+    /// Hash.
+    pub hash: ChangeHash,
+    /// Actor.
+    pub actor: ActorId,
+    /// The actor's number within the record.
+    pub actor_seq: u64,
+    /// The raw chunk.
+    pub bytes: Vec<u8>,
+}
+
+/// A change to be kept aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldChange {
+    /// The record that it names.
+    pub record: RecordId,
+    /// Type and key as named.
+    pub identity: Identity,
+    /// Incarnation as named.
+    pub incarnation: Incarnation,
+    /// Area as named.
+    pub area: AreaId,
+    /// Subject as named.
+    pub subject: Option<RecordId>,
+    /// Hash of the bytes as a change.
+    pub hash: ChangeHash,
+    /// Why it is refused (a code); empty for one that waits for dependencies.
+    pub reason: String,
+    /// The raw chunk.
+    pub bytes: Vec<u8>,
+}
+
+/// A record after a merge, ready to be committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedRecord {
+    /// Id.
+    pub id: RecordId,
+    /// Type and key.
+    pub identity: Identity,
+    /// Incarnation.
+    pub incarnation: Incarnation,
+    /// Placement, counts only for a new record.
+    pub area: AreaId,
+    /// Subject, counts only for a new record.
+    pub subject: Option<RecordId>,
+    /// The heads that it was merged on; `None`: the record was unknown.
+    pub base_heads: Option<Vec<ChangeHash>>,
+    /// The heads now.
+    pub heads: Vec<ChangeHash>,
+    /// The new changes, in causal order; never empty.
+    pub changes: Vec<NewChange>,
+    /// The projection now.
+    pub projection: Projection,
+    /// A fresh snapshot to cache, where the history has grown enough.
+    pub snapshot: Option<Vec<u8>>,
+}
+
+/// A batch's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchRow {
+    /// The branch.
+    pub branch: u32,
+    /// The number on it.
+    pub number: u64,
+    /// The batch's hash.
+    pub hash: [u8; 32],
+    /// The signature.
+    pub signature: [u8; 64],
+    /// What was signed (`Batch::signed_message`).
+    pub signed: Vec<u8>,
+    /// Record, incarnation, hash of each change: 52 bytes each, see `ManifestEntry`.
+    pub manifest: Vec<u8>,
+    /// Final states, one a change.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// One push (or refill), merged and ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedPush {
+    /// Whose feed.
+    pub township: TownshipId,
+    /// Sender.
+    pub device: DeviceId,
+    /// The sender's hello counter.
+    pub counter: u64,
+    /// The batch; `None` for a refill.
+    pub batch: Option<BatchRow>,
+    /// When it was received.
+    pub received_ms: Millis,
+    /// Records with new changes.
+    pub records: Vec<PreparedRecord>,
+    /// Changes that wait for others; replaces what waits under the same (record, hash).
+    pub waiting: Vec<HeldChange>,
+    /// Waiting changes that were merged or given up by this push: (record, hash).
+    pub settled: Vec<(RecordId, ChangeHash)>,
+    /// Refused changes.
+    pub quarantined: Vec<HeldChange>,
+    /// False for changes brought back by a refill: their device isn't the sender.
+    pub by_sender: bool,
+}
+
+/// What became of a prepared push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// Durable. The feed's head after it.
+    Done(Position),
+    /// A record's heads moved meanwhile: merge again. Nothing of the push was stored.
+    Moved,
+    /// The batch's number was taken meanwhile. Nothing was stored.
+    BatchTaken,
+}
+
+/// What is known of a branch's batch.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BranchState {
+    /// Number of the last batch; 0 for none.
+    pub last: u64,
+    /// Its hash; zeros for none.
+    pub last_hash: [u8; 32],
+}
+
+/// What part of a township a device may read. An empty list of areas and of subjects reads nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scope {
+    /// The whole township.
+    pub whole: bool,
+    /// Records placed in these areas (already expanded to all areas below).
+    pub areas: Vec<AreaId>,
+    /// Records about these subjects, and these records themselves.
+    pub subjects: Vec<RecordId>,
+}
+
+/// A page of a pull.
+#[derive(Debug, Clone)]
+pub struct PullQuery {
+    /// Whose feed.
+    pub township: TownshipId,
+    /// Read the feed after this number.
+    pub after: u64,
+    /// Grants whose fills are complete: their news come by the feed.
+    pub complete: Scope,
+    /// Unfinished fills: (grant, scope, born after). Feed news of their records count only up to the fill's position.
+    pub fills: Vec<(u64, Scope, u64)>,
+    /// About how many bytes of changes a page may have; at least one record comes.
+    pub bytes_max: usize,
+}
+
+/// A record of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PulledRecord {
+    /// Id.
+    pub id: RecordId,
+    /// Type and key.
+    pub identity: Identity,
+    /// Incarnation.
+    pub incarnation: Incarnation,
+    /// Placement.
+    pub area: AreaId,
+    /// Subject.
+    pub subject: Option<RecordId>,
+    /// Heads at the page's snapshot.
+    pub heads: Vec<ChangeHash>,
+    /// The feed number of its first change.
+    pub born: u64,
+    /// The changes to send, in feed order: the new ones (feed) or all (fill).
+    pub changes: Vec<StoredChange>,
+}
+
+/// What a page holds; everything is read in one snapshot.
+#[derive(Debug, Clone)]
+pub struct PullPage {
+    /// The feed's head in the snapshot.
+    pub head: Position,
+    /// The digest over the whole township at the head.
+    pub digest: ScopeDigest,
+    /// News, grouped by record in order of first appearance.
+    pub feed: Vec<PulledRecord>,
+    /// Where the feed stands after `feed`; equals `head` when the page reached it.
+    pub feed_upto: Position,
+    /// Records of the first unfinished fill, by birth; only when the feed reached the head.
+    pub fill: Vec<PulledRecord>,
+    /// Which fill that is.
+    pub fill_grant: Option<u64>,
+    /// That fill has no more records after these.
+    pub fill_complete: bool,
+}
+
+/// A row of a record list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordRow {
+    /// Id.
+    pub id: RecordId,
+    /// Type.
+    pub record_type: String,
+    /// Placement.
+    pub area: AreaId,
+    /// Subject.
+    pub subject: Option<RecordId>,
+    /// The projection.
+    pub projection: Projection,
+    /// When its newest change was received.
+    pub updated_ms: Millis,
+    /// Feed number of its first change: the list's order and cursor.
+    pub born: u64,
+}
+
+/// Which records a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct RecordFilter {
+    /// Only this type.
+    pub record_type: Option<String>,
+    /// Only placed here.
+    pub area: Option<AreaId>,
+    /// Only about this.
+    pub subject: Option<RecordId>,
+    /// Only where the search text has this (lower case) in it.
+    pub search: Option<String>,
+    /// Only where answers differ.
+    pub with_differences: bool,
+    /// Only with this status.
+    pub status: Option<String>,
+    /// Born after this feed number.
+    pub after: u64,
+    /// At most so many (1 to 1,000).
+    pub limit: u32,
+}
+
+/// Figures of one area (households placed directly in it).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Coverage {
+    /// Households.
+    pub households: u64,
+    /// Their persons.
+    pub persons: u64,
+    /// Households with at least one visit in the period.
+    pub visited: u64,
+    /// Persons of those.
+    pub visited_persons: u64,
+    /// Households with a screening.
+    pub screened: u64,
+    /// Persons of those.
+    pub screened_persons: u64,
+    /// Visits in the period.
+    pub visits: u64,
+    /// Records with differing answers.
+    pub differing: u64,
+}
+
+/// A refused change as shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineRow {
+    /// Number, the list's cursor.
+    pub no: u64,
+    /// Sender.
+    pub device: DeviceId,
+    /// When.
+    pub received_ms: Millis,
+    /// What.
+    pub change: HeldChange,
+}
+
+/// A server's database.
+pub trait Storage: Send + Sync {
+    /// The tenant's secrets; `fresh` is stored and returned on first use.
+    fn secrets(&self, fresh: &Secrets) -> Result<Secrets>;
+    /// A setting; small texts such as `reads_closed`.
+    fn setting(&self, name: &str) -> Result<Option<String>>;
+    /// Writes a setting.
+    fn set_setting(&self, name: &str, value: &str) -> Result<()>;
+
+    /// Writes areas (insert or change by id) and raises the table's version. The township's feed row is made with it.
+    fn put_areas(&self, township: TownshipId, areas: &[AreaEntry]) -> Result<u64>;
+    /// The areas of a township and their table's version.
+    fn areas(&self, township: TownshipId) -> Result<(u64, Vec<AreaEntry>)>;
+    /// All townships.
+    fn townships(&self) -> Result<Vec<TownshipId>>;
+    /// Writes users (insert or change by id).
+    fn put_users(&self, users: &[User]) -> Result<()>;
+    /// All users of the tenant, by id.
+    fn users(&self) -> Result<Vec<User>>;
+    /// Appends to a user's log of grants; grant numbers are given here (1, 2, 3 ...) where `entry.grant` is 0. The chain of
+    /// entry n is HMAC-SHA-256(chain key, "doorstep/grant/1", previous chain, user, encoded entry), first 16 bytes.
+    fn append_grants(&self, user: UserId, entries: &[GrantEntry]) -> Result<Position>;
+    /// A user's grant entries after a number, with their positions; and where the log stands.
+    fn grants(&self, user: UserId, after: u64) -> Result<(Position, Vec<(Position, GrantEntry)>)>;
+
+    /// Stores an invitation: SHA-256 of its secret, for whom, where, until when.
+    fn put_invitation(&self, secret_hash: [u8; 32], user: UserId, township: TownshipId, until_ms: Millis) -> Result<()>;
+    /// Uses up an invitation and enrols the device in one transaction; `None` if it is unknown, used or over. The device's
+    /// `user` and `township` are taken from the invitation.
+    fn redeem_invitation(&self, secret_hash: [u8; 32], device: &Device, now_ms: Millis) -> Result<Option<Device>>;
+    /// Enrols a device without invitation (the server itself, the demo).
+    fn put_device(&self, device: &Device) -> Result<()>;
+    /// A device.
+    fn device(&self, device: DeviceId) -> Result<Option<Device>>;
+    /// All devices of a township.
+    fn devices(&self, township: TownshipId) -> Result<Vec<Device>>;
+    /// Notes a sync without push: counter, time, position. Need not be durable at once.
+    fn note_sync(&self, device: DeviceId, counter: u64, now_ms: Millis, feed_seq: u64) -> Result<()>;
+
+    /// Keeps the part of an upload that arrived (one a device; bytes replace what was there).
+    fn stage_upload(&self, device: DeviceId, digest: [u8; 32], bytes: &[u8], now_ms: Millis) -> Result<()>;
+    /// The staged part of an upload, if its digest is this.
+    fn staged_upload(&self, device: DeviceId, digest: [u8; 32]) -> Result<Option<Vec<u8>>>;
+    /// Drops a device's staged upload.
+    fn drop_upload(&self, device: DeviceId) -> Result<()>;
+    /// Drops uploads staged before a time; gives how many.
+    fn drop_uploads_before(&self, before_ms: Millis) -> Result<u64>;
+
+    /// The last batch of a branch.
+    fn branch(&self, device: DeviceId, branch: u32) -> Result<BranchState>;
+    /// A batch.
+    fn batch(&self, device: DeviceId, branch: u32, number: u64) -> Result<Option<BatchRow>>;
+    /// Records by id, in the order asked, as of one snapshot.
+    fn load_records(&self, township: TownshipId, ids: &[RecordId]) -> Result<Vec<Option<StoredRecord>>>;
+    /// The changes that wait for these records' changes, each with the device that sent it; and, of the given hashes, those
+    /// that stand in quarantine for these records.
+    fn waiting(&self, township: TownshipId, records: &[RecordId]) -> Result<Vec<(DeviceId, HeldChange)>>;
+    /// How many changes of a device wait, and their bytes.
+    fn waiting_of(&self, device: DeviceId) -> Result<(u64, u64)>;
+    /// Which of these hashes stand in quarantine for the record.
+    fn quarantined(&self, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>>;
+    /// Commits several pushes in one transaction, durably; each push alone in a savepoint, all or nothing. Answers in order.
+    fn commit_group(&self, pushes: &[PreparedPush]) -> Result<Vec<Result<Committed>>>;
+
+    /// The feed's head and digest.
+    fn head(&self, township: TownshipId) -> Result<(Position, ScopeDigest)>;
+    /// True when the feed's chain at `position.seq` is `position.chain` (0 and zeros always is).
+    fn is_on_chain(&self, township: TownshipId, position: Position) -> Result<bool>;
+    /// A page of a pull, read in one snapshot.
+    fn pull_page(&self, query: &PullQuery) -> Result<PullPage>;
+    /// How many changes, and bytes of them, lie ahead of a device.
+    fn pull_cost(&self, query: &PullQuery) -> Result<(u64, u64)>;
+
+    /// A list of records, by birth.
+    fn list_records(&self, township: TownshipId, filter: &RecordFilter) -> Result<Vec<RecordRow>>;
+    /// One row.
+    fn record_row(&self, record: RecordId) -> Result<Option<RecordRow>>;
+    /// A whole record with all its changes (no snapshot), for its page and its history.
+    fn full_record(&self, record: RecordId) -> Result<Option<StoredRecord>>;
+    /// Figures by area of households; visits count from `since_day` on (`YYYY-MM-DD`).
+    fn coverage(&self, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>>;
+    /// Refused changes, newest first.
+    fn quarantine(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<QuarantineRow>>;
+    /// All change hashes of the township, for verification: (record, incarnation, hash), by feed number after `after`.
+    fn change_list(&self, township: TownshipId, after: u64, limit: u32) -> Result<Vec<(u64, RecordId, Incarnation, ChangeHash)>>;
+
+    /// Writes a consistent copy of the database to a file. PostgreSQL answers with an error that names its own tools.
+    fn backup(&self, to: &std::path::Path) -> Result<()>;
+    /// Cheap check that the database answers and takes writes.
+    fn ping(&self) -> Result<()>;
+}
