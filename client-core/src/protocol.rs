@@ -17,7 +17,7 @@ pub mod stream;
 pub use batch::{Batch, BatchHeader, ManifestEntry};
 pub use codec::{DecodeError, Reader, Writer};
 pub use hello::{FillPosition, Hello, Position, Upload, UploadKind};
-pub use records::{RecordBody, RecordFrame, WireChange};
+pub use records::{ChangeHead, RecordBody, RecordFrame, WireChange};
 pub use refill::{Receipt, Refill};
 pub use reply::{AreaEntry, Delivery, Done, GrantEntry, ReplyFrame, ScopeDigest, Source, Welcome};
 pub use status::{Outcome, State};

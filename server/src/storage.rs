@@ -178,6 +178,8 @@ pub struct NewChange {
     pub actor: ActorId,
     /// The actor's number within the record.
     pub actor_seq: u64,
+    /// Which device sent it; `None` when a refill brings it back.
+    pub device: Option<DeviceId>,
     /// The raw chunk.
     pub bytes: Vec<u8>,
 }
@@ -268,8 +270,6 @@ pub struct PreparedPush {
     pub settled: Vec<(RecordId, ChangeHash)>,
     /// Refused changes.
     pub quarantined: Vec<HeldChange>,
-    /// False for changes brought back by a refill: their device isn't the sender.
-    pub by_sender: bool,
 }
 
 /// What became of a prepared push.

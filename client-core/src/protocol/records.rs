@@ -206,3 +206,46 @@ fn read_head(
     let subject = r.optional(|r| r.array().map(RecordId))?;
     Ok(RecordFrame { id, identity, incarnation, area, subject, body: RecordBody::Changes(Vec::new()) })
 }
+
+/// The head of a change chunk, read without trusting or decoding the rest: who claims to have made it and on what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeHead<'a> {
+    /// The changes that it builds on.
+    pub dependencies: Vec<ChangeHash>,
+    /// Its actor.
+    pub actor: crate::id::ActorId,
+    /// The actor's number.
+    pub seq: u64,
+    /// Claimed time in seconds since 1970.
+    pub claimed_s: i64,
+    /// Its message.
+    pub message: &'a str,
+}
+
+impl<'a> ChangeHead<'a> {
+    /// Reads the head of an uncompressed change chunk; `None` if there is none.
+    pub fn read(chunk: &'a [u8]) -> Option<Self> {
+        let mut r = Reader::new(strip_change(chunk)?);
+        let n = r.count(1024, "number of dependencies").ok()?;
+        let dependencies = (0..n).map(|_| r.array().map(ChangeHash)).collect::<Result<_, _>>().ok()?;
+        let actor = crate::id::ActorId::from_slice(r.counted(16, "actor").ok()?)?;
+        let seq = r.number().ok()?;
+        let _start_op = r.number().ok()?;
+        let claimed_s = signed_leb128(&mut r)?;
+        let message = r.text(256, "message").ok()?;
+        Some(Self { dependencies, actor, seq, claimed_s, message })
+    }
+}
+
+fn signed_leb128(r: &mut Reader<'_>) -> Option<i64> {
+    let mut n = 0i64;
+    for shift in (0..63).step_by(7) {
+        let b = r.byte().ok()?;
+        n |= i64::from(b & 0x7f) << shift;
+        if b & 0x80 == 0 {
+            let width = shift + 7;
+            return Some(if b & 0x40 != 0 && width < 64 { n | (-1i64 << width) } else { n });
+        }
+    }
+    None
+}
