@@ -6,7 +6,6 @@
 //! randomness: both are handed in.
 
 pub mod clock;
-#[cfg(feature = "fault")]
 pub mod fault;
 pub mod form;
 pub mod id;

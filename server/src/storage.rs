@@ -19,6 +19,9 @@ pub mod sqlite;
 pub use postgres::PostgresStorage;
 pub use sqlite::SqliteStorage;
 
+/// The setting that closes reading after a restore or rewind: `1` while closed.
+pub const READS_CLOSED: &str = "reads_closed";
+
 /// A township, by the area that it is.
 pub type TownshipId = AreaId;
 
@@ -239,6 +242,8 @@ pub struct BatchRow {
     pub number: u64,
     /// The batch's hash.
     pub hash: [u8; 32],
+    /// SHA-256 of the compressed upload that brought it: a phone that lost the reply asks by it.
+    pub digest: [u8; 32],
     /// The signature.
     pub signature: [u8; 64],
     /// What was signed (`Batch::signed_message`).

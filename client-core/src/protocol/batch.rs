@@ -39,6 +39,29 @@ pub struct ManifestEntry {
     pub change: ChangeHash,
 }
 
+impl ManifestEntry {
+    /// Bytes of an entry: record, incarnation (big endian), change.
+    pub const LEN: usize = 52;
+
+    /// The entry as hashed and stored.
+    pub fn to_bytes(&self) -> [u8; Self::LEN] {
+        let mut line = [0; Self::LEN];
+        line[..16].copy_from_slice(&self.record.0);
+        line[16..20].copy_from_slice(&self.incarnation.to_be_bytes());
+        line[20..].copy_from_slice(&self.change.0);
+        line
+    }
+
+    /// Reads a stored entry.
+    pub fn from_bytes(line: &[u8; Self::LEN]) -> Option<Self> {
+        Some(Self {
+            record: RecordId::from_slice(&line[..16])?,
+            incarnation: u32::from_be_bytes(line[16..20].try_into().ok()?),
+            change: ChangeHash::from_slice(&line[20..])?,
+        })
+    }
+}
+
 /// A signed batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -83,9 +106,7 @@ impl Batch {
         let manifest = self.manifest();
         let mut hash = Sha256::new();
         for entry in &manifest {
-            hash.update(entry.record.0);
-            hash.update(entry.incarnation.to_be_bytes());
-            hash.update(entry.change.0);
+            hash.update(entry.to_bytes());
         }
         let mut w = Writer::new();
         w.raw(b"doorstep/batch/1");

@@ -38,6 +38,8 @@ pub enum UploadKind {
 pub struct Upload {
     /// What it is.
     pub kind: UploadKind,
+    /// The batch's number on the hello's branch; 0 for a refill. Lets the server answer for a batch whose reply was lost.
+    pub number: u64,
     /// SHA-256 of the whole compressed upload.
     pub digest: [u8; 32],
     /// Its whole length in bytes.
@@ -101,6 +103,7 @@ impl Hello {
                 UploadKind::Batch => 1,
                 UploadKind::Refill => 2,
             });
+            w.number(u.number);
             w.raw(&u.digest);
             w.number(u64::from(u.total));
             w.number(u64::from(u.offset));
@@ -169,7 +172,7 @@ impl Hello {
                 2 => UploadKind::Refill,
                 _ => return Err(DecodeError::Value("kind of upload")),
             };
-            Ok(Upload { kind, digest: r.array()?, total: r.number32()?, offset: r.number32()? })
+            Ok(Upload { kind, number: r.number()?, digest: r.array()?, total: r.number32()?, offset: r.number32()? })
         })?;
         if upload.is_some_and(|u| u.total as usize > limits::UPLOAD_MAX || u.offset > u.total) {
             return Err(DecodeError::Limit("upload"));

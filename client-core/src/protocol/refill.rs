@@ -30,9 +30,7 @@ impl Receipt {
     pub fn tag(key: &[u8; 32], tenant: TenantId, device: DeviceId, as_of: u64, entries: &[ManifestEntry]) -> MacTag {
         let mut hash = Sha256::new();
         for entry in entries {
-            hash.update(entry.record.0);
-            hash.update(entry.incarnation.to_be_bytes());
-            hash.update(entry.change.0);
+            hash.update(entry.to_bytes());
         }
         let mut mac = keyed(key, "doorstep/receipt/1");
         mac.update(&tenant.0);

@@ -1,0 +1,86 @@
+//! Crash points and switchable bugs, for the simulation only.
+//!
+//! A crash point is a place where a process may be killed. When the simulation arms one, reaching it unwinds with
+//! [`Crash`]; the simulation catches that, drops the phone or server with all it holds and opens it again from its files.
+//! A switchable bug is a mistake that the simulation must be able to find: it proves that the checks have teeth.
+//! Without the feature `fault` both are empty functions that the compiler removes.
+
+/// The payload of an armed crash point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crash(pub &'static str);
+
+#[cfg(feature = "fault")]
+mod armed {
+    use super::Crash;
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Plan {
+        countdown: Option<u64>,
+        bugs: Vec<String>,
+        hits: BTreeMap<&'static str, u64>,
+    }
+
+    static PLAN: Mutex<Option<Plan>> = Mutex::new(None);
+
+    fn with<T>(f: impl FnOnce(&mut Plan) -> T) -> T {
+        f(PLAN.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert_default())
+    }
+
+    /// Crashes at the `n`th crash point reached from now on (1 is the next); `None` disarms.
+    pub fn arm(n: Option<u64>) {
+        with(|plan| plan.countdown = n);
+    }
+
+    /// Switches a bug on.
+    pub fn plant(bug: &str) {
+        with(|plan| plan.bugs.push(bug.to_owned()));
+    }
+
+    /// How often each crash point was reached.
+    pub fn hits() -> BTreeMap<&'static str, u64> {
+        with(|plan| plan.hits.clone())
+    }
+
+    /// A place where the process may be killed.
+    pub fn point(name: &'static str) {
+        let crash = with(|plan| {
+            *plan.hits.entry(name).or_default() += 1;
+            match plan.countdown.as_mut() {
+                Some(1) => {
+                    plan.countdown = None;
+                    true
+                }
+                Some(n) => {
+                    *n -= 1;
+                    false
+                }
+                None => false,
+            }
+        });
+        if crash {
+            std::panic::panic_any(Crash(name));
+        }
+    }
+
+    /// True when the bug is switched on.
+    pub fn bug(name: &'static str) -> bool {
+        with(|plan| plan.bugs.iter().any(|b| b == name))
+    }
+}
+
+#[cfg(feature = "fault")]
+pub use armed::{arm, bug, hits, plant, point};
+
+/// A place where the process may be killed: nothing, in this build.
+#[cfg(not(feature = "fault"))]
+#[inline(always)]
+pub fn point(_name: &'static str) {}
+
+/// No bug is ever switched on in this build.
+#[cfg(not(feature = "fault"))]
+#[inline(always)]
+pub fn bug(_name: &'static str) -> bool {
+    false
+}

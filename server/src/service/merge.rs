@@ -1,0 +1,370 @@
+//! Guard and merge: from a decoded batch or refill to a prepared push. Reads storage, writes nothing.
+
+use std::collections::{HashMap, HashSet};
+
+use doorstep_core::fault;
+use doorstep_core::id::{ChangeHash, DeviceId, RecordId, branch_actor};
+use doorstep_core::protocol::{Batch, ChangeHead, ManifestEntry, Outcome, RecordBody, RecordFrame, Refill, State};
+use doorstep_core::record::{ChangeNote, Record, Refusal};
+
+use super::projection::project;
+use crate::storage::{
+    BatchRow, Device, HeldChange, NewChange, PreparedPush, PreparedRecord, Storage, StorageError, StoredRecord,
+};
+
+/// Changes of one device that may wait for others.
+const WAITING_CHANGES_MAX: u64 = 1_000;
+/// Their bytes.
+const WAITING_BYTES_MAX: u64 = 4 << 20;
+/// Changes in a record's history between two cached snapshots.
+const SNAPSHOT_EVERY: usize = 16;
+/// One change in so many is saved and loaded again in service, to notice what the guard doesn't know.
+const RELOAD_CHECK_EVERY: u64 = 100;
+
+/// Loads a record as stored.
+pub fn open_record(stored: &StoredRecord) -> Result<Record, Refusal> {
+    let mut record = match &stored.snapshot {
+        Some(bytes) => Record::from_own_snapshot(stored.identity.clone(), bytes)?,
+        None => Record::new(stored.identity.clone()),
+    };
+    record.apply_trusted(stored.changes.iter().map(|c| c.bytes.as_slice()))?;
+    Ok(record)
+}
+
+/// Who sends, and by what right.
+pub enum Sender<'a> {
+    /// A device pushes its own changes, all by the actor of this branch.
+    Author {
+        /// The device.
+        device: &'a Device,
+        /// The batch's branch.
+        branch: u32,
+    },
+    /// A device brings back changes under the server's own receipts.
+    Carrier {
+        /// The device.
+        device: &'a Device,
+        /// The changes that the receipts cover.
+        covered: &'a HashSet<(RecordId, ChangeHash)>,
+    },
+}
+
+impl Sender<'_> {
+    fn device(&self) -> &Device {
+        match self {
+            Self::Author { device, .. } | Self::Carrier { device, .. } => device,
+        }
+    }
+}
+
+struct Merging {
+    record: Record,
+    base_heads: Option<Vec<ChangeHash>>,
+    history: usize,
+    new: Vec<NewChange>,
+    refused: HashSet<ChangeHash>,
+}
+
+/// Merges one upload's records, record by record; a bad one never touches another.
+pub struct Merge<'a> {
+    storage: &'a dyn Storage,
+    sender: Sender<'a>,
+    push: PreparedPush,
+    outcomes: Vec<Outcome>,
+    waiting_left: Option<(u64, u64)>,
+}
+
+impl<'a> Merge<'a> {
+    /// Starts a merge.
+    pub fn new(storage: &'a dyn Storage, sender: Sender<'a>, counter: u64, received_ms: u64) -> Self {
+        let device = sender.device();
+        let push = PreparedPush {
+            township: device.township,
+            device: device.id,
+            counter,
+            batch: None,
+            received_ms,
+            records: Vec::new(),
+            waiting: Vec::new(),
+            settled: Vec::new(),
+            quarantined: Vec::new(),
+        };
+        Self { storage, sender, push, outcomes: Vec::new(), waiting_left: None }
+    }
+
+    /// Merges a batch whose signature was checked.
+    pub fn batch(mut self, batch: &Batch, digest: [u8; 32]) -> Result<PreparedPush, StorageError> {
+        self.records(&batch.records)?;
+        self.push.batch = Some(BatchRow {
+            branch: batch.header.branch,
+            number: batch.header.number,
+            hash: batch.hash(),
+            digest,
+            signature: batch.signature,
+            signed: batch.signed_message(),
+            manifest: batch.manifest().iter().flat_map(ManifestEntry::to_bytes).collect(),
+            outcomes: self.outcomes,
+        });
+        Ok(self.push)
+    }
+
+    /// Merges what a phone brings back; gives the push and how many changes it couldn't take.
+    pub fn refill(mut self, refill: &Refill) -> Result<(PreparedPush, u32), StorageError> {
+        self.records(&refill.records)?;
+        let refused = self.outcomes.iter().filter(|o| !o.state.is_acknowledged() && o.state != State::Waiting).count();
+        // what a receipt didn't cover isn't evidence against anybody: it is dropped, not quarantined
+        self.push.quarantined.clear();
+        Ok((self.push, refused as u32))
+    }
+
+    fn records(&mut self, frames: &[RecordFrame]) -> Result<(), StorageError> {
+        let ids: Vec<RecordId> = frames.iter().map(|f| f.id).collect();
+        let stored = self.storage.load_records(self.push.township, &ids)?;
+        let mut waiting: HashMap<RecordId, Vec<(DeviceId, HeldChange)>> = HashMap::new();
+        for (device, held) in self.storage.waiting(self.push.township, &ids)? {
+            waiting.entry(held.record).or_default().push((device, held));
+        }
+        let mut seen: HashSet<RecordId> = HashSet::new();
+        for (frame, stored) in frames.iter().zip(stored) {
+            if !seen.insert(frame.id) {
+                self.refuse_all(frame, "record_twice");
+                continue;
+            }
+            self.record(frame, stored, waiting.remove(&frame.id).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        frame: &RecordFrame,
+        stored: Option<StoredRecord>,
+        waiting: Vec<(DeviceId, HeldChange)>,
+    ) -> Result<(), StorageError> {
+        let RecordBody::Changes(changes) = &frame.body else { return Ok(()) };
+        if let Some(stored) = &stored {
+            if stored.identity != frame.identity {
+                self.refuse_all(frame, "identity");
+                return Ok(());
+            }
+            if frame.incarnation > stored.incarnation {
+                self.refuse_all(frame, "unknown_incarnation");
+                return Ok(());
+            }
+            if frame.incarnation < stored.incarnation {
+                for change in changes {
+                    self.hold(frame, change.hash, &change.bytes, State::Equivocation, "old_incarnation");
+                }
+                return Ok(());
+            }
+        }
+        let record = match &stored {
+            None => Record::new(frame.identity.clone()),
+            Some(stored) => match open_record(stored) {
+                Ok(record) => record,
+                Err(refusal) => {
+                    tracing::error!(code = refusal.code(), "a stored record can't be opened; its changes wait");
+                    self.refuse_all(frame, "record_damaged");
+                    return Ok(());
+                }
+            },
+        };
+        let mut merging = Merging {
+            base_heads: stored.as_ref().map(|s| s.heads.clone()),
+            history: stored.as_ref().map_or(0, |s| s.changes.len()),
+            record,
+            new: Vec::new(),
+            refused: HashSet::new(),
+        };
+        for change in changes {
+            self.change(frame, &mut merging, change.hash, &change.bytes)?;
+        }
+        if !merging.new.is_empty() && !waiting.is_empty() {
+            self.settle(&mut merging, waiting);
+        }
+        if !merging.new.is_empty() {
+            self.push.records.push(finish_record(frame, merging));
+        }
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        frame: &RecordFrame,
+        merging: &mut Merging,
+        hash: ChangeHash,
+        bytes: &[u8],
+    ) -> Result<(), StorageError> {
+        if merging.record.contains(&hash) && !fault::bug("drop_dedupe") {
+            self.outcomes.push(Outcome::of(State::Known));
+            return Ok(());
+        }
+        if let Some(reason) = self.forbidden(frame.id, hash, bytes) {
+            merging.refused.insert(hash);
+            self.hold(frame, hash, bytes, State::Quarantined, reason);
+            return Ok(());
+        }
+        match accept(&mut merging.record, hash, bytes) {
+            Ok(()) => {
+                let device = match self.sender {
+                    Sender::Author { device, .. } => Some(device.id),
+                    Sender::Carrier { .. } => None,
+                };
+                merging.new.push(new_change(hash, bytes, device));
+                self.outcomes.push(Outcome::of(State::Stored));
+            }
+            Err(Refusal::MissingDependencies(missing)) => self.missing(frame, merging, hash, bytes, &missing)?,
+            Err(Refusal::Equivocation) => {
+                merging.refused.insert(hash);
+                self.hold(frame, hash, bytes, State::Equivocation, "equivocation");
+            }
+            Err(refusal) => {
+                merging.refused.insert(hash);
+                self.hold(frame, hash, bytes, State::Quarantined, refusal.code());
+            }
+        }
+        Ok(())
+    }
+
+    /// The author checks that need no document: actor, user.
+    fn forbidden(&self, record: RecordId, hash: ChangeHash, bytes: &[u8]) -> Option<&'static str> {
+        let Some(head) = ChangeHead::read(bytes) else { return Some("malformed") };
+        match &self.sender {
+            Sender::Carrier { covered, .. } => (!covered.contains(&(record, hash))).then_some("not_receipted"),
+            Sender::Author { device, branch } => {
+                if fault::bug("trust_author") {
+                    return None;
+                }
+                if head.actor != branch_actor(&device.public_key, *branch) {
+                    return Some("foreign_author");
+                }
+                match head.message.parse::<ChangeNote>() {
+                    Err(_) => Some("message"),
+                    Ok(note) if note.user != device.user => Some("foreign_user"),
+                    Ok(_) => None,
+                }
+            }
+        }
+    }
+
+    /// A change whose dependencies aren't here: it waits, unless it builds on something refused or too much waits.
+    fn missing(
+        &mut self,
+        frame: &RecordFrame,
+        merging: &mut Merging,
+        hash: ChangeHash,
+        bytes: &[u8],
+        missing: &[ChangeHash],
+    ) -> Result<(), StorageError> {
+        let refused = missing.iter().any(|m| merging.refused.contains(m))
+            || !self.storage.quarantined(frame.id, missing)?.is_empty();
+        if refused {
+            merging.refused.insert(hash);
+            self.hold(frame, hash, bytes, State::Quarantined, "depends_on_refused");
+            return Ok(());
+        }
+        let left = match &mut self.waiting_left {
+            Some(left) => left,
+            None => {
+                let (changes, size) = self.storage.waiting_of(self.push.device)?;
+                self.waiting_left.insert((
+                    WAITING_CHANGES_MAX.saturating_sub(changes),
+                    WAITING_BYTES_MAX.saturating_sub(size),
+                ))
+            }
+        };
+        if left.0 == 0 || left.1 < bytes.len() as u64 {
+            merging.refused.insert(hash);
+            self.hold(frame, hash, bytes, State::Quarantined, "too_many_waiting");
+            return Ok(());
+        }
+        *left = (left.0 - 1, left.1 - bytes.len() as u64);
+        self.push.waiting.push(held(frame, hash, bytes, ""));
+        self.outcomes.push(Outcome::of(State::Waiting));
+        Ok(())
+    }
+
+    /// Tries what waited for this record, until nothing more fits.
+    fn settle(&mut self, merging: &mut Merging, mut waiting: Vec<(DeviceId, HeldChange)>) {
+        loop {
+            let before = waiting.len();
+            let mut still = Vec::new();
+            for (device, change) in waiting {
+                if merging.record.contains(&change.hash) {
+                    self.push.settled.push((change.record, change.hash));
+                    continue;
+                }
+                match accept(&mut merging.record, change.hash, &change.bytes) {
+                    Ok(()) => {
+                        self.push.settled.push((change.record, change.hash));
+                        merging.new.push(new_change(change.hash, &change.bytes, Some(device)));
+                    }
+                    Err(Refusal::MissingDependencies(_)) => still.push((device, change)),
+                    Err(refusal) => {
+                        self.push.settled.push((change.record, change.hash));
+                        self.push.quarantined.push(HeldChange { reason: refusal.code().to_owned(), ..change });
+                    }
+                }
+            }
+            if still.is_empty() || still.len() == before {
+                return;
+            }
+            waiting = still;
+        }
+    }
+
+    fn refuse_all(&mut self, frame: &RecordFrame, reason: &str) {
+        if let RecordBody::Changes(changes) = &frame.body {
+            for change in changes {
+                self.hold(frame, change.hash, &change.bytes, State::Quarantined, reason);
+            }
+        }
+    }
+
+    fn hold(&mut self, frame: &RecordFrame, hash: ChangeHash, bytes: &[u8], state: State, reason: &str) {
+        self.push.quarantined.push(held(frame, hash, bytes, reason));
+        self.outcomes.push(Outcome { state, reason: reason.to_owned() });
+    }
+}
+
+/// Guards and applies a change; only what is really in the document afterwards counts.
+fn accept(record: &mut Record, hash: ChangeHash, bytes: &[u8]) -> Result<(), Refusal> {
+    let sampled = u64::from_be_bytes([0, 0, 0, 0, hash.0[0], hash.0[1], hash.0[2], hash.0[3]]) % RELOAD_CHECK_EVERY == 0;
+    let accepted = if sampled || cfg!(debug_assertions) { record.accept_checked(bytes) } else { record.accept(bytes) }?;
+    if accepted.hash != hash { Err(Refusal::Checksum) } else { Ok(()) }
+}
+
+fn new_change(hash: ChangeHash, bytes: &[u8], device: Option<DeviceId>) -> NewChange {
+    let head = ChangeHead::read(bytes);
+    let (actor, actor_seq) = head.map_or((doorstep_core::id::ActorId([0; 16]), 0), |h| (h.actor, h.seq));
+    NewChange { hash, actor, actor_seq, device, bytes: bytes.to_vec() }
+}
+
+fn held(frame: &RecordFrame, hash: ChangeHash, bytes: &[u8], reason: &str) -> HeldChange {
+    HeldChange {
+        record: frame.id,
+        identity: frame.identity.clone(),
+        incarnation: frame.incarnation,
+        area: frame.area,
+        subject: frame.subject,
+        hash,
+        reason: reason.to_owned(),
+        bytes: bytes.to_vec(),
+    }
+}
+
+fn finish_record(frame: &RecordFrame, merging: Merging) -> PreparedRecord {
+    let grown = merging.history + merging.new.len() >= SNAPSHOT_EVERY;
+    PreparedRecord {
+        id: frame.id,
+        identity: frame.identity.clone(),
+        incarnation: frame.incarnation,
+        area: frame.area,
+        subject: frame.subject,
+        base_heads: merging.base_heads,
+        heads: merging.record.heads(),
+        changes: merging.new,
+        projection: project(&merging.record),
+        snapshot: grown.then(|| merging.record.snapshot()),
+    }
+}

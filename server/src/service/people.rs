@@ -1,0 +1,76 @@
+//! Users, devices and invitations.
+
+use std::sync::Arc;
+
+use data_encoding::BASE32_NOPAD;
+use doorstep_core::clock::{Millis, random};
+use doorstep_core::id::{DeviceId, UserId};
+use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
+use sha2::{Digest, Sha256};
+
+use super::{Refused, Service};
+use crate::storage::{Device, StorageError, TownshipId};
+
+/// How long an invitation holds.
+const INVITATION_MS: Millis = 7 * 24 * 3600 * 1000;
+
+/// What a phone sends to be enrolled.
+#[derive(Debug, Clone)]
+pub struct EnrolmentRequest {
+    /// The invitation's code as typed or scanned.
+    pub code: String,
+    /// The phone's Ed25519 public key.
+    pub public_key: [u8; 32],
+    /// The key's signature over [`proof_message`]: the sender holds the key.
+    pub proof: [u8; 64],
+}
+
+/// What the proof of possession signs.
+pub fn proof_message(code: &str, public_key: &[u8; 32]) -> Vec<u8> {
+    [b"doorstep/enrol/1".as_slice(), normal_code(code).as_bytes(), public_key].concat()
+}
+
+fn normal_code(code: &str) -> String {
+    code.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect()
+}
+
+fn code_hash(code: &str) -> [u8; 32] {
+    Sha256::digest([b"doorstep/invitation/1".as_slice(), normal_code(code).as_bytes()].concat()).into()
+}
+
+impl Service {
+    /// Makes a one-time invitation: 128 random bits as 26 letters and digits, in groups of five.
+    pub fn invite(&self, user: UserId, township: TownshipId) -> Result<String, StorageError> {
+        let secret: [u8; 16] = random(&*self.entropy);
+        let code = BASE32_NOPAD.encode(&secret);
+        self.storage.put_invitation(code_hash(&code), user, township, self.clock.now_ms() + INVITATION_MS)?;
+        let groups: Vec<String> = code.as_bytes().chunks(5).map(|c| String::from_utf8_lossy(c).into_owned()).collect();
+        Ok(groups.join("-"))
+    }
+
+    /// Enrols a phone with an invitation.
+    pub fn enrol(self: &Arc<Self>, request: &EnrolmentRequest) -> Result<Device, Refused> {
+        let key = VerifyingKey::from_bytes(&request.public_key).map_err(|_| Refused::Signature)?;
+        let message = proof_message(&request.code, &request.public_key);
+        key.verify_strict(&message, &Signature::from_bytes(&request.proof)).map_err(|_| Refused::Signature)?;
+        let now_ms = self.clock.now_ms();
+        let device = Device {
+            id: DeviceId(random(&*self.entropy)),
+            user: UserId([0; 16]),
+            township: doorstep_core::id::AreaId([0; 16]),
+            public_key: request.public_key,
+            enrolled_ms: now_ms,
+            revoked: false,
+            counter: 0,
+            last_sync_ms: 0,
+            previous_sync_ms: 0,
+            feed_seq: 0,
+        };
+        self.storage.redeem_invitation(code_hash(&request.code), &device, now_ms)?.ok_or(Refused::Invitation)
+    }
+
+    /// The server's public identity, which phones pin.
+    pub fn identity(&self) -> [u8; 32] {
+        SigningKey::from_bytes(&self.secrets.identity_seed).verifying_key().to_bytes()
+    }
+}

@@ -1,0 +1,41 @@
+//! Why a whole request is refused. Single changes get a final state instead.
+
+use doorstep_core::protocol::DecodeError;
+
+use crate::storage::StorageError;
+
+/// A request that can't be answered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The bytes aren't a request of this protocol version.
+    #[error("the request can't be read: {0}")]
+    Unreadable(#[from] DecodeError),
+    /// The request is for another organisation's server.
+    #[error("the phone belongs to another organisation's server")]
+    WrongTenant,
+    /// The device isn't enrolled here.
+    #[error("the phone isn't enrolled on this server")]
+    UnknownDevice,
+    /// The device was revoked.
+    #[error("the phone was revoked")]
+    Revoked,
+    /// The signature is wrong.
+    #[error("the request's signature is wrong")]
+    Signature,
+    /// The request's counter was used before: a replay, or a phone restored from a backup.
+    #[error("the request's counter was used before")]
+    StaleCounter {
+        /// The last one seen.
+        last: u64,
+    },
+    /// An invitation that is unknown, used or over.
+    #[error("the invitation is unknown, used or over")]
+    Invitation,
+    /// Too many requests wait.
+    #[error("the server is busy")]
+    Busy,
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}

@@ -1,0 +1,302 @@
+//! The answer, made page by page as the phone reads it. Each page is one snapshot of storage and one frame.
+
+use std::collections::HashSet;
+
+use doorstep_core::fault;
+use doorstep_core::id::{ChangeHash, RecordId};
+use doorstep_core::protocol::{
+    Delivery, Position, Receipt, RecordBody, RecordFrame, ReplyEncoder, ReplyFrame, ScopeDigest, Source, Weight, Welcome,
+    WireChange, limits,
+};
+
+use super::exchange::{Exchange, Pushed};
+use super::{Refused, merge};
+use crate::metrics::add;
+use crate::storage::{PullPage, PullQuery, PulledRecord, Scope, Storage, StoredRecord};
+
+/// Changes of a record from which on a snapshot is tried in a fill.
+const SNAPSHOT_FROM: usize = 12;
+/// Changes from which on a reply gets a large compression window.
+const BULK_FROM: u64 = 200;
+
+/// A reply under way.
+pub struct ReplyStream {
+    exchange: Exchange,
+    encoder: Option<ReplyEncoder>,
+    held: HashSet<(RecordId, ChangeHash)>,
+    query: Option<PullQuery>,
+    position: Position,
+    whole: bool,
+}
+
+impl ReplyStream {
+    pub(super) fn start(exchange: Exchange, pushed: Pushed) -> Result<Self, Refused> {
+        let mut welcome = pushed.welcome;
+        let plan = plan(&exchange, &mut welcome)?;
+        let storage = &*exchange.service.storage;
+        let mut weight = Weight::Light;
+        let mut frames = vec![ReplyFrame::Welcome(welcome)];
+        frames.extend(pushed.frames);
+        let (mut query, mut position, mut whole) = (None, Position::default(), false);
+        if let Some(plan) = plan {
+            frames.extend(plan.frames);
+            let (changes, bytes) = if plan.query.fills.is_empty() && !exchange.hello.cost_only {
+                (0, 0)
+            } else {
+                storage.pull_cost(&plan.query)?
+            };
+            if changes >= BULK_FROM {
+                weight = Weight::Bulk;
+            }
+            if exchange.hello.cost_only {
+                frames.push(ReplyFrame::Cost { changes, bytes });
+            } else {
+                (query, position, whole) = (Some(plan.query), plan.position, plan.whole);
+            }
+        }
+        let mut encoder = ReplyEncoder::new(weight)?;
+        for frame in &frames {
+            encoder.push(frame)?;
+        }
+        Ok(Self { exchange, encoder: Some(encoder), held: pushed.held, query, position, whole })
+    }
+
+    /// The next bytes; `None` after the last. Everything in them is readable at once.
+    pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, Refused> {
+        let Some(mut encoder) = self.encoder.take() else { return Ok(None) };
+        let Some(query) = &self.query else {
+            return Ok(Some(encoder.finish(false, None)?));
+        };
+        let page = self.exchange.service.storage.pull_page(query)?;
+        let finished = self.page(&mut encoder, &page)?;
+        if finished {
+            let scope = self.whole.then_some(page.digest);
+            self.note(page.head.seq);
+            return Ok(Some(encoder.finish(false, scope.filter(|_| !fault::bug("no_digest")))?));
+        }
+        if encoder.inflated() > limits::REPLY_MAX {
+            return Ok(Some(encoder.finish(true, None::<ScopeDigest>)?));
+        }
+        let bytes = encoder.take_flushed()?;
+        self.encoder = Some(encoder);
+        Ok(Some(bytes))
+    }
+
+    /// Writes a page's frames and moves the query on; true when nothing is left.
+    fn page(&mut self, encoder: &mut ReplyEncoder, page: &PullPage) -> Result<bool, Refused> {
+        let Some(query) = &mut self.query else { return Ok(true) };
+        let mut records = Vec::new();
+        for pulled in &page.feed {
+            let news: Vec<WireChange> =
+                pulled.changes.iter().filter(|c| !self.held.contains(&(pulled.id, c.hash))).map(wire).collect();
+            if !news.is_empty() {
+                records.push(frame(pulled, RecordBody::Changes(news)));
+            }
+        }
+        let upto = page.feed_upto;
+        query.after = upto.seq;
+        if !records.is_empty() || upto != self.position {
+            self.position = upto;
+            add(&self.exchange.service.metrics.records_sent, records.len() as u64);
+            deliver(&self.exchange, encoder, Source::Feed(upto), records, page.head.seq)?;
+        }
+        let Some(grant) = page.fill_grant else { return Ok(upto.seq == page.head.seq && query.fills.is_empty()) };
+        let records: Vec<RecordFrame> = page.fill.iter().map(|p| frame(p, fill_body(p))).collect();
+        let after = page.fill.last().map(|p| p.born);
+        if let Some(after) = after {
+            add(&self.exchange.service.metrics.records_sent, records.len() as u64);
+            deliver(&self.exchange, encoder, Source::Fill { grant, after }, records, page.head.seq)?;
+        }
+        if page.fill_complete {
+            encoder.push(&ReplyFrame::FillClosed { grant })?;
+            query.fills.retain(|(g, scope, _)| {
+                if *g == grant {
+                    query.complete.whole |= scope.whole;
+                    query.complete.areas.extend(&scope.areas);
+                    query.complete.subjects.extend(&scope.subjects);
+                }
+                *g != grant
+            });
+        } else if let Some(after) = after {
+            query.fills.iter_mut().filter(|(g, ..)| *g == grant).for_each(|fill| fill.2 = after);
+        }
+        Ok(page.fill_complete && query.fills.is_empty())
+    }
+
+    fn note(&self, feed_seq: u64) {
+        let (device, hello) = (&self.exchange.device, &self.exchange.hello);
+        let noted = self.exchange.service.storage.note_sync(device.id, hello.counter, self.exchange.received_ms, feed_seq);
+        if let Err(error) = noted {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the time of a sync could not be noted");
+        }
+    }
+}
+
+struct Plan {
+    frames: Vec<ReplyFrame>,
+    query: PullQuery,
+    position: Position,
+    whole: bool,
+}
+
+/// What the device gets: grants, areas, and the pull; `None` while it may not read.
+fn plan(exchange: &Exchange, welcome: &mut Welcome) -> Result<Option<Plan>, Refused> {
+    let (storage, hello, township) = (&*exchange.service.storage, &exchange.hello, exchange.device.township);
+    let (head, _) = storage.head(township)?;
+    let position = hello.feed.unwrap_or(head);
+    let on_chain = position.seq <= head.seq && storage.is_on_chain(township, position)?;
+    if !on_chain && !fault::bug("ignore_chain") {
+        welcome.rewound = true;
+        add(&exchange.service.metrics.rewinds, 1);
+        if !hello.older.is_empty() {
+            let mut common = Position::default();
+            for point in &hello.older {
+                if point.seq <= head.seq && storage.is_on_chain(township, *point)? {
+                    common = *point;
+                    break;
+                }
+            }
+            welcome.common = Some(common);
+        }
+        tracing::warn!(device = %exchange.device.id, "a phone has read further than this database goes: it was rewound");
+        return Ok(None);
+    }
+    if welcome.reads_closed {
+        return Ok(None);
+    }
+    let mut frames = Vec::new();
+    let known = grants_known(exchange)?;
+    let (grants_head, log) = storage.grants(exchange.device.user, 0)?;
+    if known != grants_head.seq {
+        let news = log.iter().filter(|(at, _)| at.seq > known).map(|(_, entry)| entry.clone()).collect();
+        frames.push(ReplyFrame::Grants { position: grants_head, entries: news });
+    }
+    let (areas_version, areas) = storage.areas(township)?;
+    if areas_version != hello.areas {
+        frames.push(ReplyFrame::Areas { version: areas_version, areas: areas.clone() });
+    }
+    let mut query = PullQuery {
+        township,
+        after: position.seq,
+        complete: Scope::default(),
+        fills: Vec::new(),
+        bytes_max: limits::FRAME_RECORDS_TARGET,
+    };
+    let mut whole = false;
+    let mut current: Vec<(u64, u64, &doorstep_core::protocol::GrantEntry)> = Vec::new();
+    for (at, entry) in &log {
+        current.retain(|(_, grant, _)| *grant != entry.grant);
+        current.push((at.seq, entry.grant, entry));
+    }
+    for (at, grant, entry) in current.into_iter().filter(|(.., entry)| entry.active) {
+        let scope = scope_of(entry, township, &areas);
+        whole |= scope.whole;
+        let unfinished = hello.fills.iter().find(|f| f.grant == grant).map(|f| f.after);
+        let fresh = at > known || hello.feed.is_none();
+        match unfinished.or(fresh.then_some(0)) {
+            Some(after) => query.fills.push((grant, scope, after)),
+            None => {
+                query.complete.whole |= scope.whole;
+                query.complete.areas.extend(scope.areas);
+                query.complete.subjects.extend(scope.subjects);
+            }
+        }
+    }
+    // a first cursor is only news if the device has none
+    let position = if hello.feed.is_none() { Position { seq: u64::MAX, ..Position::default() } } else { position };
+    Ok(Some(Plan { frames, query, position, whole }))
+}
+
+/// How much of its grants the device knows: all it says, if that is on the chain of the log.
+fn grants_known(exchange: &Exchange) -> Result<u64, Refused> {
+    let claimed = exchange.hello.grants;
+    if claimed.seq == 0 {
+        return Ok(0);
+    }
+    let (head, after) = exchange.service.storage.grants(exchange.device.user, claimed.seq - 1)?;
+    let on_chain = after.first().is_some_and(|(at, _)| *at == claimed) || head == claimed;
+    Ok(if on_chain { claimed.seq } else { 0 })
+}
+
+fn scope_of(
+    entry: &doorstep_core::protocol::GrantEntry,
+    township: crate::storage::TownshipId,
+    areas: &[doorstep_core::protocol::AreaEntry],
+) -> Scope {
+    if let Some(subject) = entry.subject {
+        return Scope { subjects: vec![subject], ..Scope::default() };
+    }
+    if entry.area == township {
+        return Scope { whole: true, ..Scope::default() };
+    }
+    let mut inside = vec![entry.area];
+    let mut next = 0;
+    while next < inside.len() {
+        let below = areas.iter().filter(|a| a.parent == Some(inside[next])).map(|a| a.area);
+        let fresh: Vec<_> = below.filter(|a| !inside.contains(a)).collect();
+        inside.extend(fresh);
+        next += 1;
+    }
+    Scope { areas: inside, ..Scope::default() }
+}
+
+fn wire(change: &crate::storage::StoredChange) -> WireChange {
+    WireChange { hash: change.hash, bytes: change.bytes.clone(), received_ms: change.received_ms }
+}
+
+fn frame(pulled: &PulledRecord, body: RecordBody) -> RecordFrame {
+    RecordFrame {
+        id: pulled.id,
+        identity: pulled.identity.clone(),
+        incarnation: pulled.incarnation,
+        area: pulled.area,
+        subject: pulled.subject,
+        body,
+    }
+}
+
+/// All changes, or a snapshot where that is smaller.
+fn fill_body(pulled: &PulledRecord) -> RecordBody {
+    let changes = || RecordBody::Changes(pulled.changes.iter().map(wire).collect());
+    if pulled.changes.len() < SNAPSHOT_FROM {
+        return changes();
+    }
+    let stored = StoredRecord {
+        id: pulled.id,
+        identity: pulled.identity.clone(),
+        incarnation: pulled.incarnation,
+        area: pulled.area,
+        subject: pulled.subject,
+        heads: pulled.heads.clone(),
+        snapshot: None,
+        changes: pulled.changes.clone(),
+    };
+    let Ok(record) = merge::open_record(&stored) else { return changes() };
+    let bytes = record.snapshot();
+    let size: usize = pulled.changes.iter().map(|c| c.bytes.len()).sum();
+    if bytes.len() + 32 * pulled.heads.len() >= size {
+        return changes();
+    }
+    let received_ms = pulled.changes.iter().map(|c| c.received_ms).max().unwrap_or(0);
+    RecordBody::Snapshot { heads: record.heads(), bytes, received_ms }
+}
+
+fn deliver(
+    exchange: &Exchange,
+    encoder: &mut ReplyEncoder,
+    source: Source,
+    records: Vec<RecordFrame>,
+    as_of: u64,
+) -> Result<(), Refused> {
+    let service = &exchange.service;
+    let mut delivery = Delivery { source, records, as_of, receipt: doorstep_core::id::MacTag([0; 16]) };
+    delivery.receipt = Receipt::tag(
+        &service.secrets.receipt_key,
+        service.secrets.tenant,
+        exchange.device.id,
+        as_of,
+        &delivery.entries(),
+    );
+    encoder.push(&ReplyFrame::Delivery(delivery))?;
+    Ok(())
+}
