@@ -1,0 +1,25 @@
+//! Form definitions: what is asked, in which languages, and how sensitive each answer is. No I/O.
+//!
+//! The shape carries any imported XLSForm: every column has a field or survives in `extra`, expressions stay the source
+//! text of the workbook. [`FormDef`] is the plain definition (JSON); [`Form`] is a definition with an index over its answer
+//! keys, and checks answers; [`Pack`] is the set of forms that ships with the program (`client-core/forms/*.json`).
+
+pub mod check;
+pub mod definition;
+pub mod index;
+pub mod key;
+pub mod messages;
+pub mod pack;
+pub mod text;
+pub mod validate;
+
+pub use check::AnswerError;
+pub use definition::{
+    Choice, ChoiceList, ChoiceSource, FormDef, Group, Item, Question, QuestionKind, Repeat,
+    Sensitivity, SubjectKind,
+};
+pub use index::Form;
+pub use key::{AnswerKey, Leaf};
+pub use pack::Pack;
+pub use text::LocalText;
+pub use validate::Problem;

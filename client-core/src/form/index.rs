@@ -1,0 +1,170 @@
+//! A form definition with an index over its answer keys.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+
+use super::definition::{FormDef, Item, Question, QuestionKind, Sensitivity};
+use super::key::{AnswerKey, Leaf};
+
+/// A form ready for use: its definition, which can't change any more, and an index over it.
+#[derive(Debug, Clone)]
+pub struct Form {
+    def: FormDef,
+    questions: HashMap<String, Indexed>,
+    repeats: HashMap<String, Sensitivity>,
+}
+
+#[derive(Debug, Clone)]
+struct Indexed {
+    question: Question,
+    class: Sensitivity,
+}
+
+impl Deref for Form {
+    type Target = FormDef;
+    fn deref(&self) -> &FormDef {
+        &self.def
+    }
+}
+
+impl Form {
+    /// Indexes a definition. Where two questions share a key the first counts; [`FormDef::validate`] reports it.
+    pub fn new(def: FormDef) -> Self {
+        let mut questions = HashMap::new();
+        for placed in def.questions() {
+            let key = scoped(placed.repeats.iter().copied(), placed.question.key());
+            let class = placed.class;
+            questions.entry(key).or_insert_with(|| Indexed {
+                question: placed.question.clone(),
+                class,
+            });
+        }
+        raise_calculations(&mut questions);
+        let mut repeats = HashMap::new();
+        index_repeats(&def.items, "", Sensitivity::Core, &mut repeats);
+        Self {
+            def,
+            questions,
+            repeats,
+        }
+    }
+
+    /// The definition.
+    pub fn def(&self) -> &FormDef {
+        &self.def
+    }
+
+    /// The question that a compound key belongs to.
+    pub fn question_of(&self, key: &str) -> Option<&Question> {
+        self.indexed(&AnswerKey::parse(key)?).map(|i| &i.question)
+    }
+
+    /// The sensitivity class of the document that holds the answer under a compound key; `None` when the form has no such
+    /// answer. Order and removal of a repeat instance have the repeat's own class; a calculation has the highest class of
+    /// its inputs unless declared public.
+    pub fn class_of(&self, key: &str) -> Option<Sensitivity> {
+        let key = AnswerKey::parse(key)?;
+        match key.leaf {
+            Leaf::Order | Leaf::Deleted => self.repeat_class(&key),
+            _ => self.indexed(&key).map(|i| i.class),
+        }
+    }
+
+    pub(super) fn question_at(&self, key: &AnswerKey<'_>) -> Option<&Question> {
+        self.indexed(key).map(|i| &i.question)
+    }
+
+    pub(super) fn repeat_class(&self, key: &AnswerKey<'_>) -> Option<Sensitivity> {
+        let names: Vec<&str> = key.instances.iter().map(|(repeat, _)| *repeat).collect();
+        self.repeats.get(&names.join("/")).copied()
+    }
+
+    fn indexed(&self, key: &AnswerKey<'_>) -> Option<&Indexed> {
+        let question = match key.leaf {
+            Leaf::Question(question) | Leaf::Tick { question, .. } => question,
+            Leaf::Order | Leaf::Deleted => return None,
+        };
+        if key.instances.is_empty() {
+            return self.questions.get(question);
+        }
+        self.questions.get(&scoped(
+            key.instances.iter().map(|(repeat, _)| *repeat),
+            question,
+        ))
+    }
+}
+
+fn scoped<'a>(repeats: impl Iterator<Item = &'a str>, question: &str) -> String {
+    let mut key = String::new();
+    for repeat in repeats {
+        key.push_str(repeat);
+        key.push('/');
+    }
+    key.push_str(question);
+    key
+}
+
+fn index_repeats(
+    items: &[Item],
+    prefix: &str,
+    class: Sensitivity,
+    out: &mut HashMap<String, Sensitivity>,
+) {
+    for item in items {
+        match item {
+            Item::Question(_) => {}
+            Item::Group(group) => index_repeats(&group.items, prefix, class.max(group.class), out),
+            Item::Repeat(repeat) => {
+                let path = if prefix.is_empty() {
+                    repeat.name.clone()
+                } else {
+                    format!("{prefix}/{}", repeat.name)
+                };
+                let class = class.max(repeat.class);
+                out.insert(path.clone(), class);
+                index_repeats(&repeat.items, &path, class, out);
+            }
+        }
+    }
+}
+
+/// Gives each calculation the highest class of the questions that it names, through calculations of calculations.
+fn raise_calculations(questions: &mut HashMap<String, Indexed>) {
+    loop {
+        let mut classes: HashMap<String, Sensitivity> = HashMap::new();
+        for indexed in questions.values() {
+            let class = classes.entry(indexed.question.name.clone()).or_default();
+            *class = (*class).max(indexed.class);
+        }
+        let mut raised = false;
+        for indexed in questions.values_mut() {
+            let question = &indexed.question;
+            if question.kind != QuestionKind::Calculate && question.calculation.is_none()
+                || question.declared_public
+            {
+                continue;
+            }
+            let inputs = references(question.calculation.as_deref().unwrap_or_default());
+            let highest = inputs
+                .filter_map(|name| classes.get(name).copied())
+                .max()
+                .unwrap_or_default();
+            if highest > indexed.class {
+                indexed.class = highest;
+                raised = true;
+            }
+        }
+        if !raised {
+            return;
+        }
+    }
+}
+
+/// The names in `${name}` references of an expression.
+pub(super) fn references(expression: &str) -> impl Iterator<Item = &str> {
+    expression.split("${").skip(1).filter_map(|rest| {
+        let (name, _) = rest.split_once('}')?;
+        let name = name.trim();
+        Some(name.strip_prefix("last-saved#").unwrap_or(name))
+    })
+}

@@ -1,0 +1,59 @@
+//! The forms that ship with the program: household, visit and screening.
+
+use std::sync::LazyLock;
+
+use super::definition::FormDef;
+use super::index::Form;
+
+const BUILT_IN: [&str; 3] = [
+    include_str!("../../forms/household.json"),
+    include_str!("../../forms/visit.json"),
+    include_str!("../../forms/screening.json"),
+];
+
+/// A set of forms that belong together.
+#[derive(Debug, Clone, Default)]
+pub struct Pack {
+    forms: Vec<Form>,
+}
+
+impl Pack {
+    /// A pack of these forms.
+    pub fn new(forms: Vec<FormDef>) -> Self {
+        Self {
+            forms: forms.into_iter().map(Form::new).collect(),
+        }
+    }
+
+    /// The household pack, parsed once.
+    pub fn built_in() -> &'static Self {
+        static PACK: LazyLock<Pack> = LazyLock::new(|| {
+            #[expect(
+                clippy::expect_used,
+                reason = "the files are part of the program; a test parses them"
+            )]
+            Pack::new(
+                BUILT_IN
+                    .iter()
+                    .map(|json| FormDef::from_json(json).expect("a built-in form"))
+                    .collect(),
+            )
+        });
+        &PACK
+    }
+
+    /// All forms.
+    pub fn forms(&self) -> &[Form] {
+        &self.forms
+    }
+
+    /// The form with this name.
+    pub fn form(&self, name: &str) -> Option<&Form> {
+        self.forms.iter().find(|f| f.name == name)
+    }
+
+    /// The form that makes records of this type.
+    pub fn form_of_type(&self, record_type: &str) -> Option<&Form> {
+        self.forms.iter().find(|f| f.record_type == record_type)
+    }
+}
