@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod codec;
+pub mod enrol;
 pub mod hello;
 pub mod limits;
 pub mod records;

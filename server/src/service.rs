@@ -7,6 +7,7 @@ pub mod people;
 pub mod projection;
 pub mod refused;
 pub mod reply;
+pub mod view;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use data_encoding::BASE32_NOPAD;
 use doorstep_core::clock::{Millis, random};
 use doorstep_core::id::{DeviceId, UserId};
+use doorstep_core::protocol::enrol::{normal_code, proof_message};
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 
@@ -21,17 +22,8 @@ pub struct EnrolmentRequest {
     pub code: String,
     /// The phone's Ed25519 public key.
     pub public_key: [u8; 32],
-    /// The key's signature over [`proof_message`]: the sender holds the key.
+    /// The key's signature over `enrol::proof_message`: the sender holds the key.
     pub proof: [u8; 64],
-}
-
-/// What the proof of possession signs.
-pub fn proof_message(code: &str, public_key: &[u8; 32]) -> Vec<u8> {
-    [b"doorstep/enrol/1".as_slice(), normal_code(code).as_bytes(), public_key].concat()
-}
-
-fn normal_code(code: &str) -> String {
-    code.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect()
 }
 
 fn code_hash(code: &str) -> [u8; 32] {

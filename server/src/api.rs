@@ -1,0 +1,9 @@
+//! The HTTP API: the exchange for phones, JSON for programs. Who asks is an extractor argument of every handler.
+
+pub mod enrol;
+pub mod error;
+pub mod office;
+pub mod records;
+pub mod sync;
+
+pub use error::ApiError;

@@ -1,0 +1,58 @@
+//! `POST /enrol`: a phone registers its key with a one-time code.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use data_encoding::HEXLOWER;
+use doorstep_core::protocol::enrol::{ENROL_PATH, EnrolAnswer, EnrolBody};
+
+use super::ApiError;
+use crate::app::App;
+use crate::service::people::EnrolmentRequest;
+
+/// The route.
+pub fn router() -> Router<Arc<App>> {
+    Router::new().route(ENROL_PATH, post(post_enrol))
+}
+
+async fn post_enrol(
+    State(app): State<Arc<App>>,
+    body: Result<Json<EnrolBody>, axum::extract::rejection::JsonRejection>,
+) -> Result<Json<EnrolAnswer>, ApiError> {
+    let Json(body) = body.map_err(|_| ApiError::bad_request("body"))?;
+    let public_key = array(&body.public_key).ok_or_else(|| ApiError::bad_request("public_key"))?;
+    let proof = array(&body.proof).ok_or_else(|| ApiError::bad_request("proof"))?;
+    if body.code.len() > 128 {
+        return Err(ApiError::bad_request("code"));
+    }
+    let (service, code) = (app.service.clone(), body.code);
+    let answer = app
+        .blocking(move || {
+            let device = service.enrol(&EnrolmentRequest { code, public_key, proof })?;
+            let users = service.storage.users()?;
+            let user_name = users.into_iter().find(|u| u.id == device.user).map(|u| u.name).unwrap_or_default();
+            Ok::<_, crate::service::Refused>(EnrolAnswer {
+                tenant: service.secrets.tenant,
+                tenant_key: HEXLOWER.encode(&service.secrets.tenant_key),
+                township: device.township,
+                device: device.id,
+                user: device.user,
+                user_name,
+                server_identity: HEXLOWER.encode(&service.identity()),
+            })
+        })
+        .await??;
+    Ok(Json(answer))
+}
+
+fn array<const N: usize>(hex: &str) -> Option<[u8; N]> {
+    HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok()
+}
+
+/// Used by the router's fallback.
+pub async fn not_found() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "not_found")
+}

@@ -1,0 +1,229 @@
+//! `GET /api/...`: merged records with their differences and history, for programs of the office.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use doorstep_core::id::{AreaId, RecordId};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+
+use super::ApiError;
+use super::office::Office;
+use crate::app::App;
+use crate::limits;
+use crate::service::view::{self, RecordPage};
+use crate::storage::{RecordFilter, RecordRow, TownshipId};
+
+/// The routes.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/townships", get(get_townships))
+        .route("/api/records", get(list_records))
+        .route("/api/records/{id}", get(get_record))
+        .route("/api/records/{id}/history", get(get_history))
+        .route("/api/differences", get(list_differences))
+        .route("/api/quarantine", get(list_quarantine))
+        .route("/api/coverage", get(get_coverage))
+        .route("/api/phones", get(list_phones))
+}
+
+/// Which rows are asked; unknown parameters are ignored.
+#[derive(Debug, Default, Deserialize)]
+pub struct ListQuery {
+    township: Option<String>,
+    r#type: Option<String>,
+    area: Option<String>,
+    subject: Option<String>,
+    search: Option<String>,
+    status: Option<String>,
+    since: Option<String>,
+    after: Option<u64>,
+    limit: Option<u32>,
+}
+
+impl ListQuery {
+    fn filter(&self) -> Result<RecordFilter, ApiError> {
+        let bad = |name| move |_| ApiError::bad_request(name);
+        Ok(RecordFilter {
+            record_type: self.r#type.clone(),
+            area: self.area.as_deref().map(str::parse::<AreaId>).transpose().map_err(bad("area"))?,
+            subject: self.subject.as_deref().map(str::parse::<RecordId>).transpose().map_err(bad("subject"))?,
+            search: self.search.clone().filter(|s| !s.is_empty()).map(|s| s.to_lowercase()),
+            with_differences: false,
+            status: self.status.clone(),
+            after: self.after.unwrap_or(0),
+            limit: self.limit.unwrap_or(limits::PAGE_ROWS).clamp(1, limits::PAGE_ROWS_MAX),
+        })
+    }
+}
+
+/// The township that is asked for, or the only one.
+fn township(app: &App, asked: Option<&str>) -> Result<TownshipId, ApiError> {
+    let known = app.service.storage.townships()?;
+    match asked {
+        Some(id) => {
+            let id = id.parse::<AreaId>().map_err(|_| ApiError::bad_request("township"))?;
+            known.contains(&id).then_some(id).ok_or_else(ApiError::not_found)
+        }
+        None => known.first().copied().ok_or_else(ApiError::not_found),
+    }
+}
+
+async fn get_townships(_: Office, State(app): State<Arc<App>>) -> Result<Json<Value>, ApiError> {
+    let shared = app.clone();
+    app.blocking(move || {
+        let mut rows = Vec::new();
+        for id in shared.service.storage.townships()? {
+            let (version, areas) = shared.service.storage.areas(id)?;
+            let areas: Vec<Value> = areas
+                .iter()
+                .map(|a| json!({"id": a.area, "parent": a.parent, "level": a.level, "code": a.code, "name": {"zh": a.name_zh, "en": a.name_en}}))
+                .collect();
+            rows.push(json!({"id": id, "areas_version": version, "areas": areas}));
+        }
+        Ok(Json(json!({"townships": rows})))
+    })
+    .await?
+}
+
+fn row_json(row: &RecordRow) -> Value {
+    json!({
+        "id": row.id,
+        "type": row.record_type,
+        "area": row.area,
+        "subject": row.subject,
+        "title": row.projection.title,
+        "label": row.projection.label,
+        "status": row.projection.status,
+        "persons": row.projection.persons,
+        "day": row.projection.day,
+        "differences": row.projection.differences,
+        "doubts": row.projection.doubts,
+        "updated_ms": row.updated_ms,
+        "cursor": row.born,
+    })
+}
+
+fn rows_json(rows: &[RecordRow], limit: u32) -> Value {
+    let next = (rows.len() as u32 >= limit).then(|| rows.last().map(|r| r.born)).flatten();
+    json!({"records": rows.iter().map(row_json).collect::<Vec<_>>(), "next": next})
+}
+
+async fn list_records(_: Office, State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
+    list(app, query, false).await
+}
+
+async fn list_differences(_: Office, State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
+    list(app, query, true).await
+}
+
+async fn list(app: Arc<App>, query: ListQuery, with_differences: bool) -> Result<Json<Value>, ApiError> {
+    let shared = app.clone();
+    app.blocking(move || {
+        let filter = RecordFilter { with_differences, ..query.filter()? };
+        let township = township(&shared, query.township.as_deref())?;
+        let rows = shared.service.storage.list_records(township, &filter)?;
+        Ok(Json(rows_json(&rows, filter.limit)))
+    })
+    .await?
+}
+
+async fn load(app: &Arc<App>, id: &str) -> Result<RecordPage, ApiError> {
+    let id = id.parse::<RecordId>().map_err(|_| ApiError::bad_request("id"))?;
+    let service = app.service.clone();
+    app.blocking(move || view::record_page(&service, id)).await??.ok_or_else(ApiError::not_found)
+}
+
+async fn get_record(_: Office, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    let page = load(&app, &id).await?;
+    let merged = RawValue::from_string(page.json.clone()).map_err(|_| ApiError::not_found())?;
+    Ok(Json(json!({
+        "record": row_json(&page.row),
+        "merged": merged,
+        "differences": page.differences,
+        "parts": page.parts.iter().map(|p| json!({"id": p.id, "type": p.record_type})).collect::<Vec<_>>(),
+    })))
+}
+
+async fn get_history(_: Office, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    let page = load(&app, &id).await?;
+    Ok(Json(json!({"history": page.history})))
+}
+
+async fn list_quarantine(_: Office, State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
+    let shared = app.clone();
+    app.blocking(move || {
+        let township = township(&shared, query.township.as_deref())?;
+        let limit = query.limit.unwrap_or(limits::PAGE_ROWS).clamp(1, limits::PAGE_ROWS_MAX);
+        let rows = shared.service.storage.quarantine(township, query.after, limit)?;
+        let names = view::people(&shared.service, township)?;
+        let rows: Vec<Value> = rows
+            .iter()
+            .map(|row| {
+                json!({
+                    "no": row.no,
+                    "record": row.change.record,
+                    "type": row.change.identity.record_type,
+                    "change": row.change.hash,
+                    "reason": row.change.reason,
+                    "device": row.device,
+                    "by": names.device_user(row.device),
+                    "bytes": row.change.bytes.len(),
+                    "received_ms": row.received_ms,
+                })
+            })
+            .collect();
+        Ok(Json(json!({"quarantine": rows})))
+    })
+    .await?
+}
+
+async fn get_coverage(_: Office, State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
+    let shared = app.clone();
+    app.blocking(move || {
+        let township = township(&shared, query.township.as_deref())?;
+        let rows = shared.service.storage.coverage(township, query.since.as_deref().unwrap_or(""))?;
+        let (_, areas) = shared.service.storage.areas(township)?;
+        let names: HashMap<AreaId, (String, String)> =
+            areas.into_iter().map(|a| (a.area, (a.name_zh, a.name_en))).collect();
+        let rows: Vec<Value> = rows
+            .iter()
+            .map(|(area, c)| {
+                let (zh, en) = names.get(area).cloned().unwrap_or_default();
+                json!({
+                    "area": area, "name": {"zh": zh, "en": en}, "households": c.households, "persons": c.persons,
+                    "visited": c.visited, "visited_persons": c.visited_persons, "screened": c.screened,
+                    "screened_persons": c.screened_persons, "visits": c.visits, "differing": c.differing,
+                })
+            })
+            .collect();
+        Ok(Json(json!({"as_of_ms": shared.service.clock.now_ms(), "areas": rows})))
+    })
+    .await?
+}
+
+async fn list_phones(_: Office, State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
+    let shared = app.clone();
+    app.blocking(move || {
+        let township = township(&shared, query.township.as_deref())?;
+        let (head, _) = shared.service.storage.head(township)?;
+        let names = view::people(&shared.service, township)?;
+        let rows: Vec<Value> = shared
+            .service
+            .storage
+            .devices(township)?
+            .iter()
+            .map(|d| {
+                json!({
+                    "id": d.id, "user": d.user, "name": names.user(d.user), "last_sync_ms": d.last_sync_ms,
+                    "behind": head.seq.saturating_sub(d.feed_seq), "revoked": d.revoked,
+                })
+            })
+            .collect();
+        Ok(Json(json!({"head": head.seq, "phones": rows})))
+    })
+    .await?
+}

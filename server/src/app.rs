@@ -1,0 +1,116 @@
+//! The HTTP application: state, router, run loop. `build_router` is pure; `run` serves until told to stop.
+
+use std::future::{Future, IntoFuture};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{HeaderValue, StatusCode, header};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::api::{self, ApiError};
+use crate::service::Service;
+use crate::{health, limits, web};
+
+/// What every handler shares.
+pub struct App {
+    /// The core.
+    pub service: Arc<Service>,
+    /// Who may look at pages and the JSON API.
+    pub office: api::office::OfficeAccess,
+    /// Bounds exchanges.
+    pub exchanges: Arc<Semaphore>,
+    /// Bounds work on threads.
+    pub workers: Arc<Semaphore>,
+}
+
+impl App {
+    /// An application over a service.
+    pub fn new(service: Arc<Service>, office: api::office::OfficeAccess) -> Arc<Self> {
+        Arc::new(Self {
+            service,
+            office,
+            exchanges: Arc::new(Semaphore::new(limits::EXCHANGES_MAX)),
+            workers: Arc::new(Semaphore::new(limits::WORKERS_MAX)),
+        })
+    }
+
+    /// Runs blocking work on a thread, at most [`limits::WORKERS_MAX`] at once. A panic in it is contained.
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+        let internal = || ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal");
+        let permit = self.workers.clone().acquire_owned().await.map_err(|_| internal())?;
+        let done = spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        done.await.map_err(|_| {
+            crate::metrics::add(&self.service.metrics.panics, 1);
+            internal()
+        })
+    }
+}
+
+/// All routes.
+pub fn build_router(app: Arc<App>) -> Router {
+    let fixed = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    let small = Router::new()
+        .merge(api::enrol::router())
+        .merge(api::records::router())
+        .merge(api::office::router())
+        .merge(web::router())
+        .merge(health::router())
+        .layer(axum::extract::DefaultBodyLimit::max(limits::SMALL_BODY_MAX))
+        .layer(tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, limits::REQUEST))
+        .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
+        .layer(fixed(header::CACHE_CONTROL, "no-store"))
+        .layer(fixed(
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        ));
+    Router::new()
+        .merge(api::sync::router())
+        .merge(small)
+        .fallback(api::enrol::not_found)
+        .layer(CatchPanicLayer::new())
+        .with_state(app)
+}
+
+/// Serves until `shutdown` completes, then lets open requests finish, at most [`limits::DRAIN`].
+pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    let service = app.service.clone();
+    let housekeeping = tokio::spawn(async move {
+        let mut tick = tokio::time::interval(limits::HOUSEKEEPING);
+        loop {
+            tick.tick().await;
+            let service = service.clone();
+            let _ = spawn_blocking(move || {
+                let before = service.clock.now_ms().saturating_sub(limits::STAGED_UPLOAD_MS);
+                if let Err(error) = service.storage.drop_uploads_before(before) {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "old uploads could not be dropped");
+                }
+            })
+            .await;
+        }
+    });
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let signal = async move {
+        shutdown.await;
+        tracing::info!("stopping: open requests finish");
+        let _ = stop.send(());
+    };
+    let serve = axum::serve(listener, build_router(app)).with_graceful_shutdown(signal).into_future();
+    let drained = async {
+        let _ = stopped.await;
+        tokio::time::sleep(limits::DRAIN).await;
+    };
+    let result = tokio::select! {
+        result = serve => result,
+        () = drained => Ok(()),
+    };
+    housekeeping.abort();
+    result
+}

@@ -1,0 +1,168 @@
+//! A record as people look at it: merged answers, differences with who and when, history, parts.
+
+use std::collections::HashMap;
+
+use doorstep_core::clock::Millis;
+use doorstep_core::form::{FormDef, Pack};
+use doorstep_core::id::{ChangeHash, DeviceId, RecordId, UserId};
+use doorstep_core::record::{Record, Section};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Service, merge};
+use crate::storage::{Device, RecordFilter, RecordRow, Storage, StorageError, StoredRecord, TownshipId, User};
+
+/// The names behind ids of a township.
+pub struct People {
+    users: HashMap<UserId, User>,
+    devices: HashMap<DeviceId, Device>,
+}
+
+impl People {
+    /// A person's name; empty if unknown.
+    pub fn user(&self, user: UserId) -> String {
+        self.users.get(&user).map(|u| u.name.clone()).unwrap_or_default()
+    }
+
+    /// The name of the person whose device it is.
+    pub fn device_user(&self, device: DeviceId) -> String {
+        self.devices.get(&device).map(|d| self.user(d.user)).unwrap_or_default()
+    }
+}
+
+/// Loads the names of a township.
+pub fn people(service: &Service, township: TownshipId) -> Result<People, StorageError> {
+    let users = service.storage.users()?.into_iter().map(|u| (u.id, u)).collect();
+    let devices = service.storage.devices(township)?.into_iter().map(|d| (d.id, d)).collect();
+    Ok(People { users, devices })
+}
+
+/// One value of a difference, or one entry of a history.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    /// The answer's key.
+    pub key: String,
+    /// The value.
+    pub value: Value,
+    /// The values that it replaced; more than one if it decided a difference.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<Value>,
+    /// Who.
+    pub user: UserId,
+    /// Their name.
+    pub name: String,
+    /// On which device; `None` if the server only knows that phones brought it back.
+    pub device: Option<DeviceId>,
+    /// By which form, as `name@version`.
+    pub form: Option<String>,
+    /// When, by the phone's clock, seconds since 1970.
+    pub claimed_s: i64,
+    /// When the server received it.
+    pub received_ms: Millis,
+    /// The change.
+    pub change: ChangeHash,
+}
+
+/// Answers that stand differently.
+#[derive(Debug, Clone, Serialize)]
+pub struct DifferenceEntry {
+    /// The key.
+    pub key: String,
+    /// The values, the one shown first.
+    pub values: Vec<Entry>,
+}
+
+/// A record's page.
+pub struct RecordPage {
+    /// Its row.
+    pub row: RecordRow,
+    /// Canonical JSON.
+    pub json: String,
+    /// Differences.
+    pub differences: Vec<DifferenceEntry>,
+    /// History, oldest first.
+    pub history: Vec<Entry>,
+    /// The other sensitivity classes of the same form instance.
+    pub parts: Vec<RecordRow>,
+    /// Visits and screenings about it.
+    pub about: Vec<RecordRow>,
+    /// The answers, by key.
+    pub answers: std::collections::BTreeMap<String, doorstep_core::record::Value>,
+}
+
+impl RecordPage {
+    /// The form that the record's type belongs to.
+    pub fn form(&self) -> Option<&'static FormDef> {
+        Pack::built_in().form_of_type(self.row.record_type.split('.').next().unwrap_or_default())
+    }
+}
+
+/// Loads a record's page.
+pub fn record_page(service: &Service, id: RecordId) -> Result<Option<RecordPage>, StorageError> {
+    let storage = &*service.storage;
+    let (Some(row), Some(stored)) = (storage.record_row(id)?, storage.full_record(id)?) else { return Ok(None) };
+    let Ok(record) = merge::open_record(&stored) else { return Ok(None) };
+    let townships = storage.townships()?;
+    let township = townships.first().copied().unwrap_or(row.area);
+    let names = people(service, township)?;
+    let about = storage.list_records(township, &RecordFilter { subject: Some(id), limit: 200, ..RecordFilter::default() })?;
+    let (parts, about) = about.into_iter().partition(|r: &RecordRow| is_part_of(&r.record_type, &row.record_type));
+    let view = record.view();
+    let circumstances = Circumstances::new(&stored, &names);
+    let differences = view
+        .differences
+        .iter()
+        .map(|d| DifferenceEntry {
+            key: d.key.clone(),
+            values: d
+                .values
+                .iter()
+                .map(|v| circumstances.entry(&record, &d.key, v.value.to_json(), Vec::new(), v.change))
+                .collect(),
+        })
+        .collect();
+    let history = record
+        .history()
+        .into_iter()
+        .filter(|h| h.section == Section::Answers)
+        .map(|h| {
+            let previous = h.previous.iter().map(doorstep_core::record::Value::to_json).collect();
+            circumstances.entry(&record, &h.key, h.value.to_json(), previous, h.change)
+        })
+        .collect();
+    Ok(Some(RecordPage { row, json: view.json, differences, history, parts, about, answers: record.answers() }))
+}
+
+fn is_part_of(part_type: &str, core_type: &str) -> bool {
+    part_type.strip_prefix(core_type).is_some_and(|rest| rest.starts_with('.'))
+}
+
+struct Circumstances<'a> {
+    received: HashMap<ChangeHash, (Option<DeviceId>, Millis)>,
+    names: &'a People,
+}
+
+impl<'a> Circumstances<'a> {
+    fn new(stored: &StoredRecord, names: &'a People) -> Self {
+        let received = stored.changes.iter().map(|c| (c.hash, (c.device, c.received_ms))).collect();
+        Self { received, names }
+    }
+
+    fn entry(&self, record: &Record, key: &str, value: Value, previous: Vec<Value>, change: ChangeHash) -> Entry {
+        let info = record.author_of(&change);
+        let (device, received_ms) = self.received.get(&change).copied().unwrap_or((None, 0));
+        let user = info.as_ref().map_or(UserId([0; 16]), |i| i.note.user);
+        Entry {
+            key: key.to_owned(),
+            value,
+            previous,
+            user,
+            name: self.names.user(user),
+            device,
+            form: info.as_ref().and_then(|i| i.note.form.as_ref().map(ToString::to_string)),
+            claimed_s: info.map_or(0, |i| i.claimed_s),
+            received_ms,
+            change,
+        }
+    }
+}
