@@ -23,3 +23,6 @@ pub use key::{AnswerKey, Leaf};
 pub use pack::Pack;
 pub use text::LocalText;
 pub use validate::Problem;
+
+#[cfg(test)]
+mod tests;
