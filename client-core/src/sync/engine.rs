@@ -1,0 +1,453 @@
+//! One sync: as many exchanges as it takes to send what waits and to read what is new, normally one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+
+use super::backoff::Backoff;
+use super::transport::{Cancel, Transport, TransportError};
+use crate::clock::{Clock, Entropy, Millis};
+use crate::fault;
+use crate::id::TenantKey;
+use crate::protocol::{DecodeError, Hello, Position, ReplyDecoder, ReplyFrame, Upload, UploadKind, Welcome};
+use crate::store::{PendingUpload, Store, StoreError};
+
+/// Exchanges in one sync; a healthy one takes one or two.
+const ROUNDS_MAX: u32 = 200;
+/// Changes in a batch on a good link.
+const BATCH_CHANGES: usize = 500;
+/// Changes in a batch after repeated cuts.
+const BATCH_CHANGES_MIN: usize = 10;
+
+/// Why a sync ended early. Nothing is lost: what was taken is taken, the rest waits.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// The way to the server.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The server's reply can't be read.
+    #[error("the server's reply can't be read: {0}")]
+    Reply(#[from] DecodeError),
+    /// The phone's store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The phone isn't enrolled.
+    #[error("the phone isn't enrolled yet")]
+    NotEnrolled,
+    /// Server and phone keep answering each other without an end.
+    #[error("the sync didn't come to an end")]
+    Endless,
+}
+
+/// What a sync did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// Exchanges with the server.
+    pub requests: u32,
+    /// Bytes of request bodies.
+    pub bytes_up: u64,
+    /// Bytes of reply bodies.
+    pub bytes_down: u64,
+    /// Changes in batches that went up.
+    pub changes_sent: u64,
+    /// Changes that the server has for good now.
+    pub changes_acknowledged: u64,
+    /// Changes that wait on the server for others.
+    pub changes_waiting: u64,
+    /// Changes refused, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Records that came.
+    pub records_received: u64,
+    /// Changes that came.
+    pub changes_received: u64,
+    /// Changes made anew because of a cloned phone or a refusal.
+    pub remade: u64,
+    /// Changes brought back to a rewound server.
+    pub brought_back: u64,
+    /// The server had gone back in time.
+    pub rewound: bool,
+    /// The server answers pushes only, until an administrator has looked at it.
+    pub reads_closed: bool,
+    /// The phone's clock minus the server's, in milliseconds.
+    pub clock_off_ms: i64,
+}
+
+/// Hears how a sync goes on. Called between frames, from the syncing thread.
+pub trait Progress: Send + Sync {
+    /// `report` so far.
+    fn progressed(&self, report: &SyncReport);
+}
+
+/// Hears nothing.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn progressed(&self, _report: &SyncReport) {}
+}
+
+/// How patient a sync is.
+#[derive(Debug, Clone)]
+pub struct SyncOptions {
+    /// Tries after a cut or an unreachable server before giving up; progress starts the count anew.
+    pub tries: u32,
+    /// The first wait.
+    pub wait_first: Duration,
+    /// The longest wait.
+    pub wait_max: Duration,
+}
+
+impl Default for SyncOptions {
+    fn default() -> Self {
+        Self { tries: 5, wait_first: Duration::from_secs(1), wait_max: Duration::from_secs(30) }
+    }
+}
+
+/// Drives syncs of one store.
+pub struct Engine {
+    store: Arc<Store>,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    options: SyncOptions,
+}
+
+/// What one exchange asks for next.
+#[derive(Default)]
+struct Round {
+    welcome: Option<Welcome>,
+    more: bool,
+    again: bool,
+    closed_cleanly: bool,
+    scope: Option<crate::protocol::ScopeDigest>,
+    progressed: bool,
+}
+
+/// What a sync remembers between its exchanges.
+#[derive(Default)]
+struct Memory {
+    /// An upload whose fate is unknown: ask before sending it again.
+    uncertain: Option<[u8; 32]>,
+    /// How many bytes of it the server has.
+    staged: u32,
+    /// Show older points.
+    older: bool,
+    /// The digest was compared and a refill of the scope started: once a sync.
+    diverged: bool,
+    batch_changes: usize,
+}
+
+impl Engine {
+    /// An engine.
+    pub fn new(
+        store: Arc<Store>,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        options: SyncOptions,
+    ) -> Self {
+        Self { store, transport, clock, entropy, options }
+    }
+
+    /// Syncs until nothing is left to send or to read.
+    pub fn sync(&self, progress: &dyn Progress, cancel: &Cancel) -> Result<SyncReport, SyncError> {
+        let mut report = SyncReport::default();
+        self.sync_into(&mut report, progress, cancel)?;
+        Ok(report)
+    }
+
+    /// Like [`Engine::sync`]; `report` also tells what a sync did before it failed.
+    pub fn sync_into(
+        &self,
+        report: &mut SyncReport,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<(), SyncError> {
+        let mut memory = Memory { batch_changes: BATCH_CHANGES, ..Memory::default() };
+        let mut backoff = Backoff::new(self.options.wait_first, self.options.wait_max);
+        let mut tries_left = self.options.tries;
+        for _ in 0..ROUNDS_MAX {
+            if cancel.is_cancelled() {
+                return Err(TransportError::Cancelled.into());
+            }
+            let mut round = Round::default();
+            let result = self.exchange(&mut memory, &mut round, report, progress, cancel);
+            if round.progressed {
+                tries_left = self.options.tries;
+            }
+            match result {
+                Ok(()) => {
+                    if !self.goes_on(&mut memory, &round, report)? {
+                        return Ok(());
+                    }
+                }
+                Err(SyncError::Transport(TransportError::Refused { code, last_counter: Some(last), .. }))
+                    if code == "stale_counter" =>
+                {
+                    self.store.raise_counter(last)?;
+                }
+                Err(SyncError::Transport(error)) if error.is_temporary() && tries_left > 0 => {
+                    tries_left -= 1;
+                    memory.batch_changes = (memory.batch_changes / 2).max(BATCH_CHANGES_MIN);
+                    let asked = match &error {
+                        TransportError::Refused { retry_after_s: Some(s), .. } => u64::from(*s),
+                        _ => 0,
+                    };
+                    self.wait(backoff.next_wait(Duration::from_secs(asked), &*self.entropy), cancel)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(SyncError::Endless)
+    }
+
+    fn wait(&self, wait: Duration, cancel: &Cancel) -> Result<(), SyncError> {
+        const STEP: Duration = Duration::from_millis(100);
+        let mut left = wait;
+        while !left.is_zero() {
+            if cancel.is_cancelled() {
+                return Err(TransportError::Cancelled.into());
+            }
+            let step = left.min(STEP);
+            std::thread::sleep(step);
+            left -= step;
+        }
+        Ok(())
+    }
+
+    fn exchange(
+        &self,
+        memory: &mut Memory,
+        round: &mut Round,
+        report: &mut SyncReport,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<(), SyncError> {
+        let pending = self.store.pending_upload(memory.batch_changes)?;
+        let (request, tenant_key) = self.request(memory, pending.as_ref(), false)?;
+        report.requests += 1;
+        report.bytes_up += request.len() as u64;
+        if let Some(pending) = &pending {
+            if memory.uncertain != Some(pending.digest) {
+                memory.staged = 0;
+                report.changes_sent += pending.changes as u64;
+            }
+            memory.uncertain = Some(pending.digest);
+        }
+        fault::point("phone.before_request");
+        let mut reply = self.transport.exchange(request, cancel)?;
+        let mut decoder = ReplyDecoder::new(tenant_key)?;
+        while let Some(chunk) = reply.next_chunk()? {
+            report.bytes_down += chunk.len() as u64;
+            for frame in decoder.push(&chunk)? {
+                self.frame(frame, memory, round, report)?;
+                round.progressed = true;
+            }
+            progress.progressed(report);
+        }
+        if !decoder.is_done() {
+            return Err(TransportError::Cut.into());
+        }
+        round.closed_cleanly = true;
+        if memory.uncertain.is_some() {
+            // the server has not taken the upload yet: send it, from where it was cut
+            memory.staged = round.welcome.as_ref().map_or(0, |w| w.staged);
+            if memory.staged == 0 {
+                memory.uncertain = None;
+            }
+            round.again = true;
+        }
+        Ok(())
+    }
+
+    /// The request's bytes. After a cut only a question goes up first; then the rest from where the server stands.
+    fn request(
+        &self,
+        memory: &Memory,
+        pending: Option<&PendingUpload>,
+        cost_only: bool,
+    ) -> Result<(Vec<u8>, TenantKey), SyncError> {
+        let state = self.store.sync_state()?;
+        let enrolment = state.enrolment.ok_or(SyncError::NotEnrolled)?;
+        let total = pending.map_or(0, |p| p.bytes.len() as u32);
+        let offset = match pending {
+            Some(pending) if memory.uncertain == Some(pending.digest) => {
+                if memory.staged > 0 { memory.staged.min(total) } else { total }
+            }
+            _ => 0,
+        };
+        let hello = Hello {
+            tenant: enrolment.tenant,
+            device: enrolment.device,
+            counter: self.store.next_counter()?,
+            branch: pending.filter(|p| p.kind == UploadKind::Batch).map_or(state.branch, |p| p.branch),
+            grants: state.grants,
+            feed: state.feed,
+            fills: state.fills,
+            areas: state.areas_version,
+            older: if memory.older { self.store.older_points()? } else { Vec::new() },
+            cost_only,
+            diverged: state.diverged,
+            upload: pending.map(|p| Upload { kind: p.kind, number: p.number, digest: p.digest, total, offset }),
+        };
+        let mut request = hello.encode_signed(&SigningKey::from_bytes(&enrolment.signing_seed));
+        if let Some(pending) = pending {
+            request.extend_from_slice(&pending.bytes[offset as usize..]);
+        }
+        Ok((request, TenantKey(enrolment.tenant_key)))
+    }
+
+    fn frame(
+        &self,
+        frame: ReplyFrame,
+        memory: &mut Memory,
+        round: &mut Round,
+        report: &mut SyncReport,
+    ) -> Result<(), SyncError> {
+        match frame {
+            ReplyFrame::Welcome(welcome) => self.welcome(welcome, memory, round, report)?,
+            ReplyFrame::Statuses { branch, number, outcomes, as_of, receipt } => {
+                fault::point("phone.before_statuses");
+                let done = self.store.apply_statuses(branch, number, &outcomes, as_of, receipt)?;
+                fault::point("phone.after_statuses");
+                (memory.uncertain, memory.staged) = (None, 0);
+                report.changes_acknowledged += done.stored + done.known;
+                report.changes_waiting += done.waiting;
+                for reason in done.refused {
+                    *report.refused.entry(reason).or_default() += 1;
+                }
+                if done.needs_remake {
+                    report.remade += self.store.take_new_branch()?.changes;
+                    round.again = true;
+                }
+            }
+            ReplyFrame::BranchTaken { .. } => {
+                (memory.uncertain, memory.staged) = (None, 0);
+                report.remade += self.store.take_new_branch()?.changes;
+                round.again = true;
+            }
+            ReplyFrame::BatchGap { branch, last } => {
+                (memory.uncertain, memory.staged) = (None, 0);
+                self.store.rewind_batches(branch, last)?;
+                round.again = true;
+            }
+            ReplyFrame::Refilled { stored, .. } => {
+                if let Some(digest) = memory.uncertain.take() {
+                    self.store.refill_done(digest)?;
+                }
+                memory.staged = 0;
+                report.brought_back += u64::from(stored);
+                round.again = true;
+            }
+            ReplyFrame::Grants { position, entries } => self.store.apply_grants(position, &entries)?,
+            ReplyFrame::Areas { version, areas } => self.store.apply_areas(version, &areas)?,
+            ReplyFrame::Delivery(delivery) => {
+                fault::point("phone.before_delivery");
+                let done = self.store.apply_delivery(&delivery)?;
+                fault::point("phone.after_delivery");
+                report.records_received += done.records;
+                report.changes_received += done.changes;
+                for (_, reason) in done.refused {
+                    *report.refused.entry(reason).or_default() += 1;
+                }
+                if done.own_actor_clash {
+                    report.remade += self.store.take_new_branch()?.changes;
+                    round.again = true;
+                }
+            }
+            ReplyFrame::FillClosed { grant } => self.store.close_fill(grant)?,
+            ReplyFrame::Done(done) => {
+                round.more = done.more;
+                round.scope = done.scope;
+            }
+            ReplyFrame::Cost { .. } | ReplyFrame::Unknown { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn welcome(
+        &self,
+        welcome: Welcome,
+        memory: &mut Memory,
+        round: &mut Round,
+        report: &mut SyncReport,
+    ) -> Result<(), SyncError> {
+        self.store.note_server_time(welcome.server_ms)?;
+        report.clock_off_ms = self.clock.now_ms() as i64 - welcome.server_ms as Millis as i64;
+        report.reads_closed = welcome.reads_closed;
+        if welcome.upload_refused {
+            (memory.uncertain, memory.staged) = (None, 0);
+            round.again = true;
+        }
+        if welcome.rewound {
+            report.rewound = true;
+            round.again = true;
+            match welcome.common {
+                None => memory.older = true,
+                Some(common) => {
+                    memory.older = false;
+                    self.store.rewound((common != Position::default()).then_some(common))?;
+                    let branch = self.store.sync_state()?.branch;
+                    self.store.rewind_batches(branch, welcome.last_batch)?;
+                }
+            }
+        }
+        round.welcome = Some(welcome);
+        Ok(())
+    }
+
+    /// Decides whether another exchange is needed.
+    fn goes_on(&self, memory: &mut Memory, round: &Round, report: &SyncReport) -> Result<bool, SyncError> {
+        if round.again || round.more {
+            return Ok(true);
+        }
+        if self.store.has_pending()? {
+            return Ok(true);
+        }
+        if let Some(scope) = round.scope {
+            let differs = scope != self.store.scope_digest()?;
+            let start_again = differs && !memory.diverged && report.records_received < u64::MAX;
+            self.store.set_diverged(start_again)?;
+            memory.diverged |= start_again;
+            return Ok(start_again);
+        }
+        Ok(false)
+    }
+
+    /// What the next sync would cost: bytes that go up, exactly; and what waits on the server, asked with a small
+    /// request if `ask`.
+    pub fn cost(&self, ask: bool, cancel: &Cancel) -> Result<Cost, SyncError> {
+        let pending = self.store.pending_upload(BATCH_CHANGES)?;
+        let (request, tenant_key) = self.request(&Memory::default(), pending.as_ref(), false)?;
+        let mut cost = Cost { bytes_up: request.len() as u64, changes_up: 0, changes_down: None, bytes_down: None };
+        cost.changes_up = pending.map_or(0, |p| p.changes as u64);
+        if ask {
+            let (request, _) = self.request(&Memory::default(), None, true)?;
+            let mut reply = self.transport.exchange(request, cancel)?;
+            let mut decoder = ReplyDecoder::new(tenant_key)?;
+            while let Some(chunk) = reply.next_chunk()? {
+                for frame in decoder.push(&chunk)? {
+                    if let ReplyFrame::Cost { changes, bytes } = frame {
+                        (cost.changes_down, cost.bytes_down) = (Some(changes), Some(bytes));
+                    }
+                }
+            }
+        }
+        Ok(cost)
+    }
+}
+
+/// The cost of a sync, before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Bytes of the request's body; exact, since the batch is already made.
+    pub bytes_up: u64,
+    /// Changes in it.
+    pub changes_up: u64,
+    /// Changes that wait on the server, if asked.
+    pub changes_down: Option<u64>,
+    /// Their bytes before compression (about a third travels), if asked.
+    pub bytes_down: Option<u64>,
+}
