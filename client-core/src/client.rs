@@ -1,0 +1,352 @@
+//! The facade that apps use: one object for one phone. Bindings wrap it; the command line and the demo drive it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use data_encoding::HEXLOWER;
+use ed25519_dalek::SigningKey;
+
+use crate::clock::{Clock, Entropy, random};
+use crate::form::{AnswerError, Form, Pack};
+use crate::id::{AreaId, Identity, RecordId, TenantKey};
+use crate::protocol::AreaEntry;
+use crate::record::{ChangeNote, Edit, FormRef, Record, Section, Value, View};
+use crate::store::{
+    Counts, DraftId, DraftRow, Enrolment, FinishPlan, ListFilter, Notice, OpenError, OpenOptions, PlannedDocument,
+    RefusedRow, Row, Store, StoreError,
+};
+use crate::sync::{
+    Cancel, Cost, Engine, HttpTransport, Progress, SyncError, SyncOptions, SyncReport, Transport, TransportError,
+};
+
+pub mod answer;
+
+/// Why the facade refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PhoneError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The way to the server.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// A sync.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// No form of this name.
+    #[error("there is no such form on this phone")]
+    UnknownForm,
+    /// No record of this id.
+    #[error("there is no such record on this phone")]
+    UnknownRecord,
+    /// No question of this name.
+    #[error("the form has no question {0}")]
+    UnknownQuestion(String),
+    /// The answer doesn't fit the question.
+    #[error("the answer doesn't fit the question: {0}")]
+    Answer(#[from] AnswerError),
+    /// The answers can't become a record.
+    #[error("the answers can't become a record: {0}")]
+    Record(#[from] crate::record::EditError),
+    /// The server's answer to an enrolment can't be used.
+    #[error("the server's answer can't be used")]
+    Enrolment,
+    /// Not enrolled yet.
+    #[error("the phone isn't enrolled yet")]
+    NotEnrolled,
+}
+
+/// What a new record needs to know beside its answers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NewRecord {
+    /// Where a record without subject is placed; the township if nothing is said.
+    pub area: Option<AreaId>,
+    /// The campaign that it belongs to: the record then has the natural key (campaign, subject), so that two phones that
+    /// never met write the same record.
+    pub campaign: Option<RecordId>,
+}
+
+/// A phone.
+pub struct Phone {
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    transport: Mutex<Option<Arc<dyn Transport>>>,
+}
+
+impl Phone {
+    /// Opens (or makes) the phone's database in a folder. Notices tell what was set aside and salvaged.
+    pub fn open(dir: &Path, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<(Self, Vec<Notice>), OpenError> {
+        let opened = Store::open(dir, OpenOptions { clock: clock.clone(), entropy: entropy.clone() })?;
+        let phone = Self { store: Arc::new(opened.store), clock, entropy, transport: Mutex::new(None) };
+        Ok((phone, opened.notices))
+    }
+
+    /// The store below, for those who need more than the facade.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Uses another way to the server than HTTP to the address of the enrolment.
+    pub fn use_transport(&self, transport: Arc<dyn Transport>) {
+        *self.transport.lock().unwrap_or_else(|e| e.into_inner()) = Some(transport);
+    }
+
+    /// Enrols the phone on a server with a one-time code.
+    pub fn enrol(&self, server_url: &str, code: &str) -> Result<Enrolment, PhoneError> {
+        let transport = HttpTransport::new(server_url)?;
+        let seed: [u8; 32] = random(&*self.entropy);
+        let answer = transport.enrol(code, &SigningKey::from_bytes(&seed))?;
+        let bytes = |hex: &str| -> Result<[u8; 32], PhoneError> {
+            let bytes = HEXLOWER.decode(hex.as_bytes()).map_err(|_| PhoneError::Enrolment)?;
+            bytes.try_into().map_err(|_| PhoneError::Enrolment)
+        };
+        let enrolment = Enrolment {
+            tenant: answer.tenant,
+            tenant_key: bytes(&answer.tenant_key)?,
+            township: answer.township,
+            device: answer.device,
+            user: answer.user,
+            user_name: answer.user_name,
+            signing_seed: seed,
+            server_url: server_url.to_owned(),
+            server_identity: bytes(&answer.server_identity)?,
+        };
+        self.store.enrol(&enrolment)?;
+        self.use_transport(Arc::new(transport));
+        Ok(enrolment)
+    }
+
+    /// Who this phone is; `None` before enrolment.
+    pub fn enrolment(&self) -> Result<Option<Enrolment>, PhoneError> {
+        Ok(self.store.enrolment()?)
+    }
+
+    fn enrolled(&self) -> Result<Enrolment, PhoneError> {
+        self.store.enrolment()?.ok_or(PhoneError::NotEnrolled)
+    }
+
+    /// The areas that the phone knows.
+    pub fn areas(&self) -> Result<Vec<AreaEntry>, PhoneError> {
+        Ok(self.store.areas()?)
+    }
+
+    /// Households, by village and search text.
+    pub fn households(
+        &self,
+        area: Option<AreaId>,
+        search: &str,
+        offset: u32,
+        limit: u32,
+    ) -> Result<Vec<Row>, PhoneError> {
+        self.list(ListFilter {
+            record_type: Some("household".into()),
+            area,
+            search: (!search.is_empty()).then(|| search.to_lowercase()),
+            offset,
+            limit,
+            ..ListFilter::default()
+        })
+    }
+
+    /// Any list of records.
+    pub fn list(&self, filter: ListFilter) -> Result<Vec<Row>, PhoneError> {
+        Ok(self.store.list(&filter)?)
+    }
+
+    /// How much of everything there is.
+    pub fn counts(&self) -> Result<Counts, PhoneError> {
+        Ok(self.store.counts()?)
+    }
+
+    /// A record as merged here.
+    pub fn record(&self, id: RecordId) -> Result<Record, PhoneError> {
+        self.store.record(id)?.ok_or(PhoneError::UnknownRecord)
+    }
+
+    /// A record's canonical JSON and differences.
+    pub fn view(&self, id: RecordId) -> Result<View, PhoneError> {
+        Ok(self.record(id)?.view())
+    }
+
+    /// A form by name.
+    pub fn form(&self, name: &str) -> Result<&'static Form, PhoneError> {
+        Pack::built_in().form(name).ok_or(PhoneError::UnknownForm)
+    }
+
+    /// Starts a form about a subject (or none), as a draft.
+    pub fn start(&self, form: &str, subject: Option<RecordId>) -> Result<DraftId, PhoneError> {
+        let version = self.form(form)?.def().version;
+        if let Some(subject) = subject {
+            self.store.row(subject)?.ok_or(PhoneError::UnknownRecord)?;
+        }
+        Ok(self.store.start_draft(form, version, subject, None)?)
+    }
+
+    /// Opens a record with its form, as a draft.
+    pub fn edit(&self, record: RecordId) -> Result<DraftId, PhoneError> {
+        let row = self.store.row(record)?.ok_or(PhoneError::UnknownRecord)?;
+        let core_type = row.record_type.split('.').next().unwrap_or_default();
+        let form = Pack::built_in().form_of_type(core_type).ok_or(PhoneError::UnknownForm)?;
+        Ok(self.store.start_draft(&form.def().name, form.def().version, row.subject, Some(record))?)
+    }
+
+    /// Saves an answer in the draft's journal: durable against the process being killed when this returns.
+    pub fn answer(&self, draft: DraftId, key: &str, value: &Value) -> Result<(), PhoneError> {
+        let form = self.form(&self.draft(draft)?.form)?;
+        form.check_answer(key, value)?;
+        Ok(self.store.save_answer(draft, key, value)?)
+    }
+
+    /// Saves an answer given as text, as people and scripts write it: see [`answer::parse`].
+    pub fn answer_text(&self, draft: DraftId, key: &str, text: &str) -> Result<(), PhoneError> {
+        let form = self.form(&self.draft(draft)?.form)?;
+        for (key, value) in answer::parse(form, key, text)? {
+            form.check_answer(&key, &value)?;
+            self.store.save_answer(draft, &key, &value)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the last answer back; gives its key.
+    pub fn undo(&self, draft: DraftId) -> Result<Option<String>, PhoneError> {
+        Ok(self.store.undo(draft)?)
+    }
+
+    /// Drafts, newest first.
+    pub fn drafts(&self) -> Result<Vec<DraftRow>, PhoneError> {
+        Ok(self.store.drafts()?)
+    }
+
+    fn draft(&self, id: DraftId) -> Result<DraftRow, PhoneError> {
+        self.store.drafts()?.into_iter().find(|d| d.id == id).ok_or(PhoneError::UnknownRecord)
+    }
+
+    /// Throws a draft away.
+    pub fn discard(&self, draft: DraftId) -> Result<(), PhoneError> {
+        Ok(self.store.discard_draft(draft)?)
+    }
+
+    /// Finishes a draft: its answers become one change for each sensitivity class, in one durable transaction.
+    pub fn finish(&self, draft: DraftId) -> Result<RecordId, PhoneError> {
+        self.finish_as(draft, &NewRecord::default())
+    }
+
+    /// Like [`Phone::finish`], with what a new record needs to know beside its answers.
+    pub fn finish_as(&self, draft: DraftId, new: &NewRecord) -> Result<RecordId, PhoneError> {
+        let row = self.draft(draft)?;
+        let form = self.form(&row.form)?;
+        let answers = self.store.draft_answers(draft)?;
+        let plan = FinishPlan { documents: self.documents(&row, form, answers, new)?, note: self.note(Some(form))? };
+        Ok(self.store.finish_draft(draft, &plan)?.record)
+    }
+
+    fn note(&self, form: Option<&Form>) -> Result<ChangeNote, PhoneError> {
+        let form = form.map(|f| FormRef { name: f.def().name.clone(), version: f.def().version });
+        Ok(ChangeNote { user: self.enrolled()?.user, form, remade_from: None })
+    }
+
+    /// Splits answers by sensitivity class into documents. The core document comes first, also when it has no answer.
+    fn documents(
+        &self,
+        draft: &DraftRow,
+        form: &Form,
+        answers: BTreeMap<String, Value>,
+        new: &NewRecord,
+    ) -> Result<Vec<PlannedDocument>, PhoneError> {
+        let enrolment = self.enrolled()?;
+        let tenant_key = TenantKey(enrolment.tenant_key);
+        let record_type = form.def().record_type.as_str();
+        let existing = match draft.record {
+            Some(record) => Some(self.store.row(record)?.ok_or(PhoneError::UnknownRecord)?),
+            None => None,
+        };
+        let identity = match (&existing, draft.subject) {
+            (Some(row), _) => row.identity.clone(),
+            (None, Some(subject)) if new.campaign.is_some() => {
+                let key: Vec<RecordId> = new.campaign.into_iter().chain([subject]).collect();
+                Identity::keyed(record_type, &key)
+            }
+            _ => Identity::of_type(record_type),
+        };
+        let id = match &existing {
+            Some(row) => row.id,
+            None => identity.derived_id(&tenant_key).unwrap_or_else(|| self.store.new_record_id()),
+        };
+        let subject = draft.subject;
+        let area = match (&existing, subject) {
+            (Some(row), _) => row.area,
+            (None, Some(subject)) => self.store.row(subject)?.ok_or(PhoneError::UnknownRecord)?.area,
+            (None, None) => new.area.unwrap_or(enrolment.township),
+        };
+        let mut by_class: BTreeMap<&str, Vec<Edit>> = BTreeMap::from([("core", Vec::new())]);
+        for (key, value) in answers {
+            let class = form.class_of(&key).ok_or_else(|| PhoneError::UnknownQuestion(key.clone()))?;
+            let edit = Edit { section: Section::Answers, key, value };
+            by_class.entry(class.as_str()).or_default().push(edit);
+        }
+        let core = by_class.remove("core").unwrap_or_default();
+        let mut documents = vec![PlannedDocument { identity, id, area, subject, edits: core }];
+        for (class, edits) in by_class {
+            let identity = Identity::part(record_type, class, id);
+            let part = identity.derived_id(&tenant_key).ok_or(PhoneError::UnknownRecord)?;
+            documents.push(PlannedDocument { identity, id: part, area, subject: Some(id), edits });
+        }
+        Ok(documents)
+    }
+
+    /// Decides a difference: one ordinary change on what this phone shows.
+    pub fn resolve(&self, record: RecordId, key: &str, value: &Value) -> Result<(), PhoneError> {
+        let row = self.store.row(record)?.ok_or(PhoneError::UnknownRecord)?;
+        let note = self.note(Pack::built_in().form_of_type(row.record_type.split('.').next().unwrap_or_default()))?;
+        let edit = Edit { section: Section::Answers, key: key.to_owned(), value: value.clone() };
+        let document = PlannedDocument {
+            identity: row.identity,
+            id: record,
+            area: row.area,
+            subject: row.subject,
+            edits: vec![edit],
+        };
+        self.store.write(&[document], &note)?;
+        Ok(())
+    }
+
+    /// Changes that the server refused, with reasons.
+    pub fn refused(&self) -> Result<Vec<RefusedRow>, PhoneError> {
+        Ok(self.store.refused()?)
+    }
+
+    /// An engine with the phone's transport.
+    pub fn engine(&self, options: SyncOptions) -> Result<Engine, PhoneError> {
+        let mut slot = self.transport.lock().unwrap_or_else(|e| e.into_inner());
+        let transport = match &*slot {
+            Some(transport) => transport.clone(),
+            None => {
+                let made: Arc<dyn Transport> = Arc::new(HttpTransport::new(&self.enrolled()?.server_url)?);
+                slot.insert(made).clone()
+            }
+        };
+        Ok(Engine::new(self.store.clone(), transport, self.clock.clone(), self.entropy.clone(), options))
+    }
+
+    /// Syncs.
+    pub fn sync(&self, progress: &dyn Progress, cancel: &Cancel) -> Result<SyncReport, PhoneError> {
+        Ok(self.engine(SyncOptions::default())?.sync(progress, cancel)?)
+    }
+
+    /// What the next sync would cost; asks the server for its part if `ask`.
+    pub fn cost(&self, ask: bool) -> Result<Cost, PhoneError> {
+        Ok(self.engine(SyncOptions::default())?.cost(ask, &Cancel::default())?)
+    }
+
+    /// Closes the database cleanly; the phone can be opened again.
+    pub fn close(self) -> Result<(), PhoneError> {
+        match Arc::try_unwrap(self.store) {
+            Ok(store) => Ok(store.close()?),
+            // a sync still runs on another thread: it closes with the last holder
+            Err(_) => Ok(()),
+        }
+    }
+}

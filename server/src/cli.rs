@@ -1,0 +1,101 @@
+//! The command line: `serve`, `demo`, `phone`, `bench`, and an administrator's tools.
+
+pub mod admin;
+#[cfg(feature = "tools")]
+pub mod phone;
+pub mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Doorstep: offline-first household surveys.
+#[derive(Parser)]
+#[command(name = "doorstep", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::ServeArgs),
+    /// Make an invented township, run a campaign week on it and show what merged.
+    #[cfg(feature = "tools")]
+    Demo(crate::demo::run::DemoArgs),
+    /// A phone on the command line.
+    #[cfg(feature = "tools")]
+    Phone(phone::PhoneArgs),
+    /// Measure.
+    #[cfg(feature = "tools")]
+    Bench(crate::bench::BenchArgs),
+    /// Make an empty township with villages.
+    Township(admin::TownshipArgs),
+    /// Invite a person's phone: prints a one-time code.
+    Invite(admin::InviteArgs),
+    /// Write a consistent copy of the database, keys included.
+    Backup(admin::BackupArgs),
+    /// Put a copy back; the old database is set aside and reading stays closed until `reopen`.
+    Restore(admin::RestoreArgs),
+    /// Open reading again after a restore, once revoked phones were looked through.
+    Reopen(admin::DataArgs),
+}
+
+/// Where the data is.
+#[derive(Args, Clone)]
+pub struct DataOptions {
+    /// The data folder.
+    #[arg(long, env = "DOORSTEP_DATA", default_value = "doorstep-data")]
+    pub data: PathBuf,
+    /// A PostgreSQL database in place of the folder's SQLite file: postgres://user@host/name.
+    #[arg(long, env = "DOORSTEP_DATABASE", hide_env_values = true)]
+    pub database: Option<String>,
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(args) => serve::serve(&args),
+        #[cfg(feature = "tools")]
+        Command::Demo(args) => crate::demo::run::demo(&args),
+        #[cfg(feature = "tools")]
+        Command::Phone(args) => phone::phone(&args),
+        #[cfg(feature = "tools")]
+        Command::Bench(args) => crate::bench::bench(&args),
+        Command::Township(args) => admin::township(&args),
+        Command::Invite(args) => admin::invite(&args),
+        Command::Backup(args) => admin::backup(&args),
+        Command::Restore(args) => admin::restore(&args),
+        Command::Reopen(args) => admin::reopen(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            say_error(&*error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a command gives: an exit code, or any error to be printed with its causes.
+pub type Outcome = Result<ExitCode, Box<dyn std::error::Error + Send + Sync>>;
+
+fn say_error(error: &dyn std::error::Error) {
+    eprintln!("doorstep: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        eprintln!("  because: {cause}");
+        source = cause.source();
+    }
+}
+
+/// Prints a line for people or scripts.
+#[macro_export]
+macro_rules! say {
+    ($($arg:tt)*) => {{
+        #[expect(clippy::print_stdout, reason = "the command line's output")]
+        { println!($($arg)*) }
+    }};
+}

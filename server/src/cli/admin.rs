@@ -1,0 +1,139 @@
+//! An administrator's commands.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use doorstep_core::clock::random;
+use doorstep_core::id::{AreaId, UserId};
+use doorstep_core::protocol::{AreaEntry, GrantEntry};
+
+use super::serve::{database_file, open_service, open_storage};
+use super::{DataOptions, Outcome};
+use crate::say;
+use crate::storage::{READS_CLOSED, Storage, User, sqlite};
+
+/// Only the data's place.
+#[derive(Args)]
+pub struct DataArgs {
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+/// Options of `township`.
+#[derive(Args)]
+pub struct TownshipArgs {
+    #[command(flatten)]
+    data: DataOptions,
+    /// Its Chinese name.
+    #[arg(long)]
+    name: String,
+    /// Its English name.
+    #[arg(long, default_value = "")]
+    name_en: String,
+    /// A village's name; once for each.
+    #[arg(long = "village", required = true)]
+    villages: Vec<String>,
+}
+
+/// Options of `invite`.
+#[derive(Args)]
+pub struct InviteArgs {
+    #[command(flatten)]
+    data: DataOptions,
+    /// The person's name.
+    #[arg(long)]
+    name: String,
+    /// Their sending unit.
+    #[arg(long, default_value = "")]
+    unit: String,
+    /// The township's id, where there are several.
+    #[arg(long)]
+    township: Option<AreaId>,
+}
+
+/// Options of `backup`.
+#[derive(Args)]
+pub struct BackupArgs {
+    #[command(flatten)]
+    data: DataOptions,
+    /// The file to write; must not exist.
+    to: PathBuf,
+}
+
+/// Options of `restore`.
+#[derive(Args)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    data: DataOptions,
+    /// The backup.
+    from: PathBuf,
+}
+
+/// Makes a township.
+pub fn township(args: &TownshipArgs) -> Outcome {
+    let service = open_service(&args.data)?;
+    let id = || AreaId(random(&*service.entropy));
+    let township = id();
+    let area = |area, parent, level: &str, zh: &str, en: &str| AreaEntry {
+        area,
+        parent,
+        level: level.to_owned(),
+        code: String::new(),
+        name_zh: zh.to_owned(),
+        name_en: if en.is_empty() { zh.to_owned() } else { en.to_owned() },
+    };
+    let mut areas = vec![area(township, None, "township", &args.name, &args.name_en)];
+    areas.extend(args.villages.iter().map(|v| area(id(), Some(township), "village", v, "")));
+    service.storage.put_areas(township, &areas)?;
+    say!("township {township} with {} villages", args.villages.len());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes an invitation.
+pub fn invite(args: &InviteArgs) -> Outcome {
+    let service = open_service(&args.data)?;
+    let townships = service.storage.townships()?;
+    let township = match args.township {
+        Some(id) if townships.contains(&id) => id,
+        None if townships.len() == 1 => townships[0],
+        _ => return Err("name one of the townships with --township (make one with `doorstep township`)".into()),
+    };
+    let user = User { id: UserId(random(&*service.entropy)), name: args.name.clone(), unit: args.unit.clone() };
+    service.storage.put_users(std::slice::from_ref(&user))?;
+    let grant = GrantEntry { grant: 0, role: "helper".into(), area: township, subject: None, active: true };
+    service.storage.append_grants(user.id, &[grant])?;
+    say!("{}", service.invite(user.id, township)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a backup.
+pub fn backup(args: &BackupArgs) -> Outcome {
+    if args.to.exists() {
+        return Err("the file exists already; a backup never replaces a file".into());
+    }
+    open_storage(&args.data)?.backup(&args.to)?;
+    say!("backup written to {}", args.to.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Puts a backup back.
+pub fn restore(args: &RestoreArgs) -> Outcome {
+    if args.data.database.is_some() {
+        return Err("restore PostgreSQL with its own tools, then set reads_closed; see docs/operation.md".into());
+    }
+    let set_aside = sqlite::restore(&args.from, &database_file(&args.data.data)?)?;
+    say!("restored from {}", args.from.display());
+    if let Some(old) = set_aside {
+        say!("the old database was set aside as {}", old.display());
+    }
+    say!("phones can push; they read again after `doorstep reopen`");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens reading.
+pub fn reopen(args: &DataArgs) -> Outcome {
+    open_storage(&args.data)?.set_setting(READS_CLOSED, "0")?;
+    say!("reading is open");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,308 @@
+//! `doorstep phone`: the real client core from a terminal, one data folder a phone.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use doorstep_core::client::{NewRecord, Phone, answer};
+use doorstep_core::clock::{SystemClock, SystemEntropy};
+use doorstep_core::form::Pack;
+use doorstep_core::id::RecordId;
+use doorstep_core::store::{ListFilter, Row};
+use doorstep_core::sync::{Cancel, Progress, SyncReport};
+use serde_json::json;
+
+use super::Outcome;
+use crate::say;
+
+/// Options of `phone`.
+#[derive(Args)]
+pub struct PhoneArgs {
+    /// The phone's data folder.
+    #[arg(long, env = "DOORSTEP_PHONE", default_value = "doorstep-phone")]
+    data: PathBuf,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: PhoneCommand,
+}
+
+#[derive(Subcommand)]
+enum PhoneCommand {
+    /// Enrol on a server with a one-time code, then sync once.
+    Init {
+        /// The server's address.
+        #[arg(long)]
+        server: String,
+        /// The code.
+        #[arg(long)]
+        code: String,
+    },
+    /// List households.
+    Households {
+        /// Only with this in name or number.
+        #[arg(long, default_value = "")]
+        search: String,
+        /// Only of this village (part of its name).
+        #[arg(long)]
+        village: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// Fill and finish a visit to a household.
+    Visit {
+        /// The household: its id, or its number.
+        household: String,
+        /// An answer: question=value.
+        #[arg(long = "set", required = true)]
+        set: Vec<String>,
+    },
+    /// Change answers of a record.
+    Edit {
+        /// The record: its id, or a household's number.
+        record: String,
+        /// An answer: question=value.
+        #[arg(long = "set", required = true)]
+        set: Vec<String>,
+    },
+    /// Add a household that isn't in the register.
+    Add {
+        /// The village (part of its name).
+        #[arg(long)]
+        village: String,
+        /// An answer: question=value.
+        #[arg(long = "set", required = true)]
+        set: Vec<String>,
+    },
+    /// Show a record and what is about it.
+    Show {
+        /// The record: its id, or a household's number.
+        record: String,
+    },
+    /// List answers that stand differently.
+    Conflicts,
+    /// Decide a difference.
+    Resolve {
+        /// The record: its id, or a household's number.
+        record: String,
+        /// The answer's key.
+        key: String,
+        /// The value that holds.
+        value: String,
+    },
+    /// List what the server refused, with reasons.
+    Refused,
+    /// What the next sync will cost.
+    Cost {
+        /// Ask the server what waits there (a few hundred bytes).
+        #[arg(long)]
+        ask: bool,
+    },
+    /// Sync.
+    Sync,
+}
+
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs a phone command.
+pub fn phone(args: &PhoneArgs) -> Outcome {
+    let (phone, notices) = Phone::open(&args.data, Arc::new(SystemClock), Arc::new(SystemEntropy))?;
+    for notice in notices {
+        eprintln!("{notice}");
+    }
+    run(&phone, args)?;
+    phone.close()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
+    match &args.command {
+        PhoneCommand::Init { server, code } => {
+            let enrolment = phone.enrol(server, code)?;
+            say!("enrolled: {} ({})", enrolment.user_name, enrolment.device);
+            sync(phone, args)
+        }
+        PhoneCommand::Households { search, village, limit } => {
+            let area = village.as_deref().map(|v| area_named(phone, v)).transpose()?;
+            phone.households(area, search, 0, *limit)?.iter().for_each(|row| print_row(args, row));
+            Ok(())
+        }
+        PhoneCommand::Visit { household, set } => {
+            let draft = phone.start("visit", Some(find(phone, household)?))?;
+            finish(phone, draft, set, &NewRecord::default())
+        }
+        PhoneCommand::Edit { record, set } => {
+            let draft = phone.edit(find(phone, record)?)?;
+            finish(phone, draft, set, &NewRecord::default())
+        }
+        PhoneCommand::Add { village, set } => {
+            let area = area_named(phone, village)?;
+            let draft = phone.start("household", None)?;
+            finish(phone, draft, set, &NewRecord { area: Some(area), campaign: None })
+        }
+        PhoneCommand::Show { record } => show(phone, args, find(phone, record)?),
+        PhoneCommand::Conflicts => conflicts(phone, args),
+        PhoneCommand::Resolve { record, key, value } => resolve(phone, find(phone, record)?, key, value),
+        PhoneCommand::Refused => {
+            for row in phone.refused()? {
+                say!("{}\t{}\t{}", row.record, row.reason, row.hash);
+            }
+            Ok(())
+        }
+        PhoneCommand::Cost { ask } => {
+            let cost = phone.cost(*ask)?;
+            match (cost.changes_down, cost.bytes_down) {
+                (Some(changes), Some(bytes)) => say!(
+                    "up: {} bytes ({} changes); down: {changes} changes, {bytes} bytes before compression",
+                    cost.bytes_up,
+                    cost.changes_up
+                ),
+                _ => say!("up: {} bytes ({} changes); ask for down with --ask", cost.bytes_up, cost.changes_up),
+            }
+            Ok(())
+        }
+        PhoneCommand::Sync => sync(phone, args),
+    }
+}
+
+fn finish(
+    phone: &Phone,
+    draft: doorstep_core::store::DraftId,
+    set: &[String],
+    new: &NewRecord,
+) -> Result<(), Fault> {
+    for pair in set {
+        // an option of a multiple choice has `=` in its key: `question=option=true`
+        let (key, value) = match pair.matches('=').count() {
+            0 => return Err(format!("write question=value, not {pair:?}").into()),
+            1 => pair.split_once('=').unwrap_or_default(),
+            _ => pair.rsplit_once('=').filter(|(_, v)| matches!(*v, "true" | "false")).unwrap_or(pair.split_once('=').unwrap_or_default()),
+        };
+        if let Err(error) = phone.answer_text(draft, key, value) {
+            phone.discard(draft)?;
+            return Err(error.into());
+        }
+    }
+    let record = phone.finish_as(draft, new)?;
+    say!("{record}");
+    Ok(())
+}
+
+fn find(phone: &Phone, named: &str) -> Result<RecordId, Fault> {
+    if let Ok(id) = named.parse::<RecordId>() {
+        return Ok(id);
+    }
+    let rows = phone.households(None, named, 0, 3)?;
+    let exact: Vec<&Row> = rows.iter().filter(|r| r.label == named).collect();
+    match (exact.as_slice(), rows.as_slice()) {
+        ([row], _) | ([], [row]) => Ok(row.id),
+        ([], []) => Err("no such household on this phone; sync first?".into()),
+        _ => Err("several households fit; use the id".into()),
+    }
+}
+
+fn area_named(phone: &Phone, part: &str) -> Result<doorstep_core::id::AreaId, Fault> {
+    let areas = phone.areas()?;
+    let mut found = areas.iter().filter(|a| a.level == "village" && (a.name_zh.contains(part) || a.name_en.contains(part)));
+    match (found.next(), found.next()) {
+        (Some(area), None) => Ok(area.area),
+        (None, _) => Err("no such village on this phone".into()),
+        _ => Err("several villages fit".into()),
+    }
+}
+
+fn print_row(args: &PhoneArgs, row: &Row) {
+    if args.json {
+        say!("{}", json!({"id": row.id, "type": row.record_type, "title": row.title, "label": row.label,
+            "status": row.status, "persons": row.persons, "differences": row.differences}));
+    } else {
+        let mark = if row.differences > 0 { "\t[differs]" } else { "" };
+        say!("{}\t{}\t{}\t{}\t{}{mark}", row.id, row.label, row.title, row.status, row.persons);
+    }
+}
+
+fn show(phone: &Phone, args: &PhoneArgs, id: RecordId) -> Result<(), Fault> {
+    let view = phone.view(id)?;
+    if args.json {
+        say!("{}", view.json);
+        return Ok(());
+    }
+    let record = phone.record(id)?;
+    let form = Pack::built_in().form_of_type(record.identity().record_type.split('.').next().unwrap_or_default());
+    for (key, value) in record.answers() {
+        let label = form.and_then(|f| f.question_of(&key)).map_or(key.as_str(), |q| q.label("zh", "en"));
+        say!("{label}\t{}\t({key})", value.to_json());
+    }
+    for difference in &view.differences {
+        say!("differs: {}", difference.key);
+        for value in &difference.values {
+            say!("\t{}\tby {} at {} (phone)", value.value.to_json(), value.user, value.claimed_s);
+        }
+    }
+    for row in phone.list(ListFilter { subject: Some(id), limit: 50, ..ListFilter::default() })? {
+        say!("about it: {}\t{}\t{}\t{}", row.record_type, row.title, row.label, row.id);
+    }
+    Ok(())
+}
+
+fn conflicts(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
+    for row in phone.list(ListFilter { with_differences: true, limit: 500, ..ListFilter::default() })? {
+        for difference in phone.view(row.id)?.differences {
+            let values: Vec<_> = difference.values.iter().map(|v| v.value.to_json()).collect();
+            if args.json {
+                say!("{}", json!({"record": row.id, "key": difference.key, "values": values}));
+            } else {
+                let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
+                say!("{}\t{}\t{}\t{}", row.id, row.title, difference.key, texts.join(" | "));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn resolve(phone: &Phone, record: RecordId, key: &str, text: &str) -> Result<(), Fault> {
+    let opened = phone.record(record)?;
+    let core_type = opened.identity().record_type.split('.').next().unwrap_or_default().to_owned();
+    let form = Pack::built_in().form_of_type(&core_type).ok_or("no form for this record")?;
+    for (key, value) in answer::parse(form, key, text)? {
+        phone.resolve(record, &key, &value)?;
+    }
+    Ok(())
+}
+
+struct Lines;
+
+impl Progress for Lines {
+    fn progressed(&self, report: &SyncReport) {
+        eprint!("\r{} up, {} down, {} records", report.bytes_up, report.bytes_down, report.records_received);
+    }
+}
+
+fn sync(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
+    let report = phone.sync(&Lines, &Cancel::default())?;
+    eprintln!();
+    if args.json {
+        say!("{}", json!({
+            "requests": report.requests, "bytes_up": report.bytes_up, "bytes_down": report.bytes_down,
+            "changes_sent": report.changes_sent, "changes_acknowledged": report.changes_acknowledged,
+            "changes_waiting": report.changes_waiting, "refused": report.refused,
+            "records_received": report.records_received, "changes_received": report.changes_received,
+            "remade": report.remade, "rewound": report.rewound, "clock_off_ms": report.clock_off_ms,
+        }));
+    } else {
+        say!(
+            "synced in {} request(s): {} changes acknowledged, {} records received, {} bytes up, {} bytes down",
+            report.requests, report.changes_acknowledged, report.records_received, report.bytes_up, report.bytes_down
+        );
+        for (reason, count) in &report.refused {
+            say!("refused: {count} ({reason}); see `doorstep phone refused`");
+        }
+        if report.clock_off_ms.abs() > 300_000 {
+            say!("this phone's clock is {} minutes off", report.clock_off_ms / 60_000);
+        }
+    }
+    Ok(())
+}
