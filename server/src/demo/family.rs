@@ -107,7 +107,7 @@ fn between(entropy: &SeededEntropy, low: u32, high: u32) -> u32 {
 
 fn draw_roles(entropy: &SeededEntropy) -> Vec<Role> {
     let kind = entropy.below(100);
-    let old = kind < 40 || kind >= 87;
+    let old = !(40..87).contains(&kind);
     let head_age = if old {
         between(entropy, 61, 84)
     } else {
