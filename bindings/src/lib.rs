@@ -1,8 +1,17 @@
 //! Doorstep's client core for Kotlin, Swift and Python.
 //!
-//! No logic lives here: an object holds `inner: Arc<_>` of the core's facade and has one-line methods; values cross
-//! as records made with `From`; errors are few, by what the app can do. To export something new, add it to the
-//! facade first, then one line here, then a line in each language's smoke test.
+//! No logic lives here: [`Phone`] holds the core's facade and has one-line methods; values cross as records made with
+//! `From` ([`value`]); errors are few, by what the app can do ([`error`]). To export something new, add it to the
+//! facade (`doorstep_core::client`) first, then one line here, then a line in each language's smoke test.
+//!
+//! Calls block: an app makes them on a worker thread. Ids are hexadecimal texts.
+
+pub mod error;
+pub mod phone;
+pub mod value;
+
+pub use error::PhoneError;
+pub use phone::{Phone, SyncCancel, SyncProgress};
 
 uniffi::setup_scaffolding!();
 
