@@ -1,6 +1,9 @@
 //! The invented township and what the demo does with it.
 
 pub mod answers;
+pub mod campaign;
 pub mod family;
 pub mod names;
+pub mod report;
+pub mod run;
 pub mod township;

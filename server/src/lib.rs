@@ -2,8 +2,15 @@
 
 pub mod api;
 pub mod app;
+#[cfg(feature = "tools")]
+pub mod bench;
+pub mod cli;
+#[cfg(feature = "tools")]
+pub mod demo;
 pub mod health;
 pub mod limits;
+#[cfg(feature = "tools")]
+pub mod link;
 pub mod messages;
 pub mod metrics;
 pub mod service;

@@ -3,6 +3,7 @@
 pub mod committer;
 pub mod exchange;
 pub mod merge;
+pub mod office;
 pub mod people;
 pub mod projection;
 pub mod refused;

@@ -1,0 +1,181 @@
+//! The server as an author: every process start is an enrolled device with a key of its own, using the phones' pipeline.
+
+use std::sync::{Arc, Mutex};
+
+use doorstep_core::clock::random;
+use doorstep_core::form::Pack;
+use doorstep_core::id::{AreaId, DeviceId, Identity, RecordId, TenantKey, UserId, branch_actor};
+use doorstep_core::protocol::{Batch, BatchHeader, RecordBody, RecordFrame, State, WireChange};
+use doorstep_core::record::{Author, ChangeNote, Edit, EditError, FormRef, Record, Section, Value};
+use ed25519_dalek::SigningKey;
+
+use super::merge::{Merge, Sender, open_record};
+use super::{Refused, Service};
+use crate::storage::{Committed, Device, Storage, TownshipId};
+
+/// Changes in one batch of an import.
+const BATCH_CHANGES: usize = 500;
+/// Tries when phones move the records meanwhile.
+const TRIES: usize = 20;
+
+/// Why the office's write failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// Answers that can't be written.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The pipeline refused the whole batch.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The pipeline refused a change.
+    #[error("a change was refused: {0}")]
+    Change(String),
+}
+
+/// A form instance that the office writes: its answers may be of any class.
+#[derive(Debug, Clone)]
+pub struct FormInstance {
+    /// The core record.
+    pub id: RecordId,
+    /// Its type and key.
+    pub identity: Identity,
+    /// Placement.
+    pub area: AreaId,
+    /// Subject.
+    pub subject: Option<RecordId>,
+    /// Answers by key.
+    pub answers: Vec<(String, Value)>,
+}
+
+/// This process start as an author.
+pub struct Office {
+    service: Arc<Service>,
+    device: Device,
+    key: SigningKey,
+    chain: Mutex<(u64, [u8; 32])>,
+}
+
+impl Office {
+    /// Enrols this process start.
+    pub fn start(service: &Arc<Service>, user: UserId, township: TownshipId) -> Result<Self, Refused> {
+        let key = SigningKey::from_bytes(&random(&*service.entropy));
+        let device = Device {
+            id: DeviceId(random(&*service.entropy)),
+            user,
+            township,
+            public_key: key.verifying_key().to_bytes(),
+            enrolled_ms: service.clock.now_ms(),
+            revoked: false,
+            counter: 0,
+            last_sync_ms: 0,
+            previous_sync_ms: 0,
+            feed_seq: 0,
+        };
+        service.storage.put_device(&device)?;
+        Ok(Self { service: service.clone(), device, key, chain: Mutex::new((0, [0; 32])) })
+    }
+
+    /// Writes form instances, splitting their answers by sensitivity class, in bounded batches. Gives how many changes.
+    pub fn write(&self, instances: &[FormInstance]) -> Result<usize, WriteError> {
+        let tenant_key = self.service.tenant_key();
+        let mut written = 0;
+        let mut planned = Vec::new();
+        for instance in instances {
+            planned.extend(split(instance, &tenant_key));
+            if planned.len() >= BATCH_CHANGES {
+                written += self.push(std::mem::take(&mut planned))?;
+            }
+        }
+        if !planned.is_empty() {
+            written += self.push(planned)?;
+        }
+        Ok(written)
+    }
+
+    fn push(&self, planned: Vec<(RecordFrame, Vec<Edit>)>) -> Result<usize, WriteError> {
+        let storage = &*self.service.storage;
+        let ids: Vec<RecordId> = planned.iter().map(|(frame, _)| frame.id).collect();
+        let stored = storage.load_records(self.device.township, &ids).map_err(Refused::from)?;
+        let mut frames = Vec::new();
+        for ((mut frame, edits), stored) in planned.into_iter().zip(stored) {
+            let mut record = match &stored {
+                Some(stored) => open_record(stored).map_err(|r| WriteError::Change(r.code().to_owned()))?,
+                None => Record::new(frame.identity.clone()),
+            };
+            let heads = record.heads();
+            let core_type = frame.identity.record_type.split('.').next().unwrap_or_default();
+            let form = Pack::built_in().form_of_type(core_type);
+            let author = Author {
+                actor: branch_actor(&self.device.public_key, 0),
+                note: ChangeNote {
+                    user: self.device.user,
+                    form: form.map(|f| FormRef { name: f.name.clone(), version: f.version }),
+                    remade_from: None,
+                },
+                claimed_s: (self.service.clock.now_ms() / 1000) as i64,
+            };
+            if let Some(change) = record.edit(&heads, &author, &edits)? {
+                frame.body = RecordBody::Changes(vec![WireChange::new(change.hash, change.bytes)]);
+                frames.push(frame);
+            }
+        }
+        self.send(frames)
+    }
+
+    fn send(&self, frames: Vec<RecordFrame>) -> Result<usize, WriteError> {
+        let mut chain = self.chain.lock().unwrap_or_else(|e| e.into_inner());
+        let header = BatchHeader {
+            tenant: self.service.secrets.tenant,
+            device: self.device.id,
+            branch: 0,
+            number: chain.0 + 1,
+            previous: chain.1,
+        };
+        let batch = Batch::sign(header, frames, &self.key);
+        for _ in 0..TRIES {
+            let sender = Sender::Author { device: &self.device, branch: 0 };
+            let merge = Merge::new(&*self.service.storage, sender, 0, self.service.clock.now_ms());
+            let push = merge.batch(&batch, batch.hash()).map_err(Refused::from)?;
+            let outcomes = push.batch.as_ref().map(|row| row.outcomes.clone()).unwrap_or_default();
+            if let Some(bad) = outcomes.iter().find(|o| !matches!(o.state, State::Stored | State::Known)) {
+                return Err(WriteError::Change(bad.reason.clone()));
+            }
+            if let Committed::Done(_) = self.service.committer.commit(&*self.service.storage, push)? {
+                *chain = (batch.header.number, batch.hash());
+                return Ok(outcomes.len());
+            }
+        }
+        Err(Refused::Busy.into())
+    }
+}
+
+/// One document for each class; the core one first.
+fn split(instance: &FormInstance, tenant_key: &TenantKey) -> Vec<(RecordFrame, Vec<Edit>)> {
+    let record_type = instance.identity.record_type.as_str();
+    let form = Pack::built_in().form_of_type(record_type);
+    let mut by_class: std::collections::BTreeMap<&str, Vec<Edit>> = Default::default();
+    by_class.insert("core", Vec::new());
+    for (key, value) in &instance.answers {
+        let class = form.and_then(|f| f.class_of(key)).map_or("core", |c| c.as_str());
+        let edit = Edit { section: Section::Answers, key: key.clone(), value: value.clone() };
+        by_class.entry(class).or_default().push(edit);
+    }
+    let frame = |id, identity, subject| RecordFrame {
+        id,
+        identity,
+        incarnation: 0,
+        area: instance.area,
+        subject,
+        body: RecordBody::Changes(Vec::new()),
+    };
+    let core = by_class.remove("core").unwrap_or_default();
+    let mut documents = vec![(frame(instance.id, instance.identity.clone(), instance.subject), core)];
+    for (class, edits) in by_class {
+        let identity = Identity::part(record_type, class, instance.id);
+        if let Some(id) = identity.derived_id(tenant_key) {
+            documents.push((frame(id, identity, Some(instance.id)), edits));
+        }
+    }
+    documents
+}
