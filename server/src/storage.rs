@@ -12,7 +12,11 @@ use doorstep_core::id::{
 };
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Outcome, Position, ScopeDigest};
 
+pub mod chain;
+pub mod columns;
 pub mod conformance;
+pub mod figures;
+pub mod page;
 pub mod postgres;
 pub mod sqlite;
 

@@ -1,0 +1,48 @@
+//! The keyed chains of feeds and grant logs: opaque to phones, so that nobody can forge a position.
+
+use doorstep_core::id::{Chain, ChangeHash, Incarnation, RecordId, UserId, first16, keyed};
+use doorstep_core::protocol::{GrantEntry, Writer};
+use hmac::Mac;
+
+/// The kind of a feed entry that is a change.
+pub const KIND_CHANGE: u8 = 1;
+
+/// Makes the links of a server's chains.
+#[derive(Clone)]
+pub struct Links {
+    feed: hmac::Hmac<sha2::Sha256>,
+    grant: hmac::Hmac<sha2::Sha256>,
+}
+
+impl Links {
+    /// With the tenant's chain key.
+    pub fn new(chain_key: &[u8; 32]) -> Self {
+        Self { feed: keyed(chain_key, "doorstep/feed/1"), grant: keyed(chain_key, "doorstep/grant/1") }
+    }
+
+    /// The chain after a change.
+    pub fn change(&self, previous: Chain, record: RecordId, incarnation: Incarnation, hash: &ChangeHash) -> Chain {
+        let mut mac = self.feed.clone();
+        mac.update(&previous.0);
+        mac.update(&[KIND_CHANGE]);
+        mac.update(&record.0);
+        mac.update(&incarnation.to_be_bytes());
+        mac.update(&hash.0);
+        Chain(first16(&mac.finalize().into_bytes()))
+    }
+
+    /// The chain after an entry of a user's grants.
+    pub fn grant(&self, previous: Chain, user: UserId, entry: &GrantEntry) -> Chain {
+        let mut w = Writer::new();
+        w.number(entry.grant);
+        w.text(&entry.role);
+        w.raw(&entry.area.0);
+        w.optional(entry.subject, |w, s| w.raw(&s.0));
+        w.byte(u8::from(entry.active));
+        let mut mac = self.grant.clone();
+        mac.update(&previous.0);
+        mac.update(&user.0);
+        mac.update(&w.0);
+        Chain(first16(&mac.finalize().into_bytes()))
+    }
+}

@@ -1,0 +1,65 @@
+//! How values stand in columns, alike in both backends.
+
+use doorstep_core::id::{ChangeHash, Identity, RecordId};
+use doorstep_core::protocol::{Outcome, Reader, Writer, limits, status};
+
+use super::{Result, StorageError};
+
+/// Level at which snapshots are compressed: they are written often and read rarely.
+const SNAPSHOT_LEVEL: i32 = 3;
+/// Largest snapshot that is believed.
+const SNAPSHOT_MAX: usize = 64 << 20;
+
+/// A column that doesn't hold what this program writes.
+#[derive(Debug, thiserror::Error)]
+#[error("a stored {0} can't be read")]
+pub struct BadColumn(pub &'static str);
+
+impl From<BadColumn> for StorageError {
+    fn from(error: BadColumn) -> Self {
+        Self::Damaged(Box::new(error))
+    }
+}
+
+/// Heads, one after the other.
+pub fn from_heads(heads: &[ChangeHash]) -> Vec<u8> {
+    heads.iter().flat_map(|h| h.0).collect()
+}
+
+/// Reads heads.
+pub fn to_heads(bytes: &[u8]) -> Vec<ChangeHash> {
+    bytes.as_chunks().0.iter().map(|h| ChangeHash(*h)).collect()
+}
+
+/// The parts of a natural key, one after the other.
+pub fn from_key(identity: &Identity) -> Vec<u8> {
+    identity.key.iter().flat_map(|part| part.0).collect()
+}
+
+/// Type and key.
+pub fn to_identity(record_type: String, key: &[u8]) -> Identity {
+    Identity { record_type, key: key.as_chunks().0.iter().map(|part| RecordId(*part)).collect() }
+}
+
+/// Final states.
+pub fn from_outcomes(outcomes: &[Outcome]) -> Vec<u8> {
+    let mut w = Writer::new();
+    status::write_outcomes(&mut w, outcomes);
+    w.0
+}
+
+/// Reads final states.
+pub fn to_outcomes(bytes: &[u8]) -> Result<Vec<Outcome>> {
+    Ok(status::read_outcomes(&mut Reader::new(bytes), limits::BATCH_CHANGES_MAX).map_err(|_| BadColumn("outcome"))?)
+}
+
+/// Compresses a snapshot.
+pub fn from_snapshot(snapshot: &[u8]) -> Result<Vec<u8>> {
+    zstd::bulk::compress(snapshot, SNAPSHOT_LEVEL).map_err(|e| StorageError::Other(Box::new(e)))
+}
+
+/// Inflates a snapshot.
+pub fn to_snapshot(bytes: &[u8]) -> Result<Vec<u8>> {
+    let capacity = zstd::bulk::Decompressor::upper_bound(bytes).unwrap_or(SNAPSHOT_MAX).min(SNAPSHOT_MAX);
+    Ok(zstd::bulk::decompress(bytes, capacity).map_err(|_| BadColumn("snapshot"))?)
+}

@@ -1,0 +1,5 @@
+//! Storage on PostgreSQL.
+
+/// A server's PostgreSQL database.
+#[derive(Debug)]
+pub struct PostgresStorage;

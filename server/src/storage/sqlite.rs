@@ -1,0 +1,351 @@
+//! The default storage: one SQLite file, one writer, a few readers, write-ahead log, every commit on disk before it counts.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use doorstep_core::clock::Millis;
+use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Incarnation, RecordId, UserId};
+use doorstep_core::protocol::{AreaEntry, GrantEntry, Position, ScopeDigest};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+
+use super::chain::Links;
+use super::{
+    BatchRow, BranchState, Committed, Coverage, Device, HeldChange, PreparedPush, PullPage, PullQuery, QuarantineRow,
+    RecordFilter, RecordRow, Result, Secrets, Storage, StorageError, StoredRecord, TownshipId, User,
+};
+
+mod backup;
+mod commit;
+mod feed;
+mod held;
+mod migrate;
+mod people;
+mod records;
+mod settings;
+mod uploads;
+
+pub use backup::{RestoreError, restore};
+
+/// Connections that read.
+const READERS: usize = 4;
+/// Bits of a packed number that hold the sequence; the township's number stands above them.
+const SEQ_BITS: u32 = 40;
+/// How long a statement waits for another process's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A server's SQLite file.
+pub struct SqliteStorage {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Readers,
+    links: OnceLock<Links>,
+}
+
+impl std::fmt::Debug for SqliteStorage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SqliteStorage { .. }")
+    }
+}
+
+/// Idle connections that read; whoever finds none waits.
+struct Readers {
+    idle: Mutex<Vec<Connection>>,
+    returned: Condvar,
+}
+
+/// A reader on loan.
+struct Lent<'a> {
+    readers: &'a Readers,
+    connection: Option<Connection>,
+}
+
+impl Readers {
+    fn lend(&self) -> Lent<'_> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(connection) = idle.pop() {
+                return Lent { readers: self, connection: Some(connection) };
+            }
+            idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            self.readers.returned.notify_one();
+        }
+    }
+}
+
+impl SqliteStorage {
+    /// Opens the file, or makes it, and brings its schema up to date. A file of a newer program isn't touched.
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut writer = Connection::open(path)?;
+        migrate::refuse_newer(&writer)?;
+        configure(&writer, 8 << 10)?;
+        writer.pragma_update(None, "journal_mode", "WAL")?;
+        writer.pragma_update(None, "wal_autocheckpoint", 1024)?;
+        writer.pragma_update(None, "journal_size_limit", 16 << 20)?;
+        migrate::migrate(&mut writer)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let readers = (0..READERS)
+            .map(|_| {
+                let reader = Connection::open_with_flags(path, flags)?;
+                configure(&reader, 2 << 10)?;
+                Ok(reader)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let links = OnceLock::new();
+        if let Some(secrets) = settings::secrets(&writer)? {
+            links.get_or_init(|| Links::new(&secrets.chain_key));
+        }
+        let readers = Readers { idle: Mutex::new(readers), returned: Condvar::new() };
+        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers, links })
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Connection> {
+        // a transaction that unwound has been rolled back when it was dropped
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads in one snapshot.
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let lent = self.readers.lend();
+        let Some(connection) = &lent.connection else { return Err(StorageError::Busy("no reader".into())) };
+        let snapshot = Transaction::new_unchecked(connection, TransactionBehavior::Deferred)?;
+        let value = work(&snapshot)?;
+        snapshot.commit()?;
+        Ok(value)
+    }
+
+    /// Writes in one durable transaction.
+    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        write_on(&mut self.writer(), work)
+    }
+
+    /// Writes in one transaction that a power cut may undo (never the order of what was written).
+    fn write_lazily<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        let mut writer = self.writer();
+        writer.pragma_update(None, "synchronous", "NORMAL")?;
+        let done = write_on(&mut writer, work);
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        done
+    }
+
+    fn links(&self) -> Result<&Links> {
+        self.links.get().ok_or_else(|| StorageError::Other("the tenant's secrets were never made".into()))
+    }
+}
+
+fn write_on<T>(writer: &mut Connection, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
+}
+
+/// What every connection is set to; `cache_kib` bounds its page cache.
+fn configure(connection: &Connection, cache_kib: i64) -> Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(96);
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
+    Ok(())
+}
+
+impl From<rusqlite::Error> for StorageError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(Box::new(error)),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(Box::new(error)),
+            _ => Self::Other(Box::new(error)),
+        }
+    }
+}
+
+/// The packed number of a sequence in a township.
+fn pack(township_no: i64, seq: u64) -> i64 {
+    township_no << SEQ_BITS | seq.min((1 << SEQ_BITS) - 1) as i64
+}
+
+/// The sequence in a packed number.
+fn seq_of(packed: i64) -> u64 {
+    packed.cast_unsigned() & ((1 << SEQ_BITS) - 1)
+}
+
+impl Storage for SqliteStorage {
+    fn secrets(&self, fresh: &Secrets) -> Result<Secrets> {
+        let secrets = self.write(|tx| settings::secrets_or(tx, fresh))?;
+        self.links.get_or_init(|| Links::new(&secrets.chain_key));
+        Ok(secrets)
+    }
+
+    fn setting(&self, name: &str) -> Result<Option<String>> {
+        self.read(|c| settings::setting(c, name))
+    }
+
+    fn set_setting(&self, name: &str, value: &str) -> Result<()> {
+        self.write(|tx| settings::set_setting(tx, name, value))
+    }
+
+    fn put_areas(&self, township: TownshipId, areas: &[AreaEntry]) -> Result<u64> {
+        self.write(|tx| people::put_areas(tx, township, areas))
+    }
+
+    fn areas(&self, township: TownshipId) -> Result<(u64, Vec<AreaEntry>)> {
+        self.read(|c| people::areas(c, township))
+    }
+
+    fn townships(&self) -> Result<Vec<TownshipId>> {
+        self.read(people::townships)
+    }
+
+    fn put_users(&self, users: &[User]) -> Result<()> {
+        self.write(|tx| people::put_users(tx, users))
+    }
+
+    fn users(&self) -> Result<Vec<User>> {
+        self.read(people::users)
+    }
+
+    fn append_grants(&self, user: UserId, entries: &[GrantEntry]) -> Result<Position> {
+        let links = self.links()?;
+        self.write(|tx| people::append_grants(tx, links, user, entries))
+    }
+
+    fn grants(&self, user: UserId, after: u64) -> Result<(Position, Vec<(Position, GrantEntry)>)> {
+        self.read(|c| people::grants(c, user, after))
+    }
+
+    fn put_invitation(&self, secret_hash: [u8; 32], user: UserId, township: TownshipId, until_ms: Millis) -> Result<()> {
+        self.write(|tx| people::put_invitation(tx, secret_hash, user, township, until_ms))
+    }
+
+    fn redeem_invitation(&self, secret_hash: [u8; 32], device: &Device, now_ms: Millis) -> Result<Option<Device>> {
+        self.write(|tx| people::redeem_invitation(tx, secret_hash, device, now_ms))
+    }
+
+    fn put_device(&self, device: &Device) -> Result<()> {
+        self.write(|tx| people::put_device(tx, device))
+    }
+
+    fn device(&self, device: DeviceId) -> Result<Option<Device>> {
+        self.read(|c| people::device(c, device))
+    }
+
+    fn devices(&self, township: TownshipId) -> Result<Vec<Device>> {
+        self.read(|c| people::devices(c, township))
+    }
+
+    fn note_sync(&self, device: DeviceId, counter: u64, now_ms: Millis, feed_seq: u64) -> Result<()> {
+        self.write_lazily(|tx| people::note_sync(tx, device, counter, now_ms, Some(feed_seq)))
+    }
+
+    fn stage_upload(&self, device: DeviceId, digest: [u8; 32], bytes: &[u8], now_ms: Millis) -> Result<()> {
+        self.write_lazily(|tx| uploads::stage(tx, device, digest, bytes, now_ms))
+    }
+
+    fn staged_upload(&self, device: DeviceId, digest: [u8; 32]) -> Result<Option<Vec<u8>>> {
+        self.read(|c| uploads::staged(c, device, digest))
+    }
+
+    fn drop_upload(&self, device: DeviceId) -> Result<()> {
+        self.write_lazily(|tx| uploads::drop_one(tx, device))
+    }
+
+    fn drop_uploads_before(&self, before_ms: Millis) -> Result<u64> {
+        self.write_lazily(|tx| uploads::drop_before(tx, before_ms))
+    }
+
+    fn branch(&self, device: DeviceId, branch: u32) -> Result<BranchState> {
+        self.read(|c| uploads::branch(c, device, branch))
+    }
+
+    fn batch(&self, device: DeviceId, branch: u32, number: u64) -> Result<Option<BatchRow>> {
+        self.read(|c| uploads::batch(c, device, branch, number))
+    }
+
+    fn load_records(&self, township: TownshipId, ids: &[RecordId]) -> Result<Vec<Option<StoredRecord>>> {
+        self.read(|c| records::load(c, township, ids))
+    }
+
+    fn waiting(&self, township: TownshipId, records: &[RecordId]) -> Result<Vec<(DeviceId, HeldChange)>> {
+        self.read(|c| held::waiting(c, township, records))
+    }
+
+    fn waiting_of(&self, device: DeviceId) -> Result<(u64, u64)> {
+        self.read(|c| held::waiting_of(c, device))
+    }
+
+    fn quarantined(&self, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>> {
+        self.read(|c| held::quarantined(c, record, hashes))
+    }
+
+    fn commit_group(&self, pushes: &[PreparedPush]) -> Result<Vec<Result<Committed>>> {
+        let links = self.links()?;
+        self.write(|tx| commit::group(tx, links, pushes))
+    }
+
+    fn head(&self, township: TownshipId) -> Result<(Position, ScopeDigest)> {
+        self.read(|c| feed::head(c, township))
+    }
+
+    fn is_on_chain(&self, township: TownshipId, position: Position) -> Result<bool> {
+        self.read(|c| feed::is_on_chain(c, township, position))
+    }
+
+    fn pull_page(&self, query: &PullQuery) -> Result<PullPage> {
+        self.read(|c| feed::pull_page(c, query))
+    }
+
+    fn pull_cost(&self, query: &PullQuery) -> Result<(u64, u64)> {
+        self.read(|c| feed::pull_cost(c, query))
+    }
+
+    fn list_records(&self, township: TownshipId, filter: &RecordFilter) -> Result<Vec<RecordRow>> {
+        self.read(|c| records::list(c, township, filter))
+    }
+
+    fn record_row(&self, record: RecordId) -> Result<Option<RecordRow>> {
+        self.read(|c| records::row(c, record))
+    }
+
+    fn full_record(&self, record: RecordId) -> Result<Option<StoredRecord>> {
+        self.read(|c| records::full(c, record))
+    }
+
+    fn coverage(&self, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>> {
+        self.read(|c| records::coverage(c, township, since_day))
+    }
+
+    fn quarantine(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<QuarantineRow>> {
+        self.read(|c| held::quarantine(c, township, before, limit))
+    }
+
+    fn change_list(
+        &self,
+        township: TownshipId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, RecordId, Incarnation, ChangeHash)>> {
+        self.read(|c| feed::change_list(c, township, after, limit))
+    }
+
+    fn backup(&self, to: &Path) -> Result<()> {
+        let lent = self.readers.lend();
+        let Some(connection) = &lent.connection else { return Err(StorageError::Busy("no reader".into())) };
+        backup::backup(connection, &self.path, to)
+    }
+
+    fn ping(&self) -> Result<()> {
+        self.write_lazily(|tx| settings::set_setting(tx, "ping", "1"))
+    }
+}

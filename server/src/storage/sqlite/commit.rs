@@ -1,0 +1,218 @@
+//! The one place where changes enter: several pushes in one transaction, each in a savepoint.
+
+use std::collections::HashMap;
+
+use doorstep_core::fault;
+use doorstep_core::id::{Chain, ChangeHash, RecordId};
+use doorstep_core::protocol::{Position, ScopeDigest};
+use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
+
+use super::super::chain::{KIND_CHANGE, Links};
+use super::super::columns::{from_heads, from_key, from_snapshot};
+use super::super::{Committed, PreparedPush, PreparedRecord, Result, StorageError, TownshipId};
+use super::held::{self, Shelf};
+use super::{pack, people, uploads};
+
+/// A township's feed while a group is written.
+#[derive(Clone, Copy)]
+struct Feed {
+    no: i64,
+    position: Position,
+    digest: ScopeDigest,
+}
+
+/// Commits a group; answers in order. An error of the whole group undoes all of it.
+pub(super) fn group(tx: &Transaction<'_>, links: &Links, pushes: &[PreparedPush]) -> Result<Vec<Result<Committed>>> {
+    let mut feeds: HashMap<TownshipId, Feed> = HashMap::new();
+    let mut answers = Vec::with_capacity(pushes.len());
+    for pushed in pushes {
+        tx.prepare_cached("SAVEPOINT push")?.execute([])?;
+        let feed = match feeds.get(&pushed.township) {
+            Some(feed) => *feed,
+            None => load_feed(tx, pushed.township)?,
+        };
+        let answer = push(tx, links, feed, pushed);
+        match &answer {
+            Ok((feed, Committed::Done(_))) => {
+                feeds.insert(pushed.township, *feed);
+            }
+            Ok(_) | Err(StorageError::Other(_)) if !tx.is_autocommit() => {
+                tx.prepare_cached("ROLLBACK TO push")?.execute([])?;
+            }
+            // a full or damaged disk is everybody's
+            _ => return Err(answer.err().unwrap_or_else(|| StorageError::Busy("the transaction is gone".into()))),
+        }
+        tx.prepare_cached("RELEASE push")?.execute([])?;
+        answers.push(answer.map(|(_, committed)| committed));
+    }
+    fault::point("storage.commit.before");
+    Ok(answers)
+}
+
+fn load_feed(tx: &Transaction<'_>, township: TownshipId) -> Result<Feed> {
+    let no = people::township_no_or_new(tx, township)?;
+    let mut statement = tx.prepare_cached("SELECT seq, chain, changes, digest_sum FROM township WHERE no = ?")?;
+    Ok(statement.query_row([no], |r| {
+        let position = people::position(r, 0)?;
+        let digest =
+            ScopeDigest { count: r.get::<_, i64>(2)?.cast_unsigned(), sum: r.get::<_, i64>(3)?.cast_unsigned() };
+        Ok(Feed { no, position, digest })
+    })?)
+}
+
+fn push(tx: &Transaction<'_>, links: &Links, mut feed: Feed, pushed: &PreparedPush) -> Result<(Feed, Committed)> {
+    if let Some(batch) = &pushed.batch {
+        if !uploads::insert_batch(tx, pushed.device, batch, pushed.received_ms)? {
+            return Ok((feed, Committed::BatchTaken));
+        }
+    }
+    let mut statements = Statements::new(tx)?;
+    for record in &pushed.records {
+        if !statements.record(links, &mut feed, record, pushed.received_ms)? {
+            return Ok((feed, Committed::Moved));
+        }
+    }
+    let from = (feed.no, pushed.device, pushed.received_ms);
+    for (record, hash) in &pushed.settled {
+        held::settle(tx, feed.no, *record, hash)?;
+    }
+    for change in &pushed.waiting {
+        held::insert(tx, &Shelf::Waiting, from, change)?;
+    }
+    for change in &pushed.quarantined {
+        held::insert(tx, &Shelf::Quarantine, from, change)?;
+    }
+    people::note_sync(tx, pushed.device, pushed.counter, pushed.received_ms, None)?;
+    fault::point("storage.commit.feed");
+    if !pushed.records.is_empty() {
+        tx.prepare_cached("UPDATE township SET seq = ?, chain = ?, changes = ?, digest_sum = ? WHERE no = ?")?.execute(
+            params![
+                feed.position.seq.cast_signed(),
+                feed.position.chain.0,
+                feed.digest.count.cast_signed(),
+                feed.digest.sum.cast_signed(),
+                feed.no
+            ],
+        )?;
+    }
+    Ok((feed, Committed::Done(feed.position)))
+}
+
+/// The statements of the hot path, prepared once a push.
+struct Statements<'a> {
+    tx: &'a Transaction<'a>,
+    insert_record: CachedStatement<'a>,
+    insert_text: CachedStatement<'a>,
+    insert_change: CachedStatement<'a>,
+}
+
+impl<'a> Statements<'a> {
+    fn new(tx: &'a Transaction<'_>) -> Result<Self> {
+        Ok(Self {
+            tx,
+            insert_record: tx.prepare_cached(
+                "INSERT INTO record (no, id, township_no, type, key, incarnation, area, subject, heads, changes, bytes,
+                 updated_ms, title, label, status, persons, day, differences, doubts)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            )?,
+            insert_text: tx
+                .prepare_cached("INSERT OR REPLACE INTO record_text (record_no, json, search) VALUES (?, ?, ?)")?,
+            insert_change: tx.prepare_cached(
+                "INSERT INTO change (no, kind, record_no, chain, hash, device, received_ms, bytes)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            )?,
+        })
+    }
+
+    /// Stores a record's new changes; false when it isn't as it was when they were merged.
+    fn record(&mut self, links: &Links, feed: &mut Feed, record: &PreparedRecord, received_ms: u64) -> Result<bool> {
+        let bytes: usize = record.changes.iter().map(|c| c.bytes.len()).sum();
+        let record_no = match &record.base_heads {
+            None => {
+                let no = pack(feed.no, feed.position.seq + 1);
+                let p = &record.projection;
+                let inserted = self.insert_record.execute(params![
+                    no,
+                    record.id.0,
+                    feed.no,
+                    record.identity.record_type,
+                    from_key(&record.identity),
+                    record.incarnation,
+                    record.area.0,
+                    record.subject.map(|s| s.0),
+                    from_heads(&record.heads),
+                    record.changes.len() as i64,
+                    bytes as i64,
+                    received_ms as i64,
+                    p.title,
+                    p.label,
+                    p.status,
+                    p.persons,
+                    p.day,
+                    p.differences,
+                    p.doubts,
+                ])?;
+                (inserted == 1).then_some(no)
+            }
+            Some(base) => update_record(self.tx, feed.no, record, base, bytes as i64, received_ms)?,
+        };
+        let Some(record_no) = record_no else { return Ok(false) };
+        self.insert_text.execute(params![record_no, record.projection.json, record.projection.search])?;
+        for change in &record.changes {
+            let chain = links.change(feed.position.chain, record.id, record.incarnation, &change.hash);
+            feed.position = Position { seq: feed.position.seq + 1, chain };
+            feed.digest.add(&change.hash);
+            self.insert_change.execute(params![
+                pack(feed.no, feed.position.seq),
+                KIND_CHANGE,
+                record_no,
+                feed.position.chain.0,
+                change.hash.0,
+                change.device.map(|d| d.0),
+                received_ms as i64,
+                change.bytes,
+            ])?;
+        }
+        if let Some(snapshot) = &record.snapshot {
+            self.tx
+                .prepare_cached("INSERT OR REPLACE INTO snapshot (record_no, upto, bytes) VALUES (?, ?, ?)")?
+                .execute(params![record_no, pack(feed.no, feed.position.seq), from_snapshot(snapshot)?])?;
+        }
+        Ok(true)
+    }
+}
+
+/// Changes a record that was known; `None` when its heads or incarnation moved.
+fn update_record(
+    tx: &Transaction<'_>,
+    township_no: i64,
+    record: &PreparedRecord,
+    base: &[ChangeHash],
+    bytes: i64,
+    received_ms: u64,
+) -> Result<Option<i64>> {
+    let p = &record.projection;
+    let mut update = tx.prepare_cached(
+        "UPDATE record SET heads = ?, changes = changes + ?, bytes = bytes + ?, updated_ms = max(updated_ms, ?), title = ?,
+         label = ?, status = ?, persons = ?, day = ?, differences = ?, doubts = ?
+         WHERE id = ? AND township_no = ? AND heads = ? AND incarnation = ? RETURNING no",
+    )?;
+    let values = params![
+        from_heads(&record.heads),
+        record.changes.len() as i64,
+        bytes,
+        received_ms as i64,
+        p.title,
+        p.label,
+        p.status,
+        p.persons,
+        p.day,
+        p.differences,
+        p.doubts,
+        record.id.0,
+        township_no,
+        from_heads(base),
+        record.incarnation,
+    ];
+    Ok(update.query_row(values, |r| r.get(0)).optional()?)
+}

@@ -1,0 +1,35 @@
+//! Schema versions: numbered files, append-only, run in one transaction.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::super::{Result, StorageError};
+
+/// The files; a database's `user_version` says how many of them it has seen.
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0001_start.sql")];
+
+/// The newest schema.
+pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
+
+fn version(connection: &Connection) -> Result<u32> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+/// Refuses a database of a newer program before anything is written.
+pub(super) fn refuse_newer(connection: &Connection) -> Result<u32> {
+    let found = version(connection)?;
+    if found > KNOWN { Err(StorageError::Newer { found, known: KNOWN }) } else { Ok(found) }
+}
+
+/// Runs what the database hasn't seen.
+pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
+    if refuse_newer(connection)? == KNOWN {
+        return Ok(());
+    }
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = refuse_newer(&tx)?;
+    for migration in &MIGRATIONS[found as usize..] {
+        tx.execute_batch(migration)?;
+    }
+    tx.pragma_update(None, "user_version", KNOWN)?;
+    Ok(tx.commit()?)
+}

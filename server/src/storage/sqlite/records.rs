@@ -1,0 +1,160 @@
+//! Records: whole, as rows of lists, as figures.
+
+use doorstep_core::id::{AreaId, ChangeHash, DeviceId, RecordId};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+
+use super::super::columns::{to_heads, to_identity, to_snapshot};
+use super::super::figures::{FigureRow, Figures};
+use super::super::{Coverage, Projection, RecordFilter, RecordRow, Result, StoredChange, StoredRecord, TownshipId};
+use super::{pack, people, seq_of};
+
+pub(super) fn change(r: &Row<'_>) -> rusqlite::Result<StoredChange> {
+    Ok(StoredChange {
+        seq: seq_of(r.get(0)?),
+        hash: ChangeHash(r.get(1)?),
+        device: r.get::<_, Option<_>>(2)?.map(DeviceId),
+        received_ms: r.get::<_, i64>(3)?.cast_unsigned(),
+        bytes: r.get(4)?,
+    })
+}
+
+/// A record's changes after a packed number, in the order of the feed.
+pub(super) fn changes(c: &Connection, record_no: i64, after: i64) -> Result<Vec<StoredChange>> {
+    let mut statement = c.prepare_cached(
+        "SELECT no, hash, device, received_ms, bytes FROM change WHERE record_no = ? AND no > ? ORDER BY no",
+    )?;
+    let rows = statement.query_map([record_no, after], change)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+const STORED_COLUMNS: &str = "no, id, type, key, incarnation, area, subject, heads";
+
+fn stored(r: &Row<'_>) -> rusqlite::Result<(i64, StoredRecord)> {
+    let record = StoredRecord {
+        id: RecordId(r.get(1)?),
+        identity: to_identity(r.get(2)?, r.get_ref(3)?.as_blob()?),
+        incarnation: r.get(4)?,
+        area: AreaId(r.get(5)?),
+        subject: r.get::<_, Option<_>>(6)?.map(RecordId),
+        heads: to_heads(r.get_ref(7)?.as_blob()?),
+        snapshot: None,
+        changes: Vec::new(),
+    };
+    Ok((r.get(0)?, record))
+}
+
+pub(super) fn load(c: &Connection, township: TownshipId, ids: &[RecordId]) -> Result<Vec<Option<StoredRecord>>> {
+    let Some(township_no) = people::township_no(c, township)? else { return Ok(vec![None; ids.len()]) };
+    let mut find =
+        c.prepare_cached(&format!("SELECT {STORED_COLUMNS} FROM record WHERE id = ? AND township_no = ?"))?;
+    let mut snapshot = c.prepare_cached("SELECT upto, bytes FROM snapshot WHERE record_no = ?")?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        let Some((no, mut record)) = find.query_row(params![id.0, township_no], stored).optional()? else {
+            found.push(None);
+            continue;
+        };
+        let cached = snapshot.query_row([no], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, Vec<u8>>(1)?))).optional()?;
+        let mut after = 0;
+        if let Some((upto, bytes)) = cached {
+            record.snapshot = Some(to_snapshot(&bytes)?);
+            after = upto;
+        }
+        record.changes = changes(c, no, after)?;
+        found.push(Some(record));
+    }
+    Ok(found)
+}
+
+pub(super) fn full(c: &Connection, record: RecordId) -> Result<Option<StoredRecord>> {
+    let mut statement =
+        c.prepare_cached(&format!("SELECT {STORED_COLUMNS} FROM record WHERE id = ? ORDER BY no LIMIT 1"))?;
+    let Some((no, mut record)) = statement.query_row([record.0], stored).optional()? else { return Ok(None) };
+    record.changes = changes(c, no, 0)?;
+    Ok(Some(record))
+}
+
+const ROW_COLUMNS: &str = "r.no, r.id, r.type, r.area, r.subject, r.updated_ms, r.title, r.label, r.status, r.persons, r.day,
+    r.differences, r.doubts, t.json, t.search FROM record r JOIN record_text t ON t.record_no = r.no";
+
+fn record_row(r: &Row<'_>) -> rusqlite::Result<RecordRow> {
+    Ok(RecordRow {
+        born: seq_of(r.get(0)?),
+        id: RecordId(r.get(1)?),
+        record_type: r.get(2)?,
+        area: AreaId(r.get(3)?),
+        subject: r.get::<_, Option<_>>(4)?.map(RecordId),
+        updated_ms: r.get::<_, i64>(5)?.cast_unsigned(),
+        projection: Projection {
+            title: r.get(6)?,
+            label: r.get(7)?,
+            status: r.get(8)?,
+            persons: r.get(9)?,
+            day: r.get(10)?,
+            differences: r.get(11)?,
+            doubts: r.get(12)?,
+            json: r.get(13)?,
+            search: r.get(14)?,
+        },
+    })
+}
+
+pub(super) fn row(c: &Connection, record: RecordId) -> Result<Option<RecordRow>> {
+    let mut statement = c.prepare_cached(&format!("SELECT {ROW_COLUMNS} WHERE r.id = ? ORDER BY r.no LIMIT 1"))?;
+    Ok(statement.query_row([record.0], record_row).optional()?)
+}
+
+pub(super) fn list(c: &Connection, township: TownshipId, filter: &RecordFilter) -> Result<Vec<RecordRow>> {
+    let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
+    let mut sql = format!("SELECT {ROW_COLUMNS} WHERE r.no > ? AND r.no < ?");
+    let mut values: Vec<Value> = vec![pack(township_no, filter.after).into(), pack(township_no + 1, 0).into()];
+    let mut also = |condition: &str, value: Value| {
+        sql.push_str(condition);
+        values.push(value);
+    };
+    if let Some(record_type) = &filter.record_type {
+        also(" AND r.type = ?", record_type.clone().into());
+    }
+    if let Some(area) = filter.area {
+        also(" AND r.area = ?", area.0.to_vec().into());
+    }
+    if let Some(subject) = filter.subject {
+        also(" AND r.subject = ?", subject.0.to_vec().into());
+    }
+    if let Some(status) = &filter.status {
+        also(" AND r.status = ?", status.clone().into());
+    }
+    if let Some(search) = &filter.search {
+        also(" AND instr(t.search, ?) > 0", search.clone().into());
+    }
+    if filter.with_differences {
+        also(" AND r.differences > ?", 0.into());
+    }
+    also(" ORDER BY r.no LIMIT ?", filter.limit.clamp(1, 1000).into());
+    let mut statement = c.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(values), record_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn coverage(c: &Connection, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>> {
+    let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
+    let mut statement = c.prepare_cached(
+        "SELECT id, type, area, subject, persons, day, differences FROM record WHERE no > ? AND no < ?",
+    )?;
+    let mut rows = statement.query([pack(township_no, 0), pack(township_no + 1, 0)])?;
+    let mut figures = Figures::default();
+    while let Some(r) = rows.next()? {
+        let row = FigureRow {
+            id: RecordId(r.get(0)?),
+            record_type: r.get(1)?,
+            area: AreaId(r.get(2)?),
+            subject: r.get::<_, Option<_>>(3)?.map(RecordId),
+            persons: r.get(4)?,
+            day: r.get(5)?,
+            differences: r.get(6)?,
+        };
+        figures.add(&row, since_day);
+    }
+    Ok(figures.finish())
+}
