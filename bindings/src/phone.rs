@@ -120,7 +120,7 @@ impl Phone {
 
     /// A record's merged answers as canonical JSON.
     pub fn record_json(&self, record: RecordId) -> Result<String, PhoneError> {
-        Ok(self.inner()?.view(record)?.json.to_string())
+        Ok(self.inner()?.view(record)?.json)
     }
 
     /// The answers of a record for which several values stand.
