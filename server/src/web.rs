@@ -1,12 +1,58 @@
-//! The township's pages, rendered on the server.
+//! The township's pages, rendered on the server: no script, one style sheet, Chinese and English.
+//!
+//! Each page is one module with a typed context, a `sample()` for the test that renders them all, and handlers that load
+//! the context on a worker thread. To add a page: a module here, a template in `templates/`, its texts in
+//! `messages/pages.json`, a line in [`router`] and in `tests::every_page`.
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
 
 use crate::app::App;
+
+mod answers;
+mod differences;
+mod households;
+mod overview;
+mod phones;
+mod quarantine;
+mod record;
+mod shell;
+mod sign_in;
+mod texts;
+mod times;
+mod township;
+mod visits;
+
+#[cfg(test)]
+mod tests;
 
 /// The routes.
 pub fn router() -> Router<Arc<App>> {
     Router::new()
+        .route("/", get(overview::get_overview))
+        .route("/households", get(households::get_households).post(households::post_households))
+        .route("/households/{id}", get(record::get_record))
+        .route("/visits", get(visits::get_visits))
+        .route("/differences", get(differences::get_differences))
+        .route("/phones", get(phones::get_phones))
+        .route("/quarantine", get(quarantine::get_quarantine))
+        .route("/sign-in", get(sign_in::get_sign_in))
+        .route("/static/pages.css", get(get_style))
+        .route("/static/icon.svg", get(get_icon))
+}
+
+async fn get_style() -> impl IntoResponse {
+    fixed("text/css; charset=utf-8", include_str!("../static/pages.css"))
+}
+
+async fn get_icon() -> impl IntoResponse {
+    fixed("image/svg+xml", include_str!("../static/icon.svg"))
+}
+
+fn fixed(content_type: &'static str, body: &'static str) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "max-age=600")], body)
 }

@@ -124,7 +124,7 @@ async fn post_sign_out(headers: HeaderMap) -> Result<Response, ApiError> {
 }
 
 /// A browser says where a form came from; another site's form is refused.
-fn same_origin(headers: &HeaderMap) -> Result<(), ApiError> {
+pub(crate) fn same_origin(headers: &HeaderMap) -> Result<(), ApiError> {
     let site = headers.get("sec-fetch-site").and_then(|v| v.to_str().ok());
     let origin = headers.get(header::ORIGIN).and_then(|v| v.to_str().ok());
     let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();

@@ -1,0 +1,35 @@
+//! Times as shown: minutes, in the one time zone of the pages.
+
+use time::macros::{format_description, offset};
+use time::{OffsetDateTime, UtcOffset};
+
+/// The time zone of the pages, China Standard Time; the text `times.zone` names it.
+const ZONE: UtcOffset = offset!(+8);
+
+/// `YYYY-MM-DD HH:MM`; `None` for 0 (never, unknown) and for times that no calendar has.
+pub fn minute(ms: u64) -> Option<String> {
+    minute_of_second(i64::try_from(ms / 1000).ok()?)
+}
+
+/// The same for seconds since 1970.
+pub fn minute_of_second(s: i64) -> Option<String> {
+    if s == 0 {
+        return None;
+    }
+    let at = OffsetDateTime::from_unix_timestamp(s).ok()?.checked_to_offset(ZONE)?;
+    at.format(format_description!("[year]-[month]-[day] [hour]:[minute]")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_in_the_zone_and_impossible_ones_are_not_shown() {
+        assert_eq!(minute(1_600_000_000_000).as_deref(), Some("2020-09-13 20:26"));
+        assert_eq!(minute(0), None);
+        assert_eq!(minute_of_second(i64::MAX), None);
+        assert_eq!(minute(u64::MAX), None);
+        assert_eq!(minute_of_second(-1).as_deref(), Some("1970-01-01 07:59"));
+    }
+}
