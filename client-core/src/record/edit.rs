@@ -1,14 +1,16 @@
 //! Making changes.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 
-use automerge::transaction::{CommitOptions, Transactable};
-use automerge::{Automerge, ReadDoc};
+use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
+use automerge::{Change, ExpandedChange, ReadDoc};
 
 use crate::id::ChangeHash;
 
 use super::contain::contain;
-use super::{Author, Edit, EditError, RawChange, Record, Refusal, Section, key, limits, prescan};
+use super::genesis::Genesis;
+use super::{Author, Edit, EditError, RawChange, Record, Refusal, Section, guard, key};
 
 impl Record {
     /// Makes one change at `at` (the heads that the helper was shown) plus the author's own last change, and merges it.
@@ -18,11 +20,13 @@ impl Record {
     pub fn edit(&mut self, at: &[ChangeHash], author: &Author, edits: &[Edit]) -> Result<Option<RawChange>, EditError> {
         let edits = self.checked(author, edits)?;
         let heads = self.heads_for(at, author)?;
-        let mut fork = contain(|| self.fork(&heads))?;
-        fork.set_actor(automerge::ActorId::from(&author.actor.0[..]));
-        let Some(raw) = contain(|| self.write(&mut fork, author, &edits))?? else { return Ok(None) };
-        prescan::change(&raw.bytes)?;
-        self.apply_trusted([&raw.bytes])?;
+        let operations = self.operations_for(&heads, &edits)?;
+        if operations.is_empty() {
+            return Ok(None);
+        }
+        let change = contain(|| self.build(heads, author, operations))?;
+        let raw = super::raw_change(&change);
+        self.accept(&raw.bytes)?;
         Ok(Some(raw))
     }
 
@@ -46,6 +50,7 @@ impl Record {
         Ok(indexes.into_iter().map(|i| (i, &edits[i])).collect())
     }
 
+    /// The frontier of `at` and the author's own last change.
     fn heads_for(&self, at: &[ChangeHash], author: &Author) -> Result<Vec<automerge::ChangeHash>, EditError> {
         let own = self.last.get(&author.actor).map(|(_, hash)| *hash);
         let mut heads: Vec<_> = at.iter().copied().chain(own).map(|h| automerge::ChangeHash(h.0)).collect();
@@ -54,50 +59,63 @@ impl Record {
         }
         heads.sort_unstable();
         heads.dedup();
-        if self.doc.get_missing_deps(&heads).is_empty() { Ok(heads) } else { Err(EditError::UnknownHeads) }
-    }
-
-    /// A copy of the document as it was at `heads`; at the current heads without rebuilding.
-    fn fork(&self, heads: &[automerge::ChangeHash]) -> Result<Automerge, Refusal> {
-        if self.doc.get_heads().iter().all(|h| heads.contains(h)) {
-            Ok(self.doc.clone())
-        } else {
-            self.doc.fork_at(heads).map_err(|_| Refusal::Refused)
+        if !self.doc.get_missing_deps(&heads).is_empty() {
+            return Err(EditError::UnknownHeads);
         }
+        let current = self.doc.get_heads();
+        if current.iter().all(|h| heads.contains(h)) {
+            return Ok(current);
+        }
+        let others = |hash| -> Vec<_> { heads.iter().copied().filter(|h| *h != hash).collect() };
+        Ok(heads.iter().copied().filter(|h| !guard::is_in_past(self, &others(*h), ChangeHash(h.0))).collect())
     }
 
-    fn write(
-        &self,
-        fork: &mut Automerge,
-        author: &Author,
-        edits: &[(usize, &Edit)],
-    ) -> Result<Result<Option<RawChange>, EditError>, Refusal> {
-        let mut changed = Vec::with_capacity(edits.len());
+    /// The operations that put what isn't there already.
+    fn operations_for(&self, heads: &[automerge::ChangeHash], edits: &[(usize, &Edit)]) -> Result<Vec<Op>, EditError> {
+        let at = if heads == self.doc.get_heads() { None } else { Some(heads) };
+        let mut operations = Vec::with_capacity(edits.len());
         for (index, edit) in edits {
-            let visible = fork.get_all(self.genesis.map(edit.section), edit.key.as_str()).map_err(|_| Refusal::Refused)?;
+            let map = self.genesis.map(edit.section);
+            let visible = match at {
+                None => self.doc.get_all(map, edit.key.as_str()),
+                Some(heads) => self.doc.get_all_at(map, edit.key.as_str(), heads),
+            };
+            let visible = visible.map_err(|_| Refusal::Refused)?;
             let value = edit.value.to_scalar();
-            let same = matches!(visible.as_slice(), [(automerge::Value::Scalar(v), _)] if **v == value);
-            if same {
+            if matches!(visible.as_slice(), [(automerge::Value::Scalar(v), _)] if **v == value) {
                 continue;
             }
             if edit.section == Section::Events && !visible.is_empty() {
-                return Ok(Err(EditError::EventExists { index: *index }));
+                return Err(EditError::EventExists { index: *index });
             }
-            changed.push((*edit, value));
+            let pred = visible.iter().filter_map(|(_, id)| guard::op_key(id)).map(|(n, actor)| OpId(n, actor)).collect();
+            operations.push(Op {
+                action: OpType::Put(value),
+                obj: ObjectId::Id(OpId(Genesis::counter(edit.section), self.genesis.actor.clone())),
+                key: Key::Map(edit.key.as_str().into()),
+                pred,
+                insert: false,
+            });
         }
-        if changed.is_empty() {
-            return Ok(Ok(None));
-        }
-        if changed.len() as u64 > limits::OPERATIONS {
-            return Ok(Err(Refusal::TooManyOperations.into()));
-        }
-        let mut tx = fork.transaction();
-        for (edit, value) in changed {
-            tx.put(self.genesis.map(edit.section), edit.key.as_str(), value).map_err(|_| Refusal::Refused)?;
-        }
-        let options = CommitOptions::default().with_message(author.note.to_string()).with_time(author.claimed_s);
-        let (hash, _) = tx.commit_with(options);
-        let change = hash.and_then(|h| fork.get_change_by_hash(&h)).ok_or(Refusal::Refused)?;
-        Ok(Ok(Some(super::raw_change(&change))))
+        Ok(operations)
+    }
+
+    /// Builds the change itself: a transaction of automerge would delete the losing values when a difference is settled
+    /// with the winning one, and a deletion says nothing about what was decided.
+    fn build(&self, deps: Vec<automerge::ChangeHash>, author: &Author, operations: Vec<Op>) -> Result<Change, Refusal> {
+        let highest = deps.iter().filter_map(|h| self.doc.get_change_meta_by_hash(h)).map(|m| m.max_op).max();
+        let start_op = highest.unwrap_or(0).checked_add(1).and_then(NonZeroU64::new).ok_or(Refusal::StartOp)?;
+        Ok(Change::from(ExpandedChange {
+            operations,
+            actor_id: automerge::ActorId::from(&author.actor.0[..]),
+            hash: None,
+            seq: self.last.get(&author.actor).map_or(0, |(seq, _)| *seq) + 1,
+            start_op,
+            time: author.claimed_s,
+            message: Some(author.note.to_string()),
+            deps,
+            extra_bytes: Vec::new(),
+            author: None,
+        }))
     }
 }

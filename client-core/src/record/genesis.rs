@@ -75,6 +75,15 @@ impl Genesis {
         &self.maps[section as usize]
     }
 
+    /// The counter of a section's map in the first change.
+    pub fn counter(section: Section) -> u64 {
+        match section {
+            Section::Answers => ANSWERS,
+            Section::Events => EVENTS,
+            Section::Files => FILES,
+        }
+    }
+
     /// The section whose map has this counter in the first change.
     pub fn section(counter: u64) -> Option<Section> {
         match counter {

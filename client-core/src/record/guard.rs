@@ -86,7 +86,7 @@ fn check_place(record: &Record, change: &Change, accepted: &Accepted) -> Result<
 }
 
 /// True when `wanted` is among `heads` or their ancestors.
-fn is_in_past(record: &Record, heads: &[automerge::ChangeHash], wanted: ChangeHash) -> bool {
+pub(super) fn is_in_past(record: &Record, heads: &[automerge::ChangeHash], wanted: ChangeHash) -> bool {
     let wanted = automerge::ChangeHash(wanted.0);
     if heads.contains(&wanted) || heads == record.doc.get_heads() {
         return true;

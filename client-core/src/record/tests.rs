@@ -1,1 +1,158 @@
-//! (being written)
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test may panic")]
+
+mod converge;
+mod hostile;
+
+use super::*;
+use crate::id::{RecordId, UserId};
+
+pub(super) fn author(n: u8) -> Author {
+    let note = ChangeNote { user: UserId([n; 16]), form: Some(FormRef { name: "visit".into(), version: 3 }), remade_from: None };
+    Author { actor: ActorId([n; 16]), note, claimed_s: 1_790_000_000 + i64::from(n) }
+}
+
+pub(super) fn visit() -> Record {
+    Record::new(Identity::of_type("visit"))
+}
+
+pub(super) fn put(record: &mut Record, n: u8, key: &str, value: impl Into<Value>) -> RawChange {
+    let heads = record.heads();
+    record.edit(&heads, &author(n), &[Edit::answer(key, value)]).unwrap().unwrap()
+}
+
+#[test]
+fn the_first_change_is_frozen_byte_for_byte() {
+    let keyed = Identity::keyed("screening", &[RecordId([0xab; 16]), RecordId([0x01; 16])]);
+    for (identity, golden) in [(Identity::of_type("visit"), GOLDEN_VISIT), (keyed, GOLDEN_SCREENING)] {
+        let record = Record::new(identity);
+        let found = (record.genesis_hash().to_string(), data_encoding::HEXLOWER.encode(&record.genesis_bytes()));
+        assert_eq!((found.0.as_str(), found.1.as_str()), golden);
+        assert_eq!(record.heads(), [record.genesis_hash()]);
+    }
+}
+
+const GOLDEN_VISIT: (&str, &str) = (
+    "e054652d47a5ca16902b273d6f5d0d19315ef48cb0b0d074c575e5f976c0dc5c",
+    "856f4a83e054652d016000108db7528af966f383025f373c84f4d1030101000000080104020415203401420456045705700200047f0000047f047b07616e7377657273066576656e74730566696c6573046d65746104747970650504007f0104007f5676697369740500",
+);
+const GOLDEN_SCREENING: (&str, &str) = (
+    "d718c172d7c279a46ef711ddbe30e9c0728679c67d70846c976a06e04791c30c",
+    "856f4a83d718c17201ae010010a4a8d98db9eeba825cabab85239565510101000000080104020415263401420456085749700200040300000403047907616e7377657273066576656e74730566696c6573046d6574610474797065026b30026b31070400030104007f960102860473637265656e696e67616261626162616261626162616261626162616261626162616261626162616230313031303130313031303130313031303130313031303130313031303130310700",
+);
+
+#[test]
+fn two_helpers_editing_apart_give_a_difference_that_one_change_settles() {
+    let (mut a, mut b) = (visit(), visit());
+    let x = put(&mut a, 1, "income", 100);
+    let y = put(&mut b, 2, "income", 200);
+    a.accept(&y.bytes).unwrap();
+    b.accept(&x.bytes).unwrap();
+    assert_eq!(a.view(), b.view());
+    let view = a.view();
+    assert_eq!(view.differences[0].values.iter().map(|v| v.value.clone()).collect::<Vec<_>>(), [200.into(), 100.into()]);
+    assert_eq!(a.value(Section::Answers, "income"), Some(200.into()));
+    put(&mut a, 1, "income", 200);
+    assert!(a.view().differences.is_empty());
+    assert_eq!(a.history().last().unwrap().previous.len(), 2);
+}
+
+#[test]
+fn concurrent_equal_values_are_no_difference() {
+    let (mut a, mut b) = (visit(), visit());
+    put(&mut a, 1, "income", 100);
+    let y = put(&mut b, 2, "income", 100);
+    a.accept(&y.bytes).unwrap();
+    assert!(a.view().differences.is_empty());
+}
+
+#[test]
+fn an_edit_at_the_heads_that_were_shown_stays_concurrent_to_what_merged_since() {
+    let (mut a, mut b) = (visit(), visit());
+    let shown = a.heads();
+    a.accept(&put(&mut b, 2, "roof", "tiles").bytes).unwrap();
+    a.edit(&shown, &author(1), &[Edit::answer("roof", "straw")]).unwrap().unwrap();
+    assert_eq!(a.view().differences.len(), 1);
+}
+
+#[test]
+fn blank_differs_from_a_value_and_an_equal_value_is_no_change() {
+    let (mut a, mut b) = (visit(), visit());
+    let x = put(&mut a, 1, "phone", "1");
+    b.accept(&x.bytes).unwrap();
+    let y = put(&mut b, 2, "phone", Value::Blank);
+    put(&mut a, 1, "phone", "2");
+    a.accept(&y.bytes).unwrap();
+    assert_eq!(a.view().differences.len(), 1);
+    let heads = b.heads();
+    assert_eq!(b.edit(&heads, &author(2), &[Edit::answer("phone", Value::Blank)]), Ok(None));
+}
+
+#[test]
+fn ticks_and_repeat_instances_of_two_helpers_merge_without_a_difference() {
+    let (mut a, mut b) = (visit(), visit());
+    put(&mut a, 1, "attributes=disabled", true);
+    put(&mut a, 1, "member#aa/name", "A");
+    let x = put(&mut b, 2, "attributes=veteran", true);
+    let y = put(&mut b, 2, "member#bb/@deleted", true);
+    a.accept(&x.bytes).unwrap();
+    a.accept(&y.bytes).unwrap();
+    assert_eq!(a.answers().len(), 4);
+    assert!(a.view().differences.is_empty());
+}
+
+#[test]
+fn an_event_is_written_once() {
+    let mut a = visit();
+    let event = |json: &str| Edit { section: Section::Events, key: "ab".repeat(8), value: json.into() };
+    let heads = a.heads();
+    a.edit(&heads, &author(1), &[event(r#"{"kind":"opened"}"#)]).unwrap().unwrap();
+    let heads = a.heads();
+    let again = a.edit(&heads, &author(2), &[event(r#"{"kind":"closed"}"#)]);
+    assert_eq!(again, Err(EditError::EventExists { index: 0 }));
+    assert_eq!(a.events().len(), 1);
+    assert!(serde_json::from_str::<serde_json::Value>(&a.view().json).unwrap()["events"]["abababababababab"].is_object());
+}
+
+#[test]
+fn a_record_without_a_change_lacks_all_that_builds_on_it() {
+    let mut a = visit();
+    put(&mut a, 1, "kept", 1);
+    let kept = a.view();
+    let dropped = put(&mut a, 2, "gone", 2);
+    put(&mut a, 1, "after", 3);
+    let without = a.without(&[dropped.hash].into());
+    assert_eq!(without.view(), kept);
+}
+
+#[test]
+fn a_snapshot_gives_the_same_record_and_only_under_its_identity_and_heads() {
+    let mut a = visit();
+    put(&mut a, 1, "member#aa/@order", 1);
+    let bytes = a.snapshot();
+    let loaded = Record::from_snapshot(Identity::of_type("visit"), &bytes, &a.heads()).unwrap();
+    assert_eq!(loaded.view(), a.view());
+    assert!(Record::from_snapshot(Identity::of_type("visit"), &bytes, &[a.genesis_hash()]).is_err());
+    assert!(Record::from_snapshot(Identity::of_type("household"), &bytes, &a.heads()).is_err());
+    assert!(Record::from_snapshot(Identity::of_type("visit"), &[], &a.heads()).is_err());
+}
+
+#[test]
+fn stripping_and_unstripping_gives_the_same_bytes() {
+    let raw = put(&mut visit(), 1, "q", 1);
+    assert_eq!(unstrip(strip(&raw.bytes)).unwrap(), raw.bytes);
+}
+
+#[test]
+fn keys_and_notes_read_back_as_they_were_written() {
+    for good in ["a", "a.b-c_1", "q=选项", "m#a1/q", "m#a1/q=x=y", "m#a1/@order", "m#a/n#b/@deleted"] {
+        assert_eq!(key::AnswerKey::parse(good).unwrap().to_string(), good);
+    }
+    for bad in ["", "1a", "@order", "q=", "q=a/b", "m#/q", "m#A/q", "m/q", "m#a/", "m#a/@other", "q=a\u{7}", &"a".repeat(257)] {
+        assert_eq!(key::AnswerKey::parse(bad), None);
+    }
+    let note = author(1).note;
+    assert_eq!(note.to_string().parse(), Ok(note.clone()));
+    for bad in ["", "u=1", &format!("{note} "), &format!("{note} x=1"), &note.to_string().replace("@3", "@03")] {
+        assert!(bad.parse::<ChangeNote>().is_err());
+    }
+}

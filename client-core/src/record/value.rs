@@ -87,6 +87,12 @@ impl From<i64> for Value {
     }
 }
 
+impl From<i32> for Value {
+    fn from(value: i32) -> Self {
+        Self::Int(value.into())
+    }
+}
+
 impl From<f64> for Value {
     /// Negative zero becomes zero, a number that isn't finite a blank.
     fn from(value: f64) -> Self {
