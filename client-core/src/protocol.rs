@@ -14,6 +14,8 @@ pub mod refill;
 pub mod reply;
 pub mod status;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use batch::{Batch, BatchHeader, ManifestEntry};
 pub use codec::{DecodeError, Reader, Writer};

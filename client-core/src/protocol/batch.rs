@@ -101,7 +101,7 @@ impl Batch {
         entries
     }
 
-    /// What is signed: purpose, header, count and SHA-256 of the manifest.
+    /// What is signed: purpose, header, count and SHA-256 of the manifest, SHA-256 of the records' types, areas and subjects.
     pub fn signed_message(&self) -> Vec<u8> {
         let manifest = self.manifest();
         let mut hash = Sha256::new();
@@ -113,7 +113,23 @@ impl Batch {
         self.write_header(&mut w);
         w.raw(&(manifest.len() as u32).to_be_bytes());
         w.raw(&hash.finalize());
+        w.raw(&self.placement_hash());
         w.0
+    }
+
+    /// Over each record's type and key, area and subject, so that a carrier can't move a new record elsewhere.
+    fn placement_hash(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for record in &self.records {
+            let mut w = Writer::new();
+            w.text(&record.identity.record_type);
+            w.number(record.identity.key.len() as u64);
+            record.identity.key.iter().for_each(|k| w.raw(&k.0));
+            w.raw(&record.area.0);
+            w.optional(record.subject, |w, s| w.raw(&s.0));
+            hash.update(&w.0);
+        }
+        hash.finalize().into()
     }
 
     /// The batch's hash: what the next batch names as its previous one.
@@ -154,9 +170,13 @@ impl Batch {
             previous: r.array()?,
         };
         let signature = r.array()?;
-        let records = read_records(&mut r, limits::BATCH_CHANGES_MAX, tenant_key)?;
-        if records.iter().any(|record| matches!(record.body, RecordBody::Snapshot { .. })) {
-            return Err(DecodeError::Value("snapshot in a batch"));
+        let mut records = read_records(&mut r, limits::BATCH_CHANGES_MAX, tenant_key)?;
+        for record in &mut records {
+            match &mut record.body {
+                // nobody signed a time of receipt
+                RecordBody::Changes(changes) => changes.iter_mut().for_each(|c| c.received_ms = 0),
+                RecordBody::Snapshot { .. } => return Err(DecodeError::Value("snapshot in a batch")),
+            }
         }
         Ok(Self { header, records, signature })
     }

@@ -1,0 +1,242 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may stop at the first surprise")]
+
+use ed25519_dalek::SigningKey;
+use proptest::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::id::*;
+use crate::record::{Author, ChangeNote, Edit, Record, Section, Value};
+
+const TENANT_KEY: [u8; 32] = [7; 32];
+
+fn key() -> TenantKey {
+    TenantKey(TENANT_KEY)
+}
+
+fn signing_key() -> SigningKey {
+    SigningKey::from_bytes(&[9; 32])
+}
+
+/// A visit with one change, the same each time.
+fn visit(n: u8) -> RecordFrame {
+    let mut record = Record::new(Identity::of_type("visit"));
+    let author = Author {
+        actor: branch_actor(&signing_key().verifying_key().to_bytes(), 0),
+        note: ChangeNote { user: UserId([3; 16]), form: None, remade_from: None },
+        claimed_s: 1_700_000_000 + i64::from(n),
+    };
+    let edit = |key: &str, value| Edit { section: Section::Answers, key: key.to_owned(), value };
+    let edits = [edit("remark", Value::Text("屋面渗漏".repeat(4))), edit("persons", Value::Int(i64::from(n)))];
+    let heads = record.heads();
+    let change = record.edit(&heads, &author, &edits).unwrap().unwrap();
+    RecordFrame {
+        id: RecordId([n; 16]),
+        identity: Identity::of_type("visit"),
+        incarnation: 0,
+        area: AreaId([n % 3; 16]),
+        subject: Some(RecordId([100 + n % 2; 16])),
+        body: RecordBody::Changes(vec![WireChange::new(change.hash, change.bytes)]),
+    }
+}
+
+fn batch() -> Batch {
+    let header = BatchHeader {
+        tenant: TenantId([1; 16]),
+        device: DeviceId([2; 16]),
+        branch: 0,
+        number: 5,
+        previous: [4; 32],
+    };
+    Batch::sign(header, (0..20).map(visit).collect(), &signing_key())
+}
+
+fn hello() -> Hello {
+    Hello {
+        tenant: TenantId([1; 16]),
+        device: DeviceId([2; 16]),
+        counter: 77,
+        branch: 3,
+        grants: Position { seq: 4, chain: Chain([5; 16]) },
+        feed: Some(Position { seq: 300, chain: Chain([6; 16]) }),
+        fills: vec![FillPosition { grant: 1, after: 200 }],
+        areas: 2,
+        older: vec![Position { seq: 100, chain: Chain([7; 16]) }],
+        cost_only: false,
+        diverged: true,
+        upload: Some(Upload { kind: UploadKind::Batch, number: 5, digest: [8; 32], total: 1000, offset: 10 }),
+    }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(bytes))[..16].to_owned()
+}
+
+#[test]
+fn the_bytes_of_hello_and_batch_are_frozen() {
+    let batch = batch().encode().unwrap();
+    let hello = hello().encode_signed(&signing_key());
+    assert_eq!((hello.len(), hash(&hello).as_str()), (GOLDEN_HELLO_LEN, GOLDEN_HELLO));
+    assert_eq!((batch.len(), hash(&batch).as_str()), (GOLDEN_BATCH_LEN, GOLDEN_BATCH));
+}
+
+const GOLDEN_HELLO: &str = "117190308c88d4f5";
+const GOLDEN_HELLO_LEN: usize = 203;
+const GOLDEN_BATCH: &str = "84c4957473ef2995";
+const GOLDEN_BATCH_LEN: usize = 5109;
+
+#[test]
+fn a_hello_reads_back_and_every_cut_of_it_asks_for_more() {
+    let bytes = hello().encode_signed(&signing_key());
+    for cut in 0..bytes.len() {
+        assert!(Hello::decode(&bytes[..cut]).unwrap().is_none());
+    }
+    let signed = Hello::decode(&[bytes.as_slice(), b"rest"].concat()).unwrap().unwrap();
+    assert_eq!(signed.hello, hello());
+    assert_eq!(signed.length, bytes.len());
+    assert!(signed.is_signed_by(&signing_key().verifying_key()));
+    assert!(!signed.is_signed_by(&SigningKey::from_bytes(&[1; 32]).verifying_key()));
+}
+
+#[test]
+fn another_protocol_or_version_is_named_at_once() {
+    assert!(matches!(Hello::decode(b"GET / HTTP"), Err(DecodeError::Version)));
+    assert!(matches!(Hello::decode(b"DOOR\x02"), Err(DecodeError::Version)));
+}
+
+#[test]
+fn a_batch_reads_back_and_a_change_of_any_byte_breaks_its_signature() {
+    let batch = batch();
+    let bytes = batch.encode().unwrap();
+    let read = Batch::decode(&bytes, &key()).unwrap();
+    assert_eq!(read, batch);
+    assert!(read.is_signed_by(&signing_key().verifying_key()));
+    for at in 0..bytes.len() {
+        let mut bad = bytes.clone();
+        bad[at] ^= 1;
+        if let Ok(read) = Batch::decode(&bad, &key()) {
+            assert!(read == batch || !read.is_signed_by(&signing_key().verifying_key()), "byte {at}");
+        }
+    }
+}
+
+#[test]
+fn a_hundred_visits_of_one_run_cost_few_bytes_beyond_their_content() {
+    let batch = batch();
+    let bytes = stream::compress(&batch.encode().unwrap()).unwrap();
+    let one = match &batch.records[0].body {
+        RecordBody::Changes(changes) => strip(changes),
+        RecordBody::Snapshot { .. } => 0,
+    };
+    assert!(bytes.len() < one * 20, "compression and shared parts must pay: {} bytes for 20 visits of {one}", bytes.len());
+}
+
+fn strip(changes: &[WireChange]) -> usize {
+    changes.iter().map(|c| records::strip_change(&c.bytes).unwrap().len()).sum()
+}
+
+#[test]
+fn a_bomb_inflates_to_its_limit_and_no_further() {
+    let bomb = stream::compress(&vec![0; 64 << 20]).unwrap();
+    assert!(bomb.len() < 10_000);
+    assert_eq!(stream::inflate(&bomb, limits::UPLOAD_INFLATED_MAX), Err(DecodeError::Limit("inflated upload")));
+    assert_eq!(stream::inflate(&bomb[..bomb.len() - 3], 65 << 20), Err(DecodeError::Truncated));
+    let two = [stream::compress(b"a").unwrap(), stream::compress(b"b").unwrap()].concat();
+    assert!(stream::inflate(&two, 100).is_err(), "nothing may follow an upload");
+}
+
+fn reply() -> Vec<Vec<u8>> {
+    let mut encoder = ReplyEncoder::new(Weight::Light).unwrap();
+    encoder.push(&ReplyFrame::Welcome(Welcome { server_ms: 123, ..Welcome::default() })).unwrap();
+    encoder.push(&ReplyFrame::Unknown { kind: 99 }).unwrap();
+    let mut chunks = vec![encoder.take_flushed().unwrap()];
+    for n in 0..3 {
+        let records = vec![visit(n), visit(n + 50)];
+        let source = Source::Fill { grant: 1, after: u64::from(n) };
+        encoder.push(&ReplyFrame::Delivery(Delivery { source, records, as_of: 9, receipt: MacTag([1; 16]) })).unwrap();
+        chunks.push(encoder.take_flushed().unwrap());
+    }
+    let scope = Some(ScopeDigest { count: 6, sum: u64::MAX });
+    chunks.push(encoder.finish(false, scope).unwrap());
+    chunks
+}
+
+#[test]
+fn a_reply_gives_each_frame_as_soon_as_it_arrived_and_skips_unknown_ones() {
+    let mut decoder = ReplyDecoder::new(key()).unwrap();
+    let counts: Vec<usize> = reply().iter().map(|chunk| decoder.push(chunk).unwrap().len()).collect();
+    assert_eq!(counts, [2, 1, 1, 1, 1]);
+    assert!(decoder.is_done());
+}
+
+#[test]
+fn a_reply_cut_at_any_byte_is_never_taken_for_whole() {
+    let bytes = reply().concat();
+    for cut in 0..bytes.len() {
+        let mut decoder = ReplyDecoder::new(key()).unwrap();
+        let frames = decoder.push(&bytes[..cut]).unwrap();
+        let whole = frames.iter().any(|f| matches!(f, ReplyFrame::Done(_)));
+        assert_eq!(decoder.is_done(), whole, "cut at {cut}");
+        assert!(frames.len() <= 6);
+    }
+}
+
+#[test]
+fn a_reply_read_byte_by_byte_is_the_same() {
+    let bytes = reply().concat();
+    let mut decoder = ReplyDecoder::new(key()).unwrap();
+    let frames: Vec<ReplyFrame> = bytes.iter().flat_map(|b| decoder.push(std::slice::from_ref(b)).unwrap()).collect();
+    let mut whole = ReplyDecoder::new(key()).unwrap();
+    assert_eq!(frames, whole.push(&bytes).unwrap());
+}
+
+#[test]
+fn a_receipt_holds_only_for_its_device_and_list() {
+    let entries = batch().manifest();
+    let tag = Receipt::tag(&[1; 32], TenantId([1; 16]), DeviceId([2; 16]), 5, &entries);
+    let receipt = Receipt { as_of: 5, tag, entries };
+    assert!(receipt.is_genuine(&[1; 32], TenantId([1; 16]), DeviceId([2; 16])));
+    assert!(!receipt.is_genuine(&[1; 32], TenantId([1; 16]), DeviceId([3; 16])));
+    assert!(!receipt.is_genuine(&[2; 32], TenantId([1; 16]), DeviceId([2; 16])));
+    let shorter = Receipt { entries: receipt.entries[1..].to_vec(), ..receipt.clone() };
+    assert!(!shorter.is_genuine(&[1; 32], TenantId([1; 16]), DeviceId([2; 16])));
+    let refill = Refill { receipts: vec![receipt], records: batch().records };
+    assert_eq!(Refill::decode(&refill.encode().unwrap(), &key()).unwrap(), refill);
+}
+
+#[test]
+fn a_head_reads_what_the_change_says() {
+    let RecordBody::Changes(changes) = &visit(4).body else { panic!("changes") };
+    let head = ChangeHead::read(&changes[0].bytes).unwrap();
+    assert_eq!(head.actor, branch_actor(&signing_key().verifying_key().to_bytes(), 0));
+    assert_eq!((head.seq, head.claimed_s), (1, 1_700_000_004));
+    assert_eq!(head.dependencies, vec![Record::new(Identity::of_type("visit")).genesis_hash()]);
+    assert!(head.message.starts_with("u=0303"));
+}
+
+proptest! {
+    #[test]
+    fn numbers_read_back(n: u64, s: i64) {
+        let mut w = Writer::new();
+        w.number(n);
+        w.signed(s);
+        let mut r = Reader::new(&w.0);
+        prop_assert_eq!((r.number().unwrap(), r.signed().unwrap(), r.is_empty()), (n, s, true));
+    }
+
+    #[test]
+    fn any_bytes_give_an_answer_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let _ = Hello::decode(&bytes);
+        let _ = Hello::decode(&[b"DOOR\x01".as_slice(), &bytes].concat());
+        let _ = Batch::decode(&bytes, &key());
+        let _ = Batch::decode(&[&[1, 1], bytes.as_slice()].concat(), &key());
+        let _ = Refill::decode(&bytes, &key());
+        let _ = ChangeHead::read(&bytes);
+        let _ = stream::inflate(&bytes, 1 << 20);
+        for kind in 0..14 {
+            let _ = ReplyFrame::decode(kind, &bytes, &key());
+        }
+        let mut decoder = ReplyDecoder::new(key()).unwrap();
+        let _ = decoder.push(&[b"DOOR\x01".as_slice(), &bytes].concat());
+    }
+}
