@@ -11,7 +11,7 @@ use doorstep_core::protocol::{AreaEntry, GrantEntry};
 use super::serve::{database_file, open_service, open_storage};
 use super::{DataOptions, Outcome};
 use crate::say;
-use crate::storage::{READS_CLOSED, Storage, User, sqlite};
+use crate::storage::{READS_CLOSED, User, sqlite};
 
 /// Only the data's place.
 #[derive(Args)]

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use super::merge::{Merge, Sender};
 use super::{Refused, ReplyStream, Service};
 use crate::metrics::add;
-use crate::storage::{BatchRow, Committed, Device, PreparedPush, Storage};
+use crate::storage::{BatchRow, Committed, Device, PreparedPush};
 
 /// How often a push is merged again when other pushes move its records meanwhile.
 const MERGE_TRIES: usize = 20;

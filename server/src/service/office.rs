@@ -11,7 +11,7 @@ use ed25519_dalek::SigningKey;
 
 use super::merge::{Merge, Sender, open_record};
 use super::{Refused, Service};
-use crate::storage::{Committed, Device, Storage, TownshipId};
+use crate::storage::{Committed, Device, TownshipId};
 
 /// Changes in one batch of an import.
 const BATCH_CHANGES: usize = 500;

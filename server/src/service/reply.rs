@@ -12,7 +12,7 @@ use doorstep_core::protocol::{
 use super::exchange::{Exchange, Pushed};
 use super::{Refused, merge};
 use crate::metrics::add;
-use crate::storage::{PullPage, PullQuery, PulledRecord, Scope, Storage, StoredRecord};
+use crate::storage::{PullPage, PullQuery, PulledRecord, Scope, StoredRecord};
 
 /// Changes of a record from which on a snapshot is tried in a fill.
 const SNAPSHOT_FROM: usize = 12;

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use doorstep_core::clock::Millis;
-use doorstep_core::form::{FormDef, Pack};
+use doorstep_core::form::{Form, Pack};
 use doorstep_core::id::{ChangeHash, DeviceId, RecordId, UserId};
 use doorstep_core::record::{Record, Section};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{Service, merge};
-use crate::storage::{Device, RecordFilter, RecordRow, Storage, StorageError, StoredRecord, TownshipId, User};
+use crate::storage::{Device, RecordFilter, RecordRow, StorageError, StoredRecord, TownshipId, User};
 
 /// The names behind ids of a township.
 pub struct People {
@@ -92,7 +92,7 @@ pub struct RecordPage {
 
 impl RecordPage {
     /// The form that the record's type belongs to.
-    pub fn form(&self) -> Option<&'static FormDef> {
+    pub fn form(&self) -> Option<&'static Form> {
         Pack::built_in().form_of_type(self.row.record_type.split('.').next().unwrap_or_default())
     }
 }
