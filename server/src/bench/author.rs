@@ -1,0 +1,87 @@
+//! A device that writes signed batches without a phone's database: seeds servers and feeds the merge pipeline.
+
+use doorstep_core::clock::{Clock, SystemClock, SystemEntropy, random};
+use doorstep_core::id::{ActorId, AreaId, DeviceId, Identity, RecordId, TenantId, UserId, branch_actor};
+use doorstep_core::protocol::{Batch, BatchHeader, RecordBody, RecordFrame, WireChange};
+use doorstep_core::record::{Author as ChangeAuthor, ChangeNote, Edit, FormRef, Record, Section};
+use ed25519_dalek::SigningKey;
+
+use super::Fault;
+use super::workload::Document;
+use crate::storage::{Device, Storage, TownshipId};
+
+/// A device with its key.
+pub struct Author {
+    /// As enrolled.
+    pub device: Device,
+    key: SigningKey,
+    tenant: TenantId,
+    last: (u64, [u8; 32]),
+}
+
+/// A device's row.
+pub fn new_device(user: UserId, township: TownshipId, public_key: [u8; 32]) -> Device {
+    Device {
+        id: DeviceId(random(&SystemEntropy)),
+        user,
+        township,
+        public_key,
+        enrolled_ms: SystemClock.now_ms(),
+        revoked: false,
+        counter: 0,
+        last_sync_ms: 0,
+        previous_sync_ms: 0,
+        feed_seq: 0,
+    }
+}
+
+impl Author {
+    /// Enrols a device.
+    pub fn enrol(storage: &dyn Storage, tenant: TenantId, user: UserId, township: TownshipId) -> Result<Self, Fault> {
+        let key = SigningKey::from_bytes(&random(&SystemEntropy));
+        let device = new_device(user, township, key.verifying_key().to_bytes());
+        storage.put_device(&device)?;
+        Ok(Self { device, key, tenant, last: (0, [0; 32]) })
+    }
+
+    fn actor(&self) -> ActorId {
+        branch_actor(&self.device.public_key, 0)
+    }
+
+    fn change(&self, record: &mut Record, edits: &[Edit]) -> Result<Vec<WireChange>, Fault> {
+        let form = FormRef { name: record.identity().record_type.clone(), version: 1 };
+        let author = ChangeAuthor {
+            actor: self.actor(),
+            note: ChangeNote { user: self.device.user, form: Some(form), remade_from: None },
+            claimed_s: (SystemClock.now_ms() / 1000) as i64,
+        };
+        let heads = record.heads();
+        let change = record.edit(&heads, &author, edits)?.ok_or("an edit that changes nothing")?;
+        Ok(vec![WireChange::new(change.hash, change.bytes)])
+    }
+
+    /// A document as a new record.
+    pub fn first_change(&self, id: RecordId, document: &Document, area: AreaId) -> Result<(RecordFrame, Record), Fault> {
+        let identity = Identity::of_type(document.record_type);
+        let mut record = Record::new(identity.clone());
+        let edit = |(key, value): &(String, _)| Edit { section: Section::Answers, key: key.clone(), value: Clone::clone(value) };
+        let edits: Vec<Edit> = document.answers.iter().map(edit).collect();
+        let body = RecordBody::Changes(self.change(&mut record, &edits)?);
+        Ok((RecordFrame { id, identity, incarnation: 0, area, subject: document.subject, body }, record))
+    }
+
+    /// One answer of a record changed.
+    pub fn edit(&self, of: &RecordFrame, record: &mut Record, edit: Edit) -> Result<RecordFrame, Fault> {
+        let body = RecordBody::Changes(self.change(record, &[edit])?);
+        Ok(RecordFrame { body, ..of.clone() })
+    }
+
+    /// Signs the next batch.
+    pub fn sign(&mut self, frames: Vec<RecordFrame>) -> Batch {
+        let (number, previous) = (self.last.0 + 1, self.last.1);
+        let header = BatchHeader { tenant: self.tenant, device: self.device.id, branch: 0, number, previous };
+        let batch = Batch::sign(header, frames, &self.key);
+        self.last = (number, batch.hash());
+        batch
+    }
+}
