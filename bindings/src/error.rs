@@ -1,8 +1,10 @@
 //! Errors by what the app can do; the message says what happened, in English, for a log.
 
 use doorstep_core::client;
-use doorstep_core::store::OpenError;
+use doorstep_core::store::{OpenError, StoreError};
 use doorstep_core::sync::{SyncError, TransportError};
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error, uniffi::Error)]
@@ -12,43 +14,81 @@ pub enum PhoneError {
     #[error("the phone's database is closed")]
     Closed,
     /// Not enrolled: ask for a code.
-    #[error(transparent)]
-    NotEnrolled(client::PhoneError),
-    /// The answer, form or record isn't one of this phone: ask the person again.
-    #[error(transparent)]
-    NotAccepted(client::PhoneError),
+    #[error("the phone isn't enrolled yet")]
+    NotEnrolled,
+    /// The answer, draft, form or record isn't one of this phone: ask the person again.
+    #[error("{0}")]
+    NotAccepted(#[source] Cause),
     /// No way to the server now: try again later. Nothing is lost.
-    #[error(transparent)]
-    TryLater(client::PhoneError),
-    /// The person has to do something about network or clock: sign in, set the time.
-    #[error(transparent)]
-    NetworkNeedsAttention(client::PhoneError),
+    #[error("{0}")]
+    TryLater(#[source] Cause),
+    /// The person has to sign in to the network or to set the clock.
+    #[error("{0}")]
+    NetworkNeedsAttention(#[source] Cause),
     /// Stopped by `SyncCancel`.
     #[error("cancelled")]
     Cancelled,
-    /// The server or the phone's storage refuses: show the message to the office.
-    #[error(transparent)]
-    Refused(client::PhoneError),
-    /// The database can't be opened: show the message to the office, touch nothing.
-    #[error(transparent)]
-    NotOpened(#[from] OpenError),
+    /// The phone's storage is full: make room, then call again. Nothing is lost.
+    #[error("the phone's storage is full")]
+    StorageFull,
+    /// The database is damaged: close and reopen it, which saves what is readable, then show `notices`.
+    #[error("{0}")]
+    Damaged(#[source] Cause),
+    /// The database belongs to a newer program: update the app.
+    #[error("{0}")]
+    UpdateApp(#[source] Cause),
+    /// Server or storage refuse for another reason: show the message to the office.
+    #[error("{0}")]
+    Refused(#[source] Cause),
 }
 
 impl From<client::PhoneError> for PhoneError {
     fn from(error: client::PhoneError) -> Self {
         use client::PhoneError as Core;
-        match &error {
-            Core::NotEnrolled | Core::Sync(SyncError::NotEnrolled) => Self::NotEnrolled(error),
-            Core::Transport(way) | Core::Sync(SyncError::Transport(way)) => match way {
-                TransportError::Cancelled => Self::Cancelled,
-                TransportError::CaptivePortal | TransportError::ClockWrong => Self::NetworkNeedsAttention(error),
-                way if way.is_temporary() => Self::TryLater(error),
-                _ => Self::Refused(error),
-            },
+        match error {
+            Core::NotEnrolled => Self::NotEnrolled,
+            Core::Store(store) => store.into(),
+            Core::Transport(way) => way.into(),
+            Core::Sync(SyncError::NotEnrolled) => Self::NotEnrolled,
+            Core::Sync(SyncError::Store(store)) => store.into(),
+            Core::Sync(SyncError::Transport(way)) => way.into(),
             Core::UnknownForm | Core::UnknownRecord | Core::UnknownQuestion(_) | Core::Answer(_) | Core::Record(_) => {
-                Self::NotAccepted(error)
+                Self::NotAccepted(error.into())
             }
-            _ => Self::Refused(error),
+            error => Self::Refused(error.into()),
+        }
+    }
+}
+
+impl From<StoreError> for PhoneError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => Self::StorageFull,
+            StoreError::NotEnrolled => Self::NotEnrolled,
+            StoreError::Damaged(_) => Self::Damaged(error.into()),
+            StoreError::NoDraft | StoreError::Edit(_) => Self::NotAccepted(error.into()),
+            error => Self::Refused(error.into()),
+        }
+    }
+}
+
+impl From<TransportError> for PhoneError {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::Cancelled => Self::Cancelled,
+            TransportError::CaptivePortal | TransportError::ClockWrong => Self::NetworkNeedsAttention(error.into()),
+            error if error.is_temporary() => Self::TryLater(error.into()),
+            error => Self::Refused(error.into()),
+        }
+    }
+}
+
+impl From<OpenError> for PhoneError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Full => Self::StorageFull,
+            OpenError::Newer { .. } => Self::UpdateApp(error.into()),
+            error => Self::Refused(error.into()),
         }
     }
 }
