@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use doorstep_core::fault;
-use doorstep_core::id::{Chain, ChangeHash, RecordId};
+use doorstep_core::id::ChangeHash;
 use doorstep_core::protocol::{Position, ScopeDigest};
 use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 
