@@ -1,0 +1,225 @@
+//! What the end-to-end tests share: a real server on a free port and real phones in scratch folders.
+#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use doorstep_core::client::{NewRecord, Phone};
+use doorstep_core::clock::{ManualClock, SystemClock, SystemEntropy, random};
+use doorstep_core::id::{AreaId, RecordId, UserId};
+use doorstep_core::protocol::{AreaEntry, GrantEntry};
+use doorstep_core::sync::{Cancel, Silent, SyncOptions, SyncReport};
+use doorstep_server::api::office::OfficeAccess;
+use doorstep_server::app::{self, App};
+use doorstep_server::service::{Committer, Service};
+use doorstep_server::storage::{SqliteStorage, Storage, TownshipId, User};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+/// A server in this process, over HTTP on a free port. Stops when dropped.
+pub struct TestServer {
+    /// Its service.
+    pub service: Arc<Service>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The township that was made.
+    pub township: TownshipId,
+    /// Its two villages.
+    pub villages: [AreaId; 2],
+    runtime: Option<tokio::runtime::Runtime>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl TestServer {
+    /// A server on a fresh SQLite database in `dir`.
+    pub fn start(dir: &Path) -> Self {
+        let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&dir.join("doorstep.db")).expect("storage opens"));
+        Self::on(storage)
+    }
+
+    /// A server on this storage; makes a township if there is none.
+    pub fn on(storage: Arc<dyn Storage>) -> Self {
+        let committer = Committer::grouped(storage.clone()).expect("a thread");
+        let service = Service::open(storage, Arc::new(SystemClock), Arc::new(SystemEntropy), committer).expect("opens");
+        let (township, villages) = ensure_township(&service);
+        let runtime = doorstep_server::cli::serve::runtime().expect("a runtime");
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let app = App::new(service.clone(), OfficeAccess::Open);
+        runtime.spawn(app::run(app, listener, async move {
+            let _ = stopped.await;
+        }));
+        Self { service, address, township, villages, runtime: Some(runtime), stop: Some(stop) }
+    }
+
+    /// Its address as phones use it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A runtime to start links and clients on.
+    pub fn runtime(&self) -> &tokio::runtime::Runtime {
+        self.runtime.as_ref().expect("running")
+    }
+
+    /// A one-time code for a new person who may read and write the whole township.
+    pub fn code(&self, name: &str) -> String {
+        code_for(&self.service, self.township, name)
+    }
+
+    /// A new person's phone in `dir`, enrolled over `url`.
+    pub fn phone_at(&self, dir: &Path, name: &str, url: &str) -> Phone {
+        let phone = open_phone(dir);
+        phone.enrol(url, &self.code(name)).expect("enrols");
+        phone
+    }
+
+    /// A new person's phone in `dir`.
+    pub fn phone(&self, dir: &Path, name: &str) -> Phone {
+        self.phone_at(dir, name, &self.url())
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Makes the test township once.
+pub fn ensure_township(service: &Service) -> (TownshipId, [AreaId; 2]) {
+    let storage = &*service.storage;
+    if let Some(township) = storage.townships().expect("townships").first() {
+        let (_, areas) = storage.areas(*township).expect("areas");
+        let mut villages = areas.iter().filter(|a| a.level == "village").map(|a| a.area);
+        return (*township, [villages.next().expect("a village"), villages.next().expect("a village")]);
+    }
+    let id = || AreaId(random(&SystemEntropy));
+    let (township, villages) = (id(), [id(), id()]);
+    let area = |area, parent, level: &str, zh: &str, en: &str| AreaEntry {
+        area,
+        parent,
+        level: level.into(),
+        code: String::new(),
+        name_zh: zh.into(),
+        name_en: en.into(),
+    };
+    let areas = [
+        area(township, None, "township", "示例镇", "Example township"),
+        area(villages[0], Some(township), "village", "青山村", "Qingshan"),
+        area(villages[1], Some(township), "village", "石桥村", "Shiqiao"),
+    ];
+    storage.put_areas(township, &areas).expect("areas");
+    (township, villages)
+}
+
+/// A one-time code for a new person.
+pub fn code_for(service: &Service, township: TownshipId, name: &str) -> String {
+    let user = UserId(random(&SystemEntropy));
+    service.storage.put_users(&[User { id: user, name: name.into(), unit: String::new() }]).expect("users");
+    let grant = GrantEntry { grant: 0, role: "helper".into(), area: township, subject: None, active: true };
+    service.storage.append_grants(user, &[grant]).expect("grants");
+    service.invite(user, township).expect("invitation")
+}
+
+/// Opens a phone; nothing may have to be set aside.
+pub fn open_phone(dir: &Path) -> Phone {
+    let (phone, notices) = Phone::open(dir, Arc::new(SystemClock), Arc::new(SystemEntropy)).expect("the phone opens");
+    assert!(notices.is_empty(), "nothing to salvage: {notices:?}");
+    phone
+}
+
+/// Opens a phone whose clock stands at `now_ms`.
+pub fn open_phone_at(dir: &Path, now_ms: u64) -> Phone {
+    Phone::open(dir, Arc::new(ManualClock::at(now_ms)), Arc::new(SystemEntropy)).expect("the phone opens").0
+}
+
+/// One sync without retries; panics if it fails.
+pub fn sync(phone: &Phone) -> SyncReport {
+    try_sync(phone).expect("the sync succeeds")
+}
+
+/// One sync without retries.
+pub fn try_sync(phone: &Phone) -> Result<SyncReport, doorstep_core::sync::SyncError> {
+    let options = SyncOptions { tries: 0, ..SyncOptions::default() };
+    phone.engine(options).expect("enrolled").sync(&Silent, &Cancel::default())
+}
+
+/// Adds a household without sync.
+pub fn add_household(phone: &Phone, village: AreaId, number: &str, head: &str) -> RecordId {
+    let draft = phone.start("household", None).expect("starts");
+    for (key, value) in [("head_name", head), ("household_no", number), ("village", "青山村"), ("status", "out")] {
+        phone.answer_text(draft, key, value).expect("fits");
+    }
+    phone.finish_as(draft, &NewRecord { area: Some(village), campaign: None }).expect("finishes")
+}
+
+/// Visits a household without sync.
+pub fn visit(phone: &Phone, household: RecordId, remark: &str) -> RecordId {
+    let draft = phone.start("visit", Some(household)).expect("starts");
+    for (key, value) in [("visit_date", "2026-11-20"), ("result", "met"), ("remark", remark)] {
+        phone.answer_text(draft, key, value).expect("fits");
+    }
+    phone.finish(draft).expect("finishes")
+}
+
+/// Changes answers of a record without sync.
+pub fn edit(phone: &Phone, record: RecordId, answers: &[(&str, &str)]) {
+    let draft = phone.edit(record).expect("opens");
+    for (key, value) in answers {
+        phone.answer_text(draft, key, value).expect("fits");
+    }
+    phone.finish(draft).expect("finishes");
+}
+
+/// A server in a process of its own.
+pub struct ServerProcess {
+    child: Child,
+    /// Its address, from its first line.
+    pub url: String,
+}
+
+impl ServerProcess {
+    /// Starts `serve` of this binary on a folder.
+    pub fn start(binary: &str, data: &Path) -> Self {
+        use std::io::{BufRead, BufReader};
+        let mut child = Command::new(binary)
+            .args(["serve", "--listen", "127.0.0.1:0", "--open-office", "--data"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let line = lines.next().expect("a first line").expect("text");
+        let url = line.rsplit(' ').next().expect("an address").to_owned();
+        Self { child, url }
+    }
+
+    /// Kills it without warning.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// A line of /proc/PID/status in KiB, such as `VmHWM`.
+    pub fn memory_kib(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
+        let found = status.lines().find_map(|l| l.strip_prefix(line)).expect("the line");
+        found.chars().filter(char::is_ascii_digit).collect::<String>().parse().expect("a number")
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

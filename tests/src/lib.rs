@@ -1,0 +1,4 @@
+//! What the end-to-end suite shares: the simulation of phones, network and server.
+
+pub mod harness;
+pub mod sim;

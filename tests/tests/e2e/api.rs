@@ -1,0 +1,100 @@
+//! The JSON API, health, and who may look.
+
+use std::sync::Arc;
+
+use doorstep_server::api::office::OfficeAccess;
+use doorstep_server::app::{self, App};
+use doorstep_tests::harness::{TestServer, add_household, edit, sync, visit};
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn get(url: &str) -> (u16, Value) {
+    let client = crate::client();
+    let response = client.get(url).send().unwrap();
+    let status = response.status().as_u16();
+    (status, serde_json::from_str(&response.text().unwrap()).unwrap_or_default())
+}
+
+#[test]
+fn the_api_lists_and_reads_merged_records_with_differences_and_history() {
+    let dirs: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let household = add_household(&a, server.villages[0], "0001", "李四");
+    visit(&a, household, "第一次");
+    sync(&a);
+    sync(&b);
+    edit(&a, household, &[("address", "一组 1 号")]);
+    edit(&b, household, &[("address", "一组 2 号")]);
+    sync(&a);
+    sync(&b);
+    let url = server.url();
+    let (_, list) = get(&format!("{url}/api/records?type=household"));
+    assert_eq!(list["records"][0]["title"], "李四");
+    let (_, record) = get(&format!("{url}/api/records/{household}"));
+    let values = record["differences"][0]["values"].as_array().unwrap();
+    let names: Vec<&str> = values.iter().filter_map(|v| v["name"].as_str()).collect();
+    assert!(names.contains(&"甲") && names.contains(&"乙"), "{names:?}");
+    assert!(values.iter().all(|v| v["received_ms"].as_u64() > Some(0) && v["claimed_s"].as_i64() > Some(0)));
+    assert!(values.iter().all(|v| v["device"].as_str().is_some()));
+    assert_eq!(record["merged"]["answers"]["head_name"], "李四");
+    let (_, history) = get(&format!("{url}/api/records/{household}/history"));
+    assert!(history["history"].as_array().unwrap().len() >= 6);
+    let (_, differing) = get(&format!("{url}/api/differences"));
+    assert_eq!(differing["records"].as_array().unwrap().len(), 1);
+    let (_, coverage) = get(&format!("{url}/api/coverage"));
+    let areas = coverage["areas"].as_array().unwrap();
+    let visited: u64 = areas.iter().filter_map(|a| a["visited"].as_u64()).sum();
+    assert_eq!(visited, 1);
+    let (_, phones) = get(&format!("{url}/api/phones"));
+    assert_eq!(phones["phones"].as_array().unwrap().len(), 2);
+    let (status, body) = get(&format!("{url}/api/records/00000000000000000000000000000000"));
+    assert_eq!((status, body["error"]["code"].as_str()), (404, Some("not_found")));
+    let (status, body) = get(&format!("{url}/api/records/nonsense"));
+    assert_eq!((status, body["error"]["code"].as_str()), (400, Some("bad_request")));
+    let (status, body) = get(&format!("{url}/nowhere"));
+    assert_eq!((status, body["error"]["code"].as_str()), (404, Some("not_found")));
+}
+
+#[test]
+fn health_and_metrics_answer() {
+    let dir = TempDir::new().unwrap();
+    let server = TestServer::start(dir.path());
+    assert_eq!(get(&format!("{}/healthz", server.url())).0, 200);
+    assert_eq!(get(&format!("{}/readyz", server.url())).0, 200);
+    let client = crate::client();
+    let text = client.get(format!("{}/metrics", server.url())).send().unwrap().text().unwrap();
+    assert!(text.contains("doorstep_changes_stored_total 0"));
+}
+
+#[test]
+fn without_the_office_key_nobody_sees_a_byte_of_a_record() {
+    let dir = TempDir::new().unwrap();
+    let server = TestServer::start(dir.path());
+    let app = App::new(server.service.clone(), OfficeAccess::key("SECRET"));
+    let listener = server.runtime().block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    server.runtime().spawn(app::run(Arc::clone(&app), listener, std::future::pending()));
+    let client = crate::client();
+    for path in ["/api/records", "/api/differences", "/api/quarantine", "/api/coverage", "/api/phones", "/api/townships"] {
+        let response = client.get(format!("{url}{path}")).send().unwrap();
+        assert_eq!(response.status(), 401, "{path}");
+        let wrong = client.get(format!("{url}{path}")).bearer_auth("WRONG").send().unwrap();
+        assert_eq!(wrong.status(), 401, "{path}");
+        let right = client.get(format!("{url}{path}")).bearer_auth("SECRET").send().unwrap();
+        assert_eq!(right.status(), 200, "{path}");
+    }
+    for page in ["/", "/households", "/differences", "/phones", "/quarantine"] {
+        let response = client.get(format!("{url}{page}")).send().unwrap();
+        assert_eq!(response.status(), 303, "{page}");
+        assert_eq!(response.headers()["location"], "/sign-in");
+    }
+    let signed = client.post(format!("{url}/sign-in")).form(&[("key", "SECRET")]).send().unwrap();
+    let cookie = signed.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let page = client.get(format!("{url}/")).header("cookie", &cookie).send().unwrap();
+    assert_eq!(page.status(), 200);
+    let forged = cookie.replace('.', ".00");
+    assert_eq!(client.get(format!("{url}/")).header("cookie", forged).send().unwrap().status(), 303);
+    let foreign = client.post(format!("{url}/sign-in")).header("origin", "http://elsewhere.invalid");
+    assert_eq!(foreign.form(&[("key", "SECRET")]).send().unwrap().status(), 403);
+}

@@ -1,0 +1,20 @@
+//! The end-to-end suite: real phones (the client core with its SQLite store) against real servers over HTTP.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
+
+mod api;
+mod cuts;
+mod hostile;
+mod merging;
+mod networks;
+mod recovery;
+
+/// The command line, as a binary of this crate.
+const BINARY: &str = env!("CARGO_BIN_EXE_doorstep-under-test");
+
+/// A plain HTTP client that follows no redirect.
+fn client() -> reqwest::blocking::Client {
+    // a second call finds the provider installed
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let none = reqwest::redirect::Policy::none();
+    reqwest::blocking::Client::builder().no_proxy().redirect(none).build().expect("a client")
+}

@@ -1,0 +1,181 @@
+//! Servers and phones that die, come back, are restored or cloned.
+
+use std::path::Path;
+
+use doorstep_core::store::ListFilter;
+use doorstep_server::storage::{READS_CLOSED, SqliteStorage, Storage, sqlite};
+use doorstep_tests::harness::{
+    ServerProcess, TestServer, add_household, code_for, edit, ensure_township, open_phone, sync, try_sync, visit,
+};
+use tempfile::TempDir;
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn a_phone_restored_from_a_backup_beside_the_living_one_loses_nothing_on_either() {
+    let dirs: Vec<TempDir> = (0..4).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let phone = server.phone(dirs[1].path(), "甲");
+    let household = add_household(&phone, server.villages[0], "0001", "李四");
+    sync(&phone);
+    visit(&phone, household, "备份前");
+    phone.close().unwrap();
+    copy_folder(dirs[1].path(), dirs[2].path());
+    let (phone, clone) = (open_phone(dirs[1].path()), open_phone(dirs[2].path()));
+    visit(&phone, household, "原手机");
+    edit(&phone, household, &[("hamlet", "原手机")]);
+    visit(&clone, household, "克隆手机");
+    edit(&clone, household, &[("hamlet", "克隆手机")]);
+    for phone in [&phone, &clone, &phone, &clone, &phone] {
+        sync(phone);
+    }
+    let witness = server.phone(dirs[3].path(), "乙");
+    sync(&witness);
+    for phone in [&phone, &clone, &witness] {
+        assert_eq!(phone.counts().unwrap().unsent, 0);
+        let visits = phone.list(ListFilter { record_type: Some("visit".into()), limit: 50, ..Default::default() }).unwrap();
+        let json: String = visits.iter().map(|v| phone.view(v.id).unwrap().json).collect();
+        for remark in ["备份前", "原手机", "克隆手机"] {
+            assert!(json.contains(remark), "{remark}");
+        }
+        let differences = phone.view(household).unwrap().differences;
+        assert_eq!(differences.len(), 1, "both hamlets stand");
+    }
+}
+
+#[test]
+fn a_server_restored_from_an_older_backup_is_noticed_and_filled_up_again() {
+    let dirs: Vec<TempDir> = (0..5).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let household = add_household(&a, server.villages[0], "0001", "李四");
+    sync(&a);
+    sync(&b);
+    let backup = dirs[3].path().join("backup.db");
+    server.service.storage.backup(&backup).unwrap();
+    let lost_visit = visit(&a, household, "备份后甲");
+    edit(&b, household, &[("hamlet", "备份后乙")]);
+    for phone in [&a, &b, &a] {
+        sync(phone);
+    }
+    drop(server);
+    let file = dirs[4].path().join("doorstep.db");
+    sqlite::restore(&backup, &file).unwrap();
+    let storage = SqliteStorage::open(&file).unwrap();
+    assert_eq!(storage.setting(READS_CLOSED).unwrap().as_deref(), Some("1"), "nobody reads before somebody looked");
+    storage.set_setting(READS_CLOSED, "0").unwrap();
+    drop(storage);
+    let server = TestServer::start(dirs[4].path());
+    for phone in [&a, &b] {
+        let transport = doorstep_core::sync::HttpTransport::new(&server.url()).unwrap();
+        phone.use_transport(std::sync::Arc::new(transport));
+    }
+    // b writes meanwhile: the new server gives its feed numbers to other changes than the old one did
+    visit(&b, household, "恢复后乙");
+    let report = sync(&b);
+    assert!(report.rewound, "the chain shows it");
+    assert!(report.brought_back > 0, "b brings back what it had from a");
+    sync(&a);
+    sync(&b);
+    let stored = server.service.storage.full_record(lost_visit).unwrap();
+    assert!(stored.is_some(), "a's visit is back");
+    let json = |phone: &doorstep_core::client::Phone| phone.view(household).unwrap().json;
+    assert!(json(&a).contains("备份后乙"));
+    assert_eq!(json(&a), json(&b));
+}
+
+#[test]
+fn nobody_reads_from_a_restored_server_before_it_is_reopened_but_pushes_arrive() {
+    let dirs: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let household = add_household(&a, server.villages[0], "0001", "李四");
+    sync(&a);
+    server.service.storage.set_setting(READS_CLOSED, "1").unwrap();
+    visit(&a, household, "关闭时");
+    let report = sync(&a);
+    assert!(report.reads_closed && report.changes_acknowledged == 1);
+    assert_eq!(sync(&b).records_received, 0);
+    server.service.storage.set_setting(READS_CLOSED, "0").unwrap();
+    assert_eq!(sync(&b).records_received, 2);
+}
+
+#[test]
+fn a_server_killed_at_any_moment_has_kept_every_change_it_acknowledged() {
+    let dirs: Vec<TempDir> = (0..2).map(|_| TempDir::new().unwrap()).collect();
+    let data = dirs[0].path();
+    let code = {
+        let service = doorstep_server::cli::serve::open_service(&doorstep_server::cli::DataOptions {
+            data: data.to_owned(),
+            database: None,
+        })
+        .unwrap();
+        let (township, _) = ensure_township(&service);
+        code_for(&service, township, "甲")
+    };
+    let mut process = ServerProcess::start(crate::BINARY, data);
+    let phone = open_phone(dirs[1].path());
+    phone.enrol(&process.url, &code).unwrap();
+    sync(&phone);
+    let area = phone.areas().unwrap().into_iter().find(|a| a.level == "village").unwrap().area;
+    let household = add_household(&phone, area, "0001", "李四");
+    for round in 0..6 {
+        for n in 0..10 {
+            visit(&phone, household, &format!("{round}-{n}"));
+        }
+        let before = phone.counts().unwrap().unsent;
+        let report = sync(&phone);
+        assert_eq!(report.changes_acknowledged, before);
+        process.kill();
+        process = ServerProcess::start(crate::BINARY, data);
+        let transport = doorstep_core::sync::HttpTransport::new(&process.url).unwrap();
+        phone.use_transport(std::sync::Arc::new(transport));
+        let report = sync(&phone);
+        assert!(!report.rewound, "an acknowledged change was lost in round {round}");
+    }
+    process.kill();
+    let storage = SqliteStorage::open(&data.join("doorstep.db")).unwrap();
+    let township = storage.townships().unwrap()[0];
+    assert_eq!(storage.change_list(township, 0, 1_000).unwrap().len(), 61);
+}
+
+#[test]
+fn an_answer_that_was_said_to_be_saved_is_there_after_the_phone_dies() {
+    let dirs: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let phone = server.phone(dirs[1].path(), "甲");
+    let household = add_household(&phone, server.villages[0], "0001", "李四");
+    let draft = phone.start("visit", Some(household)).unwrap();
+    phone.answer_text(draft, "remark", "还没写完").unwrap();
+    // the process dies: its files stay as they are, nothing is closed
+    copy_folder(dirs[1].path(), dirs[2].path());
+    let again = open_phone(dirs[2].path());
+    let drafts = again.drafts().unwrap();
+    assert_eq!(drafts.len(), 1);
+    let answers = again.store().draft_answers(drafts[0].id).unwrap();
+    assert!(format!("{answers:?}").contains("还没写完"));
+    assert_eq!(again.counts().unwrap().unsent, phone.counts().unwrap().unsent);
+}
+
+#[test]
+fn a_request_that_was_captured_can_not_be_replayed() {
+    let dirs: Vec<TempDir> = (0..2).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let phone = server.phone(dirs[1].path(), "甲");
+    sync(&phone);
+    // a phone restored to an older counter is told, goes on above it, and syncs
+    let state = phone.store().sync_state().unwrap();
+    let device = state.enrolment.unwrap().device;
+    server.service.storage.note_sync(device, 5_000, 1, 0).unwrap();
+    drop(server);
+    let server = TestServer::start(dirs[0].path());
+    let transport = doorstep_core::sync::HttpTransport::new(&server.url()).unwrap();
+    phone.use_transport(std::sync::Arc::new(transport));
+    assert!(try_sync(&phone).is_ok());
+}
