@@ -65,7 +65,8 @@ pub fn build_router(app: Arc<App>) -> Router {
         .layer(axum::extract::DefaultBodyLimit::max(limits::SMALL_BODY_MAX))
         .layer(tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, limits::REQUEST))
         .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
+        // not "no-referrer": with it browsers send `Origin: null` with our own forms, see `api::office::same_origin`
+        .layer(fixed(header::REFERRER_POLICY, "same-origin"))
         .layer(fixed(header::CACHE_CONTROL, "no-store"))
         .layer(fixed(
             header::CONTENT_SECURITY_POLICY,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use doorstep_core::form::{AnswerKey, ChoiceSource, Form, Item, Leaf, Question, QuestionKind, Repeat, Sensitivity};
+use doorstep_core::form::{AnswerKey, ChoiceList, ChoiceSource, Form, Item, Leaf, Question, QuestionKind, Repeat, Sensitivity};
 use serde_json::Value;
 
 use super::shell::Shell;
@@ -126,9 +126,21 @@ impl<'a> Reading<'a> {
         self.form.question_of(key).map_or_else(unknown, |q| q.label(self.lang(), &self.form.default_language).to_owned())
     }
 
+    /// Where a choice stands in its list; unknown ones last.
+    fn choice_place(&self, question: &Question, name: &str) -> usize {
+        let list = self.choice_list(question).and_then(|l| l.choices.iter().position(|c| c.name == name));
+        list.unwrap_or(usize::MAX)
+    }
+
+    fn choice_list(&self, question: &Question) -> Option<&ChoiceList> {
+        match &question.choices {
+            Some(ChoiceSource::List(list)) => self.form.choice_lists.get(list),
+            _ => None,
+        }
+    }
+
     fn choice_label(&self, question: Option<&Question>, name: &str) -> String {
-        let Some(Some(ChoiceSource::List(list))) = question.map(|q| &q.choices) else { return name.to_owned() };
-        let choice = self.form.choice_lists.get(list).and_then(|l| l.choice(name));
+        let choice = question.and_then(|q| self.choice_list(q)).and_then(|l| l.choice(name));
         choice.map_or_else(|| name.to_owned(), |c| c.label(self.lang(), &self.form.default_language).to_owned())
     }
 
@@ -201,12 +213,13 @@ impl<'a> Reading<'a> {
             return (!value.is_null() || self.differing.contains(&key)).then(|| self.row(&key, label));
         }
         let start = format!("{key}=");
-        let ticks: Vec<&String> =
+        let mut ticks: Vec<&String> =
             self.answers.range(start.clone()..).map(|(k, _)| k).take_while(|k| k.starts_with(&start)).collect();
         if ticks.is_empty() {
             return None;
         }
         used.extend(ticks.iter().map(|k| (*k).clone()));
+        ticks.sort_by_key(|k| self.choice_place(question, &k[start.len()..]));
         let chosen = ticks.iter().filter(|k| self.answers.get(**k) == Some(&Value::Bool(true)));
         let names: Vec<String> = chosen.map(|k| self.choice_label(Some(question), &k[start.len()..])).collect();
         let value =
@@ -224,7 +237,6 @@ impl<'a> Reading<'a> {
         let title = repeat.labels.get(self.lang(), &self.form.default_language).unwrap_or(&repeat.name).to_owned();
         let mut instances: Vec<(f64, bool, &str)> =
             self.instances(&repeat.name).into_iter().map(|i| (self.order(repeat, i), self.is_removed(repeat, i), i)).collect();
-        instances.sort_by(|a, b| (a.1, a.2).cmp(&(b.1, b.2)).then(std::cmp::Ordering::Equal));
         instances.sort_by(|a, b| a.1.cmp(&b.1).then(a.0.total_cmp(&b.0)));
         let mut questions = Vec::new();
         flatten(&repeat.items, &mut questions);

@@ -315,9 +315,9 @@ pub async fn post_households(
     form: Result<Form<ListQuery>, FormRejection>,
 ) -> Response {
     if let Err(error) = same_origin(&headers) {
-        return error.into_response();
+        return request.answer(Err::<HouseholdsPage, _>(error));
     }
-    let Ok(Form(query)) = form else { return ApiError::bad_request("body").into_response() };
+    let Ok(Form(query)) = form else { return request.answer(Err::<HouseholdsPage, _>(ApiError::bad_request("body"))) };
     match Filter::of(&query) {
         Ok(filter) if filter.search.is_empty() => Redirect::to(filter.address().trim_end_matches(['?', '&'])).into_response(),
         _ => respond(&app, request, query).await,
