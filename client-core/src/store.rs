@@ -1,0 +1,120 @@
+//! The phone's SQLite database: drafts, records, the outbox, and where the phone stands with the server.
+//!
+//! Methods are coarse: one method, one transaction. Changes as received are the truth; the columns that lists show are a
+//! cache. The draft journal survives the process being killed (synchronous=NORMAL); finishing, batches and what came from
+//! the server survive a power cut (FULL). All methods block and may be called from several threads.
+//!
+//! To add a table or column: a new numbered file in `migrations/`, a line in `open::MIGRATIONS`, and its reading in
+//! `salvage`. Files that stand in `migrations/` never change.
+
+mod connection;
+mod content;
+mod delivery;
+mod draft;
+mod error;
+mod open;
+mod outbox;
+mod position;
+mod projection;
+mod read;
+mod refill;
+mod remake;
+mod salvage;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Clock, Entropy};
+use crate::id::{AreaId, DeviceId, RecordId, RecordIdMaker, TenantId, UserId};
+
+pub use delivery::DeliveryReport;
+pub use draft::{DraftId, DraftRow, FinishPlan, Finished, PlannedDocument};
+pub use error::{Notice, OpenError, Result, StoreError};
+pub use outbox::{PendingUpload, StatusReport};
+pub use position::SyncState;
+pub use read::{Counts, ListFilter, RefusedRow, Row};
+pub use remake::RemakeReport;
+pub use salvage::Saved;
+
+/// What a store is given.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// The phone's clock: makes claims, decides nothing.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for ids and branches.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// An opened store.
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// What the person should be told.
+    pub notices: Vec<Notice>,
+}
+
+/// Who this phone is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolment {
+    /// Whose data.
+    pub tenant: TenantId,
+    /// Key of natural record ids.
+    pub tenant_key: [u8; 32],
+    /// Whose feed the phone reads.
+    pub township: AreaId,
+    /// The phone.
+    pub device: DeviceId,
+    /// The person.
+    pub user: UserId,
+    /// Their name.
+    pub user_name: String,
+    /// Seed of the phone's Ed25519 key.
+    pub signing_seed: [u8; 32],
+    /// Where the server is.
+    pub server_url: String,
+    /// The server's long-lived Ed25519 identity.
+    pub server_identity: [u8; 32],
+}
+
+impl std::fmt::Debug for Enrolment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Enrolment {{ device: {}, .. }}", self.device)
+    }
+}
+
+/// The phone's database.
+pub struct Store {
+    connections: connection::Connections,
+    tools: connection::Tools,
+    ids: RecordIdMaker,
+    dir: PathBuf,
+}
+
+impl Store {
+    /// A fresh random id for a record without natural key.
+    pub fn new_record_id(&self) -> RecordId {
+        self.ids.next_id()
+    }
+
+    /// Moves the log into the file and closes; the folder can be opened again. Dropping the store without this loses
+    /// nothing.
+    pub fn close(self) -> Result<()> {
+        self.connections.close()
+    }
+
+    fn in_transaction<T>(
+        &self,
+        durability: connection::Durability,
+        f: impl FnOnce(&mut connection::Work<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let done = self.connections.write(durability, &self.tools, f);
+        if matches!(done, Err(StoreError::Damaged(_))) {
+            open::mark_suspect(&self.dir);
+        }
+        done
+    }
+}

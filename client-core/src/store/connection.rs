@@ -1,0 +1,160 @@
+//! Connections: one writer, two readers, and how a piece of work runs on them.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, TransactionBehavior, params};
+
+use super::error::{Result, StoreError};
+use super::Enrolment;
+use crate::clock::{Clock, Entropy};
+use crate::protocol::ScopeDigest;
+
+/// How durable a commit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// Survives the process being killed (synchronous=NORMAL): the draft journal.
+    Process,
+    /// Survives a power cut (synchronous=FULL): everything that leaves the phone or came to it.
+    Power,
+}
+
+pub(super) struct Connections {
+    writer: Mutex<Writer>,
+    readers: [Mutex<Connection>; 2],
+}
+
+struct Writer {
+    connection: Connection,
+    durability: Durability,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // a panic rolled its transaction back: the connection behind the lock is sound
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens a connection with the settings that every one has: waits for locks, small cache (8 MiB over all), overwrites
+/// what is deleted.
+pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.execute_batch("PRAGMA cache_size = -2500; PRAGMA secure_delete = ON; PRAGMA foreign_keys = OFF;")?;
+    Ok(connection)
+}
+
+impl Connections {
+    /// Around a writer whose database is open, migrated and in WAL mode.
+    pub fn new(path: &Path, writer: Connection) -> rusqlite::Result<Self> {
+        writer.execute_batch("PRAGMA synchronous = FULL")?;
+        let reader = || -> rusqlite::Result<_> {
+            let reader = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            reader.execute_batch("PRAGMA query_only = ON")?;
+            Ok(Mutex::new(reader))
+        };
+        Ok(Self {
+            writer: Mutex::new(Writer { connection: writer, durability: Durability::Power }),
+            readers: [reader()?, reader()?],
+        })
+    }
+
+    /// Reads; everything within one call is one moment.
+    pub fn read<T>(&self, f: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let free = self.readers.iter().find_map(|r| r.try_lock().ok());
+        let mut reader = free.unwrap_or_else(|| lock(&self.readers[0]));
+        let tx = reader.transaction()?;
+        f(&tx)
+    }
+
+    /// Writes in one transaction; an error rolls everything back.
+    pub fn write<T>(
+        &self,
+        durability: Durability,
+        tools: &Tools,
+        f: impl FnOnce(&mut Work<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let mut writer = lock(&self.writer);
+        if writer.durability != durability {
+            let level = if durability == Durability::Power { "FULL" } else { "NORMAL" };
+            writer.connection.execute_batch(&format!("PRAGMA synchronous = {level}"))?;
+            writer.durability = durability;
+        }
+        let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let digest = read_digest(&tx)?;
+        let mut work = Work { db: &tx, tools, digest };
+        let value = f(&mut work)?;
+        if work.digest != digest {
+            let now = work.digest;
+            set_meta(&tx, "digest_count", now.count.cast_signed())?;
+            set_meta(&tx, "digest_sum", now.sum.cast_signed())?;
+        }
+        tx.commit()?;
+        Ok(value)
+    }
+
+    /// Runs on the writer outside a transaction.
+    pub fn with_writer<T>(&self, f: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        f(&lock(&self.writer).connection)
+    }
+
+    /// Moves the log into the file and closes.
+    pub fn close(self) -> Result<()> {
+        drop(self.readers);
+        let writer = self.writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        writer.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        writer.connection.close().map_err(|(_, error)| StoreError::from(error))
+    }
+}
+
+/// What the store was given.
+pub(super) struct Tools {
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// One write transaction under way.
+pub(super) struct Work<'a> {
+    pub db: &'a Connection,
+    pub tools: &'a Tools,
+    /// Over all acknowledged changes; stored when the work commits.
+    pub digest: ScopeDigest,
+}
+
+impl Work<'_> {
+    pub fn enrolment(&self) -> Result<Enrolment> {
+        enrolment(self.db)?.ok_or(StoreError::NotEnrolled)
+    }
+}
+
+pub(super) fn read_digest(db: &Connection) -> Result<ScopeDigest> {
+    Ok(ScopeDigest { count: number(db, "digest_count")?, sum: number(db, "digest_sum")? })
+}
+
+pub(super) fn meta<T: FromSql>(db: &Connection, name: &str) -> Result<Option<T>> {
+    let mut statement = db.prepare_cached("SELECT value FROM meta WHERE name = ?")?;
+    Ok(statement.query_row([name], |r| r.get(0)).optional()?)
+}
+
+/// An unsigned number; 0 where there is none.
+pub(super) fn number(db: &Connection, name: &str) -> Result<u64> {
+    Ok(meta::<i64>(db, name)?.unwrap_or(0).cast_unsigned())
+}
+
+pub(super) fn set_meta(db: &Connection, name: &str, value: impl ToSql) -> Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)")?.execute(params![name, value])?;
+    Ok(())
+}
+
+pub(super) fn clear_meta(db: &Connection, name: &str) -> Result<()> {
+    db.prepare_cached("DELETE FROM meta WHERE name = ?")?.execute([name])?;
+    Ok(())
+}
+
+pub(super) fn enrolment(db: &Connection) -> Result<Option<Enrolment>> {
+    match meta::<String>(db, "enrolment")? {
+        None => Ok(None),
+        Some(json) => serde_json::from_str(&json).map(Some).map_err(|_| StoreError::Stored("enrolment")),
+    }
+}

@@ -1,0 +1,221 @@
+//! What comes down: one frame of records, one transaction.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::params;
+
+use super::connection::{Durability, Work, number};
+use super::content::{self, Held, Stored, changes, held, state};
+use super::error::Result;
+use super::remake::ReRooted;
+use super::Store;
+use crate::id::{ActorId, ChangeHash, RecordId};
+use crate::protocol::{ChangeHead, Delivery, RecordBody, RecordFrame, Source, WireChange};
+use crate::record::Record;
+
+/// What a frame of records did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeliveryReport {
+    /// Records that changed.
+    pub records: u64,
+    /// Changes that are new here.
+    pub changes: u64,
+    /// Records of which something could not be taken, with the reason's code; they are marked as stuck, others went on.
+    pub refused: Vec<(RecordId, String)>,
+    /// A change by this device's own actor came that this phone didn't make (a clone, a restored backup). What came holds;
+    /// a new branch was taken and own open changes were made anew (see [`Store::take_new_branch`], which reports it).
+    pub own_actor_clash: bool,
+    /// Changes made anew, because of a clash or a re-rooted record.
+    pub remade: u64,
+}
+
+/// What one frame leads to beyond its own record.
+#[derive(Default)]
+struct Aftermath {
+    clash: bool,
+    rerooted: Vec<ReRooted>,
+}
+
+impl Store {
+    /// Takes one frame: records, receipt and position in one transaction. Taking it twice changes nothing more.
+    pub fn apply_delivery(&self, delivery: &Delivery) -> Result<DeliveryReport> {
+        self.in_transaction(Durability::Power, |work| {
+            let (mut report, mut after) = (DeliveryReport::default(), Aftermath::default());
+            let (own, _) = work.own_actor()?;
+            for frame in &delivery.records {
+                work.deliver(frame, own, &mut report, &mut after)?;
+            }
+            work.keep_receipt(delivery.as_of, delivery.receipt, &delivery.entries())?;
+            match delivery.source {
+                Source::Feed(position) => work.set_feed(position)?,
+                Source::Fill { grant, after } => {
+                    work.db
+                        .prepare_cached("UPDATE fill SET after = max(after, ?) WHERE grant_no = ?")?
+                        .execute(params![after.cast_signed(), grant.cast_signed()])?;
+                }
+            }
+            if after.clash || !after.rerooted.is_empty() {
+                report.own_actor_clash = after.clash;
+                report.remade = work.take_branch(&HashSet::new(), &after.rerooted)?.changes;
+            }
+            Ok(report)
+        })
+    }
+}
+
+impl Work<'_> {
+    fn deliver(
+        &mut self,
+        frame: &RecordFrame,
+        own: ActorId,
+        report: &mut DeliveryReport,
+        after: &mut Aftermath,
+    ) -> Result<()> {
+        let held = match held(self.db, frame.id)? {
+            Some(held) if held.identity != frame.identity => {
+                report.refused.push((frame.id, "identity".to_owned()));
+                return Ok(());
+            }
+            Some(held) if frame.incarnation < held.incarnation => return Ok(()),
+            Some(held) if frame.incarnation > held.incarnation => self.reroot(held, frame, after)?,
+            Some(held) => self.place(held, frame)?,
+            None => self.insert_record(Held {
+                no: 0,
+                id: frame.id,
+                identity: frame.identity.clone(),
+                incarnation: frame.incarnation,
+                area: frame.area,
+                subject: frame.subject,
+            })?,
+        };
+        let snapshot;
+        let incoming: &[WireChange] = match &frame.body {
+            RecordBody::Changes(changes) => changes,
+            RecordBody::Snapshot { heads, bytes, received_ms } => {
+                match Record::from_snapshot(frame.identity.clone(), bytes, heads) {
+                    Ok(record) => {
+                        let received_ms = *received_ms;
+                        let wire = |c: crate::record::RawChange| WireChange { hash: c.hash, bytes: c.bytes, received_ms };
+                        snapshot = record.changes().into_iter().map(wire).collect::<Vec<_>>();
+                        &snapshot
+                    }
+                    Err(refusal) => {
+                        self.stick(held.no, true)?;
+                        report.refused.push((frame.id, refusal.code().to_owned()));
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        self.take(&held, incoming, own, report, after)
+    }
+
+    /// Takes a record's changes: each through the guard, a bad one never in the way of others.
+    fn take(
+        &mut self,
+        held: &Held,
+        incoming: &[WireChange],
+        own: ActorId,
+        report: &mut DeliveryReport,
+        after: &mut Aftermath,
+    ) -> Result<()> {
+        let rows = changes(self.db, held.no)?;
+        let known: HashMap<ChangeHash, &Stored> = rows.iter().map(|c| (c.hash, c)).collect();
+        let mut record = content::build(&held.identity, rows.iter().filter(|c| state::is_live(c.state)));
+        let mut accepted: Vec<&WireChange> = Vec::new();
+        let (mut new, mut refused) = (0, None);
+        for change in incoming {
+            match known.get(&change.hash) {
+                Some(row) if row.state == state::ACKNOWLEDGED => continue,
+                Some(row) if state::is_open(row.state) => {
+                    self.acknowledge(row, change.received_ms)?;
+                    accepted.push(change);
+                    continue;
+                }
+                Some(_) => {}
+                None => after.clash |= ChangeHead::read(&change.bytes).is_some_and(|h| h.actor == own),
+            }
+            if let Err(refusal) = record.accept(&change.bytes) {
+                // perhaps only an own change without a final state is in the way: what the server has holds
+                let mut authoritative = acknowledged(&rows, &accepted, &held.identity);
+                if authoritative.accept(&change.bytes).is_err() {
+                    refused = refused.or(Some(refusal));
+                    continue;
+                }
+                record = authoritative;
+                after.clash = true;
+            }
+            match known.get(&change.hash) {
+                Some(row) => self.acknowledge(row, change.received_ms)?,
+                None => {
+                    self.insert_change(held.no, change.hash, &change.bytes, state::ACKNOWLEDGED, None, change.received_ms)?;
+                }
+            }
+            accepted.push(change);
+            new += 1;
+        }
+        if let Some(refusal) = &refused {
+            report.refused.push((held.id, refusal.code().to_owned()));
+        }
+        self.stick(held.no, refused.is_some())?;
+        if new > 0 {
+            self.refresh(held.no, &record)?;
+        } else {
+            self.recount(held.no)?;
+        }
+        report.records += u64::from(new > 0);
+        report.changes += new;
+        Ok(())
+    }
+
+    fn stick(&self, no: i64, stuck: bool) -> Result<()> {
+        self.db
+            .prepare_cached("UPDATE record SET stuck = ?1 WHERE no = ?2 AND stuck <> ?1")?
+            .execute(params![stuck, no])?;
+        Ok(())
+    }
+
+    /// The server says where a record is.
+    fn place(&self, mut held: Held, frame: &RecordFrame) -> Result<Held> {
+        if held.area != frame.area || held.subject != frame.subject {
+            (held.area, held.subject) = (frame.area, frame.subject);
+            self.db
+                .prepare_cached("UPDATE record SET area = ?, subject = ? WHERE no = ?")?
+                .execute(params![held.area.0, held.subject.map(|s| s.0), held.no])?;
+        }
+        Ok(held)
+    }
+
+    /// The record was re-rooted: its old content goes physically; own open edits are made anew when the frame is in.
+    fn reroot(&mut self, held: Held, frame: &RecordFrame, after: &mut Aftermath) -> Result<Held> {
+        let old = changes(self.db, held.no)?;
+        self.delete_changes(held.no, &old)?;
+        let mut held = self.place(held, frame)?;
+        held.incarnation = frame.incarnation;
+        self.db
+            .prepare_cached("UPDATE record SET incarnation = ? WHERE no = ?")?
+            .execute(params![held.incarnation, held.no])?;
+        if old.iter().any(Stored::is_own_open) {
+            after.rerooted.push(ReRooted { held: held.clone(), old });
+        }
+        Ok(held)
+    }
+
+    /// Where the feed stands, with the point before kept.
+    pub fn set_feed(&self, position: crate::protocol::Position) -> Result<()> {
+        if number(self.db, "feed_seq")? == position.seq && super::connection::meta::<i64>(self.db, "feed_seq")?.is_some() {
+            return Ok(());
+        }
+        self.store_feed(Some(position))
+    }
+}
+
+/// The record without own changes that have no final state.
+fn acknowledged(rows: &[Stored], accepted: &[&WireChange], identity: &crate::id::Identity) -> Record {
+    let mut record = content::build(identity, rows.iter().filter(|c| c.state == state::ACKNOWLEDGED));
+    for change in accepted {
+        // taken before in this frame
+        let _ = record.accept(&change.bytes);
+    }
+    record
+}

@@ -1,0 +1,263 @@
+//! Drafts: answers in a journal until they are finished, and the one transaction that makes them changes.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use ed25519_dalek::SigningKey;
+
+use super::connection::{Durability, Work, number};
+use super::content::{self, Held, held, state};
+use super::error::{Result, StoreError};
+use super::Store;
+use crate::clock::Millis;
+use crate::id::{ActorId, AreaId, ChangeHash, Identity, RecordId, branch_actor};
+use crate::record::{Author, ChangeNote, Edit, Record, Value};
+
+/// A draft's number on this phone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DraftId(pub i64);
+
+/// A draft in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DraftRow {
+    /// The draft.
+    pub id: DraftId,
+    /// The form.
+    pub form: String,
+    /// Its version when the draft was opened.
+    pub version: u32,
+    /// What it is about.
+    pub subject: Option<RecordId>,
+    /// The record that is being edited; `None` for a new one.
+    pub record: Option<RecordId>,
+    /// When it was opened, by the phone's clock.
+    pub opened_ms: Millis,
+    /// Rows in its journal.
+    pub answers: u64,
+}
+
+/// One document that is to be written: one sensitivity class of a form instance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedDocument {
+    /// Type and natural key.
+    pub identity: Identity,
+    /// The record.
+    pub id: RecordId,
+    /// Where a new record is placed.
+    pub area: AreaId,
+    /// What a new record is about.
+    pub subject: Option<RecordId>,
+    /// What is written; nothing makes no change.
+    pub edits: Vec<Edit>,
+}
+
+/// What finishing a draft writes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinishPlan {
+    /// The documents, the core one first.
+    pub documents: Vec<PlannedDocument>,
+    /// Who, with which form.
+    pub note: ChangeNote,
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// The first document's record.
+    pub record: RecordId,
+    /// The changes that were made: none where nothing differed.
+    pub changes: Vec<(RecordId, ChangeHash)>,
+}
+
+/// The heads that a new change is made on.
+enum Shown {
+    /// Whatever the phone shows now.
+    Current,
+    /// Those that a draft remembers; of records that it wasn't shown, the first change.
+    Draft(DraftId),
+}
+
+impl Store {
+    /// Starts a draft: of a new record, or of `record`, whose heads (and those of its other sensitivity classes) are
+    /// remembered as what the helper was shown.
+    pub fn start_draft(
+        &self,
+        form: &str,
+        version: u32,
+        subject: Option<RecordId>,
+        record: Option<RecordId>,
+    ) -> Result<DraftId> {
+        self.in_transaction(Durability::Process, |work| {
+            let now = work.tools.clock.now_ms().cast_signed();
+            work.db
+                .prepare_cached("INSERT INTO draft (form, version, subject, record, opened_ms) VALUES (?, ?, ?, ?, ?)")?
+                .execute(params![form, version, subject.map(|s| s.0), record.map(|r| r.0), now])?;
+            let id = work.db.last_insert_rowid();
+            for held in record.map(|r| instance_of(work.db, r)).transpose()?.unwrap_or_default() {
+                let heads: Vec<u8> = content::load(work.db, &held)?.heads().iter().flat_map(|h| h.0).collect();
+                work.db
+                    .prepare_cached("INSERT INTO draft_heads (draft, record, heads) VALUES (?, ?, ?)")?
+                    .execute(params![id, held.id.0, heads])?;
+            }
+            Ok(DraftId(id))
+        })
+    }
+
+    /// Saves an answer: when this returns, it survives the process being killed.
+    pub fn save_answer(&self, draft: DraftId, key: &str, value: &Value) -> Result<()> {
+        let json = serde_json::to_string(value).map_err(|_| StoreError::Stored("answer"))?;
+        self.in_transaction(Durability::Process, |work| {
+            let now = work.tools.clock.now_ms().cast_signed();
+            let saved = work
+                .db
+                .prepare_cached(
+                    "INSERT INTO draft_answer (draft, key, value, at_ms) SELECT id, ?, ?, ? FROM draft WHERE id = ?",
+                )?
+                .execute(params![key, json, now, draft.0])?;
+            if saved == 1 { Ok(()) } else { Err(StoreError::NoDraft) }
+        })
+    }
+
+    /// Takes the newest answer back; gives its key. The answer before it, if any, counts again.
+    pub fn undo(&self, draft: DraftId) -> Result<Option<String>> {
+        self.in_transaction(Durability::Process, |work| {
+            let mut statement = work.db.prepare_cached(
+                "DELETE FROM draft_answer WHERE no = (SELECT max(no) FROM draft_answer WHERE draft = ?) RETURNING key",
+            )?;
+            Ok(statement.query_row([draft.0], |r| r.get(0)).optional()?)
+        })
+    }
+
+    /// A draft's answers, the newest of each key.
+    pub fn draft_answers(&self, draft: DraftId) -> Result<BTreeMap<String, Value>> {
+        self.connections.read(|db| {
+            let mut statement = db.prepare_cached("SELECT key, value FROM draft_answer WHERE draft = ? ORDER BY no")?;
+            let rows = statement.query_map([draft.0], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?)))?;
+            let mut answers = BTreeMap::new();
+            for row in rows {
+                let (key, json) = row?;
+                let value = serde_json::from_str(&json).map_err(|_| StoreError::Stored("answer"))?;
+                answers.insert(key, value);
+            }
+            Ok(answers)
+        })
+    }
+
+    /// Drafts, newest first.
+    pub fn drafts(&self) -> Result<Vec<DraftRow>> {
+        self.connections.read(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT id, form, version, subject, record, opened_ms,
+                 (SELECT count(*) FROM draft_answer a WHERE a.draft = draft.id) FROM draft ORDER BY id DESC",
+            )?;
+            let rows = statement.query_map([], |r| {
+                Ok(DraftRow {
+                    id: DraftId(r.get(0)?),
+                    form: r.get(1)?,
+                    version: r.get(2)?,
+                    subject: r.get::<_, Option<[u8; 16]>>(3)?.map(RecordId),
+                    record: r.get::<_, Option<[u8; 16]>>(4)?.map(RecordId),
+                    opened_ms: r.get::<_, i64>(5)?.cast_unsigned(),
+                    answers: r.get::<_, i64>(6)?.cast_unsigned(),
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Throws a draft away.
+    pub fn discard_draft(&self, draft: DraftId) -> Result<()> {
+        self.in_transaction(Durability::Process, |work| work.delete_draft(draft))
+    }
+
+    /// Finishes a draft: one change for each document, durable against a power cut, and the draft is gone.
+    pub fn finish_draft(&self, draft: DraftId, plan: &FinishPlan) -> Result<Finished> {
+        self.in_transaction(Durability::Power, |work| {
+            let finished = work.write_documents(&plan.documents, &plan.note, &Shown::Draft(draft))?;
+            work.delete_draft(draft)?;
+            Ok(finished)
+        })
+    }
+
+    /// Writes documents on what the phone shows now, without a draft: deciding a difference.
+    pub fn write(&self, documents: &[PlannedDocument], note: &ChangeNote) -> Result<Finished> {
+        self.in_transaction(Durability::Power, |work| work.write_documents(documents, note, &Shown::Current))
+    }
+}
+
+/// The record and the other sensitivity classes of its form instance.
+fn instance_of(db: &Connection, core: RecordId) -> Result<Vec<Held>> {
+    let Some(held) = held(db, core)? else { return Ok(Vec::new()) };
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {} FROM record WHERE subject = ?1 AND type > ?2 || '.' AND type < ?2 || '/' AND key = ?1",
+        content::HELD
+    ))?;
+    let parts = statement.query_map(params![core.0, held.identity.record_type], content::held_from)?;
+    let parts = parts.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(std::iter::once(held).chain(parts).collect())
+}
+
+impl Work<'_> {
+    fn delete_draft(&self, draft: DraftId) -> Result<()> {
+        self.db.prepare_cached("DELETE FROM draft_answer WHERE draft = ?")?.execute([draft.0])?;
+        self.db.prepare_cached("DELETE FROM draft_heads WHERE draft = ?")?.execute([draft.0])?;
+        let deleted = self.db.prepare_cached("DELETE FROM draft WHERE id = ?")?.execute([draft.0])?;
+        if deleted == 1 { Ok(()) } else { Err(StoreError::NoDraft) }
+    }
+
+    /// This device's actor on its branch, and the branch.
+    pub fn own_actor(&self) -> Result<(ActorId, u32)> {
+        let key = SigningKey::from_bytes(&self.enrolment()?.signing_seed);
+        let branch = number(self.db, "branch")? as u32;
+        Ok((branch_actor(key.verifying_key().as_bytes(), branch), branch))
+    }
+
+    fn write_documents(&mut self, documents: &[PlannedDocument], note: &ChangeNote, shown: &Shown) -> Result<Finished> {
+        let first = documents.first().ok_or(StoreError::NothingPlanned)?;
+        let (actor, branch) = self.own_actor()?;
+        let claimed_s = (self.tools.clock.now_ms() / 1000).cast_signed();
+        let author = Author { actor, note: note.clone(), claimed_s };
+        let mut changes = Vec::new();
+        for document in documents {
+            let known = held(self.db, document.id)?;
+            if known.as_ref().is_some_and(|h| h.identity != document.identity) {
+                return Err(StoreError::Identity);
+            }
+            let mut record = match &known {
+                Some(held) => content::load(self.db, held)?,
+                None => Record::new(document.identity.clone()),
+            };
+            let at = match shown {
+                Shown::Current => record.heads(),
+                Shown::Draft(draft) => self
+                    .shown_heads(*draft, document.id)?
+                    .filter(|heads| heads.iter().all(|h| record.contains(h)))
+                    .unwrap_or_else(|| vec![record.genesis_hash()]),
+            };
+            let Some(raw) = record.edit(&at, &author, &document.edits)? else { continue };
+            let held = match known {
+                Some(held) => held,
+                None => self.insert_record(Held {
+                    no: 0,
+                    id: document.id,
+                    identity: document.identity.clone(),
+                    incarnation: 0,
+                    area: document.area,
+                    subject: document.subject,
+                })?,
+            };
+            self.insert_change(held.no, raw.hash, &raw.bytes, state::LOCAL, Some(branch), 0)?;
+            self.refresh(held.no, &record)?;
+            changes.push((document.id, raw.hash));
+        }
+        Ok(Finished { record: first.id, changes })
+    }
+
+    /// What the draft was shown of a record; heads that are gone (the record was re-rooted) are found by the caller.
+    fn shown_heads(&self, draft: DraftId, record: RecordId) -> Result<Option<Vec<ChangeHash>>> {
+        let mut statement = self.db.prepare_cached("SELECT heads FROM draft_heads WHERE draft = ? AND record = ?")?;
+        let heads: Option<Vec<u8>> = statement.query_row(params![draft.0, record.0], |r| r.get(0)).optional()?;
+        Ok(heads.map(|h| h.as_chunks::<32>().0.iter().map(|h| ChangeHash(*h)).collect()))
+    }
+}

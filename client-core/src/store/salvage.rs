@@ -1,0 +1,300 @@
+//! A damaged database is set aside, and every row that can still be read is saved into a new one.
+//!
+//! Order matters, since the phone may die at any moment: the new file is made whole beside the damaged one under a name
+//! of its own, then the damaged one (its log first) gets out of the way, then the new one takes its name. A complete new
+//! file that is found at opening means that only the renaming is left to do.
+
+use std::fs;
+use std::path::Path;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
+
+use super::connection::{self, Durability, Connections, Tools, meta, set_meta};
+use super::content::{self, held_from, state};
+use super::error::{Notice, OpenError, Result};
+use super::open::{FILE, prepare, set_aside_name, sibling};
+use crate::id::ChangeHash;
+use crate::protocol::ScopeDigest;
+use crate::protocol::records::{restore_change, strip_change};
+
+const UNFINISHED: &str = "phone.db.salvage-unfinished";
+const COMPLETE: &str = "phone.db.salvage";
+/// Unreadable single rows after which a table is given up.
+const ERRORS_MAX: u32 = 20_000;
+
+/// What was saved from a damaged database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Saved {
+    /// The phone's identity and keys.
+    pub enrolment: bool,
+    /// Drafts.
+    pub drafts: u64,
+    /// Answers in drafts' journals.
+    pub answers: u64,
+    /// Changes that the server hasn't answered for.
+    pub unsent: u64,
+    /// Records.
+    pub records: u64,
+    /// Changes, all together.
+    pub changes: u64,
+    /// Rows that could not be read (an estimate: what is lost whole isn't counted).
+    pub lost_rows: u64,
+}
+
+/// Tables with their columns; the first column of each is the row's number.
+const TABLES: &[(&str, &[&str])] = &[
+    ("draft", &["id", "form", "version", "subject", "record", "opened_ms"]),
+    ("draft_answer", &["no", "draft", "key", "value", "at_ms"]),
+    ("draft_heads", &["rowid", "draft", "record", "heads"]),
+    ("meta", &["rowid", "name", "value"]),
+    ("record", &["no", "id", "type", "key", "incarnation", "area", "subject"]),
+    ("change", &["no", "record", "hash", "state", "branch", "received_ms", "reason", "bytes"]),
+    ("area", &["rowid", "area", "parent", "level", "code", "name_zh", "name_en"]),
+    ("batch", &["no", "branch", "number", "state", "closed_ms", "hash", "digest", "entries", "upload"]),
+    ("receipt", &["no", "as_of", "received_ms", "bring_from", "tag", "entries"]),
+    ("grant_entry", &["grant_no", "role", "area", "subject", "active"]),
+];
+
+/// Finishes a salvage whose renaming was interrupted.
+pub(super) fn finish_interrupted(dir: &Path) -> std::io::Result<Option<Notice>> {
+    if !dir.join(COMPLETE).exists() {
+        return Ok(None);
+    }
+    let saved = Connection::open_with_flags(dir.join(COMPLETE), OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .ok()
+        .and_then(|db| count_saved(&db).ok())
+        .unwrap_or_default();
+    Ok(Some(Notice::Salvaged { set_aside: exchange(dir)?, saved }))
+}
+
+/// Saves what is readable and sets the damaged file aside.
+pub(super) fn salvage(dir: &Path, tools: &Tools) -> std::result::Result<Notice, OpenError> {
+    let unfinished = dir.join(UNFINISHED);
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let _ = fs::remove_file(sibling(&unfinished, suffix));
+    }
+    let mut target =
+        connection::open(&unfinished, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    prepare(&mut target)?;
+    let mut lost = 0;
+    if let Ok(source) = open_damaged(dir) {
+        lost = copy(&source, &target)?;
+    }
+    repair(&target)?;
+    let connections = Connections::new(&unfinished, target)?;
+    connections.write(Durability::Power, tools, |work| {
+        if super::connection::enrolment(work.db)?.is_some() {
+            // what the damaged file sent can't be known for sure: no number of the old branch is used again
+            work.take_branch(&std::collections::HashSet::new(), &[])?;
+        }
+        Ok(())
+    })?;
+    let saved = connections.read(|db| Ok(Saved { lost_rows: lost, ..count_saved(db)? }))?;
+    // one file, without a log beside it, so that one rename moves it
+    connections.with_writer(|db| Ok(db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?))?;
+    connections.close()?;
+    fs::File::open(&unfinished)?.sync_all()?;
+    fs::rename(&unfinished, dir.join(COMPLETE))?;
+    Ok(Notice::Salvaged { set_aside: exchange(dir)?, saved })
+}
+
+/// The damaged file gives its name to the new one. Its log goes first: a log beside another file would be played into it.
+fn exchange(dir: &Path) -> std::io::Result<std::path::PathBuf> {
+    let (damaged, aside) = (dir.join(FILE), set_aside_name(dir));
+    for suffix in ["-wal", ""] {
+        let from = sibling(&damaged, suffix);
+        if from.exists() {
+            fs::rename(&from, sibling(&aside, suffix))?;
+        }
+    }
+    let _ = fs::remove_file(sibling(&damaged, "-shm"));
+    fs::rename(dir.join(COMPLETE), &damaged)?;
+    if let Ok(folder) = fs::File::open(dir) {
+        let _ = folder.sync_all();
+    }
+    Ok(aside)
+}
+
+fn open_damaged(dir: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(
+        dir.join(FILE),
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    db.execute_batch("PRAGMA cache_size = -2500; PRAGMA cell_size_check = ON;")?;
+    db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(db)
+}
+
+/// Copies table by table, row by row where a page is damaged; gives how many single rows failed.
+fn copy(source: &Connection, target: &Connection) -> Result<u64> {
+    let mut lost = 0;
+    for (table, columns) in TABLES {
+        target.execute_batch("BEGIN IMMEDIATE")?;
+        let last: Option<i64> =
+            source.query_row(&format!("SELECT max({}) FROM {table}", columns[0]), [], |r| r.get(0)).unwrap_or(None);
+        // where even the last number can't be read, a phone's worth of rows is tried
+        let last = last.unwrap_or(1 << 18);
+        let mut reader = TableReader { source, target, table, columns, errors: 0 };
+        reader.range(1, last)?;
+        lost += u64::from(reader.errors);
+        target.execute_batch("COMMIT")?;
+    }
+    Ok(lost)
+}
+
+struct TableReader<'a> {
+    source: &'a Connection,
+    target: &'a Connection,
+    table: &'static str,
+    columns: &'static [&'static str],
+    errors: u32,
+}
+
+impl TableReader<'_> {
+    /// Copies the rows with numbers in `first..=last`; where reading fails, each half on its own.
+    fn range(&mut self, first: i64, last: i64) -> Result<()> {
+        if first > last || self.errors > ERRORS_MAX {
+            return Ok(());
+        }
+        match self.rows(first, last) {
+            Ok(rows) => {
+                for row in rows {
+                    self.insert(row)?;
+                }
+                Ok(())
+            }
+            Err(_) if first == last => {
+                self.errors += 1;
+                Ok(())
+            }
+            Err(_) => {
+                let middle = first + (last - first) / 2;
+                self.range(first, middle)?;
+                self.range(middle + 1, last)
+            }
+        }
+    }
+
+    fn rows(&self, first: i64, last: i64) -> rusqlite::Result<Vec<Vec<Value>>> {
+        // bounded pieces keep memory small
+        if last - first > 511 {
+            return Err(rusqlite::Error::QueryReturnedNoRows);
+        }
+        let number = self.columns[0];
+        let sql = format!(
+            "SELECT {} FROM {} WHERE {number} BETWEEN ? AND ?",
+            self.columns.join(", "),
+            self.table
+        );
+        let mut statement = self.source.prepare_cached(&sql)?;
+        let rows = statement.query_map([first, last], |r| (0..self.columns.len()).map(|i| r.get(i)).collect())?;
+        rows.collect()
+    }
+
+    fn insert(&self, row: Vec<Value>) -> Result<()> {
+        let places = vec!["?"; self.columns.len()].join(", ");
+        let sql =
+            format!("INSERT OR IGNORE INTO {} ({}) VALUES ({places})", self.table, self.columns.join(", "));
+        self.target.prepare_cached(&sql)?.execute(params_from_iter(row)).map(|_| ()).or_else(|error| {
+            // a row whose values don't fit the table is as good as unreadable
+            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) { Ok(()) } else { Err(error.into()) }
+        })
+    }
+}
+
+/// Makes the saved rows agree: sound changes only, list columns and digest computed anew, the feed read from the start.
+fn repair(target: &Connection) -> Result<()> {
+    target.execute_batch("BEGIN IMMEDIATE")?;
+    let mut digest = ScopeDigest::default();
+    drop_unsound(target, &mut digest)?;
+    if meta::<Value>(target, "enrolment")?.is_some() && super::connection::enrolment(target).is_err() {
+        super::connection::clear_meta(target, "enrolment")?;
+    }
+    for name in ["feed_seq", "feed_chain", "grants_seq", "grants_chain", "areas_version", "diverged"] {
+        super::connection::clear_meta(target, name)?;
+    }
+    set_meta(target, "digest_count", digest.count.cast_signed())?;
+    set_meta(target, "digest_sum", digest.sum.cast_signed())?;
+    // a saved batch may lack changes; its changes are made anew in any case
+    target.execute("UPDATE batch SET state = 2 WHERE state = 0", [])?;
+    target.execute(
+        "INSERT OR IGNORE INTO fill (grant_no, after, closed) SELECT grant_no, 0, 0 FROM grant_entry WHERE active = 1",
+        [],
+    )?;
+    refresh_all(target)?;
+    target.execute_batch("COMMIT")?;
+    Ok(())
+}
+
+/// Removes changes whose bytes aren't those of their hash, and those of records that were lost.
+fn drop_unsound(target: &Connection, digest: &mut ScopeDigest) -> Result<()> {
+    let mut unsound = Vec::new();
+    let mut statement = target.prepare("SELECT c.no, c.hash, c.state, c.bytes, r.no FROM change c LEFT JOIN record r ON r.no = c.record")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let no: i64 = row.get(0)?;
+        let sound = (|| -> Option<()> {
+            let (hash, bytes): (Vec<u8>, Vec<u8>) = (row.get(1).ok()?, row.get(3).ok()?);
+            let (found, chunk) = restore_change(strip_change(&bytes)?);
+            row.get::<_, Option<i64>>(4).ok()??;
+            let at: u8 = row.get(2).ok()?;
+            if found.0.as_slice() != hash || chunk != bytes || at > state::DENIED {
+                return None;
+            }
+            if at == state::ACKNOWLEDGED {
+                digest.add(&ChangeHash::from_slice(&hash)?);
+            }
+            Some(())
+        })();
+        if sound.is_none() {
+            unsound.push(no);
+        }
+    }
+    drop(rows);
+    drop(statement);
+    for no in unsound {
+        target.execute("DELETE FROM change WHERE no = ?", [no])?;
+    }
+    Ok(())
+}
+
+fn refresh_all(target: &Connection) -> Result<()> {
+    let numbers: Vec<i64> = {
+        let mut statement = target.prepare("SELECT no FROM record ORDER BY no")?;
+        let rows = statement.query_map([], |r| r.get(0))?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    for no in numbers {
+        let held = target
+            .prepare_cached(&format!("SELECT {} FROM record WHERE no = ?", content::HELD))?
+            .query_row([no], held_from)
+            .optional();
+        match held {
+            Ok(Some(held)) if held.identity.is_valid() => {
+                let record = content::load(target, &held)?;
+                content::refresh(target, no, &record)?;
+            }
+            _ => {
+                // not a record any more: its values are garbage
+                target.execute("DELETE FROM change WHERE record = ?", [no])?;
+                target.execute("DELETE FROM record WHERE no = ?", [no])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn count_saved(db: &Connection) -> Result<Saved> {
+    let count = |sql: &str| -> Result<u64> { Ok(db.query_row(sql, [], |r| r.get::<_, i64>(0))?.cast_unsigned()) };
+    Ok(Saved {
+        enrolment: super::connection::enrolment(db)?.is_some(),
+        drafts: count("SELECT count(*) FROM draft")?,
+        answers: count("SELECT count(*) FROM draft_answer")?,
+        unsent: count("SELECT count(*) FROM change WHERE state IN (0, 1, 3) AND branch IS NOT NULL")?,
+        records: count("SELECT count(*) FROM record")?,
+        changes: count("SELECT count(*) FROM change")?,
+        lost_rows: 0,
+    })
+}
