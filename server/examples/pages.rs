@@ -1,8 +1,8 @@
 //! A small invented township behind the real pages, for the browser test: real service, real merge, SQLite.
 //!
-//! `cargo run -p doorstep-server --example pages -- FOLDER` prints the address as its first line and serves until its
-//! standard input ends. The clock stands at 2020-06-30 18:00 (UTC+8), so that what the pages show never changes.
-#![allow(clippy::print_stdout, reason = "its output is how the test learns the address")]
+//! `cargo run -p doorstep-server --example pages -- FOLDER` prints two addresses, one a line, and serves until its standard
+//! input ends: the first stands open, the second asks for the key `practice`. The clock stands at 2020-06-30 18:00 (UTC+8), so that what the pages show never changes.
+#![expect(clippy::print_stdout, reason = "its output is how the test learns the address")]
 
 use std::error::Error;
 use std::sync::Arc;
@@ -84,7 +84,9 @@ impl Fixture {
 
     fn phone(&self, n: u8, name: &str) -> Outcome<Phone> {
         let user = UserId([n; 16]);
-        self.service.storage.put_users(&[User { id: user, name: name.to_owned(), unit: "县农业农村局".to_owned() }])?;
+        self.service
+            .storage
+            .put_users(&[User { id: user, name: name.to_owned(), unit: "县农业农村局".to_owned() }])?;
         let key = SigningKey::from_bytes(&random(&*self.entropy));
         let device = Device {
             id: DeviceId(random(&*self.entropy)),
@@ -155,7 +157,8 @@ impl Fixture {
             previous: phone.last,
         };
         let batch = Batch::sign(header, frames, &phone.key);
-        let merge = Merge::new(storage, Sender::Author { device: &phone.device, branch: 0 }, 0, self.service.clock.now_ms());
+        let merge =
+            Merge::new(storage, Sender::Author { device: &phone.device, branch: 0 }, 0, self.service.clock.now_ms());
         let push = merge.batch(&batch, batch.hash())?;
         for answer in storage.commit_group(&[push])? {
             answer?;
@@ -214,11 +217,20 @@ impl Fixture {
 fn contested(fixture: &Fixture, phones: &mut [Phone]) -> Outcome {
     let mut household = fixture.household(&mut phones[0], 2, 1, "王大山", 4)?;
     let mut sensitive = fixture.part(&household, "sensitive")?;
-    let secret = [("member#0000000000000000/id_number", text("999999195001100017")), ("income_wages", Value::Number(18000.0))];
+    let secret =
+        [("member#0000000000000000/id_number", text("999999195001100017")), ("income_wages", Value::Number(18000.0))];
     fixture.write(&mut phones[0], &mut sensitive, &secret)?;
-    fixture.write(&mut phones[0], &mut household, &[("remark", text("房屋漏雨，已报村委会 <script>alert(1)</script>"))])?;
+    fixture.write(
+        &mut phones[0],
+        &mut household,
+        &[("remark", text("房屋漏雨，已报村委会 <script>alert(1)</script>"))],
+    )?;
     let heads = household.record.heads();
-    let own = [("status", text("marginal")), ("attributes=minimum_living", Value::Bool(true)), ("address", text("石桥村3组12号"))];
+    let own = [
+        ("status", text("marginal")),
+        ("attributes=minimum_living", Value::Bool(true)),
+        ("address", text("石桥村3组12号")),
+    ];
     fixture.send(&mut phones[1], &mut household, &heads, &own)?;
     let other = [
         ("status", text("monitored")),
@@ -230,7 +242,8 @@ fn contested(fixture: &Fixture, phones: &mut [Phone]) -> Outcome {
     let third = [("member#0000000000000001/education", text("none")), ("member#00000000000000aa/name", text("王小宝"))];
     fixture.send(&mut phones[0], &mut household, &heads, &third)?;
 
-    let four_ones = [("four_ones=talk", Value::Bool(true)), ("four_ones=measures", Value::Bool(true)), ("water_ok", text("met"))];
+    let four_ones =
+        [("four_ones=talk", Value::Bool(true)), ("four_ones=measures", Value::Bool(true)), ("water_ok", text("met"))];
     let mut visit = fixture.visit(&mut phones[1], &household, "2020-06-10", &four_ones)?;
     let heads = visit.record.heads();
     fixture.send(&mut phones[1], &mut visit, &heads, &[("satisfaction", text("satisfied"))])?;
@@ -274,7 +287,8 @@ fn fill(fixture: &Fixture) -> Outcome {
     let mut revoked = fixture.phone(16, "郭建新")?;
     revoked.device.revoked = true;
     fixture.service.storage.put_device(&revoked.device)?;
-    for (phone, days_ago, behind) in [(&phones[0], 0, 0), (&phones[1], 1, 12), (&phones[2], 2, 40), (&silent, 12, 160)] {
+    for (phone, days_ago, behind) in [(&phones[0], 0, 0), (&phones[1], 1, 12), (&phones[2], 2, 40), (&silent, 12, 160)]
+    {
         fixture.synced(phone, days_ago, behind)?;
     }
     fixture.clock.set(NOW_MS);
@@ -287,13 +301,16 @@ fn main() -> Outcome {
     fill(&fixture)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        println!("http://{}", listener.local_addr()?);
+        let open = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let keyed = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        println!("http://{}\nhttp://{}", open.local_addr()?, keyed.local_addr()?);
+        let keyed_app = App::new(fixture.service.clone(), OfficeAccess::key("practice"));
+        tokio::spawn(run(keyed_app, keyed, std::future::pending()));
         let ended = async {
             let input = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
             let _ = input.await;
         };
-        run(App::new(fixture.service.clone(), OfficeAccess::Open), listener, ended).await?;
+        run(App::new(fixture.service.clone(), OfficeAccess::Open), open, ended).await?;
         Ok(())
     })
 }

@@ -1,7 +1,7 @@
 """The pages in Chromium, at 360 and 1280 pixels: what a helper's phone and an office's screen show.
 
 Usage: pages.py PROGRAM, where PROGRAM is the example `pages` of the server: it fills a small township through the real
-service and prints its address. Pictures of every page stay in a folder outside the repository, whose path is printed.
+service and prints its addresses. Pictures of every page stay in a folder outside the repository, whose path is printed.
 """
 
 import functools
@@ -47,6 +47,7 @@ class Pages(unittest.TestCase):
         )
         cls.addClassCleanup(cls.stop)
         cls.address = cls.server.stdout.readline().strip()
+        cls.locked_address = cls.server.stdout.readline().strip()
         cls.browser = Browser()
         cls.addClassCleanup(cls.browser.close)
 
@@ -154,7 +155,7 @@ class Pages(unittest.TestCase):
     @at_every_width("english")
     def test_the_language_switch_stays_on_the_page_and_is_remembered(self, browser):
         browser.follow(browser.link("English"))
-        self.assertIn("70 households, 247 persons", browser.text())
+        self.assertIn("70\u00a0households, 247\u00a0persons", browser.text())
         self.assertEqual(browser.run("return document.documentElement.lang"), "en")
         self.looks_right("1-overview")
         browser.go(self.address + "/households")
@@ -202,6 +203,22 @@ class Pages(unittest.TestCase):
         browser.go(self.address + "/sign-in?wrong=1")
         self.assertIn("密钥不对", browser.text())
         self.looks_right("sign-in")
+
+    @at_every_width("sign-in")
+    def test_whoever_has_the_key_signs_in_and_out(self, browser):
+        browser.go(self.locked_address + "/households?lang=zh")
+        self.assertEqual(browser.url(), self.locked_address + "/sign-in")
+        browser.type(browser.find("input[name=key]"), "wrong")
+        browser.follow(browser.find("main button"))
+        self.assertIn("密钥不对", browser.text())
+        browser.type(browser.find("input[name=key]"), "practice")
+        browser.follow(browser.find("main button"))
+        self.assertIn("70户247人", browser.text())
+        self.looks_right("in")
+        browser.follow(browser.find("form[action='/sign-out'] button"))
+        browser.go(self.locked_address + "/households")
+        self.assertEqual(browser.url(), self.locked_address + "/sign-in")
+        self.looks_right()
 
     def test_an_address_that_leads_nowhere_says_so_in_words(self):
         browser = self.browser

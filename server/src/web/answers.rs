@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use doorstep_core::form::{AnswerKey, ChoiceList, ChoiceSource, Form, Item, Leaf, Question, QuestionKind, Repeat, Sensitivity};
+use doorstep_core::form::{
+    AnswerKey, ChoiceList, ChoiceSource, Form, Item, Leaf, Question, QuestionKind, Repeat, Sensitivity,
+};
 use serde_json::Value;
 
 use super::shell::Shell;
@@ -123,7 +125,9 @@ impl<'a> Reading<'a> {
 
     fn question_label(&self, key: &str) -> String {
         let unknown = || self.shell.t("answer.unknown").to_owned();
-        self.form.question_of(key).map_or_else(unknown, |q| q.label(self.lang(), &self.form.default_language).to_owned())
+        self.form
+            .question_of(key)
+            .map_or_else(unknown, |q| q.label(self.lang(), &self.form.default_language).to_owned())
     }
 
     /// Where a choice stands in its list; unknown ones last.
@@ -222,8 +226,11 @@ impl<'a> Reading<'a> {
         ticks.sort_by_key(|k| self.choice_place(question, &k[start.len()..]));
         let chosen = ticks.iter().filter(|k| self.answers.get(**k) == Some(&Value::Bool(true)));
         let names: Vec<String> = chosen.map(|k| self.choice_label(Some(question), &k[start.len()..])).collect();
-        let value =
-            if names.is_empty() { self.shell.t("answer.none").to_owned() } else { names.join(self.shell.t("answer.separator")) };
+        let value = if names.is_empty() {
+            self.shell.t("answer.none").to_owned()
+        } else {
+            names.join(self.shell.t("answer.separator"))
+        };
         let differs = ticks.iter().any(|k| self.differing.contains(*k));
         Some(Row { label, value, differs })
     }
@@ -235,8 +242,11 @@ impl<'a> Reading<'a> {
 
     fn repeat(&self, repeat: &Repeat, used: &mut BTreeSet<String>) -> Section {
         let title = repeat.labels.get(self.lang(), &self.form.default_language).unwrap_or(&repeat.name).to_owned();
-        let mut instances: Vec<(f64, bool, &str)> =
-            self.instances(&repeat.name).into_iter().map(|i| (self.order(repeat, i), self.is_removed(repeat, i), i)).collect();
+        let mut instances: Vec<(f64, bool, &str)> = self
+            .instances(&repeat.name)
+            .into_iter()
+            .map(|i| (self.order(repeat, i), self.is_removed(repeat, i), i))
+            .collect();
         instances.sort_by(|a, b| a.1.cmp(&b.1).then(a.0.total_cmp(&b.0)));
         let mut questions = Vec::new();
         flatten(&repeat.items, &mut questions);
@@ -252,7 +262,8 @@ impl<'a> Reading<'a> {
             });
             lines.push(Line { cells: cells.collect(), removed: *removed });
         }
-        let filled: Vec<bool> = (0..questions.len()).map(|i| lines.iter().any(|l| !l.cells[i].value.is_empty())).collect();
+        let filled: Vec<bool> =
+            (0..questions.len()).map(|i| lines.iter().any(|l| !l.cells[i].value.is_empty())).collect();
         for line in &mut lines {
             let mut keep = filled.iter();
             line.cells.retain(|_| *keep.next().unwrap_or(&false));
@@ -306,6 +317,16 @@ fn is_asked(question: &Question) -> bool {
     use QuestionKind as K;
     !matches!(
         question.kind,
-        K::Note | K::Calculate | K::Hidden | K::Start | K::End | K::Today | K::DeviceId | K::Username | K::PhoneNumber | K::Email | K::Audit
+        K::Note
+            | K::Calculate
+            | K::Hidden
+            | K::Start
+            | K::End
+            | K::Today
+            | K::DeviceId
+            | K::Username
+            | K::PhoneNumber
+            | K::Email
+            | K::Audit
     )
 }

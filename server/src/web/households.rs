@@ -155,9 +155,12 @@ impl Filter {
     fn choices(&self, shell: &Shell, township: &Township) -> Vec<FilterChoice> {
         let all = |chosen: bool| (String::new(), shell.t("filter.all").to_owned(), chosen);
         let mut areas = vec![all(self.area.is_none())];
-        areas.extend(township.villages().iter().map(|v| {
-            (v.area.to_string(), township.area_name(v.area, shell.language), self.area == Some(v.area))
-        }));
+        areas.extend(
+            township
+                .villages()
+                .iter()
+                .map(|v| (v.area.to_string(), township.area_name(v.area, shell.language), self.area == Some(v.area))),
+        );
         let mut by_status = vec![all(self.status.is_none())];
         by_status.extend(statuses().iter().map(|c| {
             let chosen = self.status.as_ref() == Some(&c.name);
@@ -184,7 +187,9 @@ impl Filter {
         let mut sums = (0, 0);
         for (_, c) in coverage.iter().filter(|(area, _)| self.area.is_none_or(|a| a == *area)) {
             let whole = (c.households, c.persons);
-            let part = |flag: bool, h: u64, p: u64| if flag { (h, p) } else { (whole.0.saturating_sub(h), whole.1.saturating_sub(p)) };
+            let part = |flag: bool, h: u64, p: u64| {
+                if flag { (h, p) } else { (whole.0.saturating_sub(h), whole.1.saturating_sub(p)) }
+            };
             let (households, persons) = match (self.visited, self.screened) {
                 (None, None) => whole,
                 (Some(flag), None) => part(flag, c.visited, c.visited_persons),
@@ -214,7 +219,8 @@ fn subjects(service: &Service, township: &Township, record_type: &str) -> Result
     let mut found = HashSet::new();
     let mut after = 0;
     loop {
-        let filter = RecordFilter { record_type: Some(record_type.to_owned()), after, limit: BATCH, ..RecordFilter::default() };
+        let filter =
+            RecordFilter { record_type: Some(record_type.to_owned()), after, limit: BATCH, ..RecordFilter::default() };
         let rows = service.storage.list_records(township.id, &filter)?;
         found.extend(rows.iter().filter_map(|r| r.subject));
         match rows.last() {
@@ -226,7 +232,9 @@ fn subjects(service: &Service, township: &Township, record_type: &str) -> Result
 
 /// The households of one page, and where the next begins.
 fn find(service: &Service, township: &Township, filter: &Filter) -> Result<(Vec<RecordRow>, Option<u64>), ApiError> {
-    let set = |flag: Option<bool>, record_type| flag.map(|f| subjects(service, township, record_type).map(|s| (f, s))).transpose();
+    let set = |flag: Option<bool>, record_type| {
+        flag.map(|f| subjects(service, township, record_type).map(|s| (f, s))).transpose()
+    };
     let conditions = [set(filter.visited, "visit")?, set(filter.screened, "screening")?];
     let wanted = |row: &RecordRow| conditions.iter().flatten().all(|(flag, set)| set.contains(&row.id) == *flag);
     let page = limits::PAGE_ROWS as usize;
@@ -251,7 +259,12 @@ fn find(service: &Service, township: &Township, filter: &Filter) -> Result<(Vec<
 }
 
 /// The newest day of the records of a type about a household; empty for none.
-fn last_day(service: &Service, township: &Township, household: RecordId, record_type: &str) -> Result<String, ApiError> {
+fn last_day(
+    service: &Service,
+    township: &Township,
+    household: RecordId,
+    record_type: &str,
+) -> Result<String, ApiError> {
     let filter = RecordFilter {
         record_type: Some(record_type.to_owned()),
         subject: Some(household),
@@ -319,7 +332,9 @@ pub async fn post_households(
     }
     let Ok(Form(query)) = form else { return request.answer(Err::<HouseholdsPage, _>(ApiError::bad_request("body"))) };
     match Filter::of(&query) {
-        Ok(filter) if filter.search.is_empty() => Redirect::to(filter.address().trim_end_matches(['?', '&'])).into_response(),
+        Ok(filter) if filter.search.is_empty() => {
+            Redirect::to(filter.address().trim_end_matches(['?', '&'])).into_response()
+        }
         _ => respond(&app, request, query).await,
     }
 }

@@ -83,7 +83,13 @@ impl VillageRow {
 
 impl OverviewPage {
     /// From figures by area.
-    fn new(shell: Shell, township: &Township, coverage: Vec<(AreaId, Coverage)>, phones: Freshness, refused: usize) -> Self {
+    fn new(
+        shell: Shell,
+        township: &Township,
+        coverage: Vec<(AreaId, Coverage)>,
+        phones: Freshness,
+        refused: usize,
+    ) -> Self {
         let mut by_area: HashMap<AreaId, Coverage> = coverage.into_iter().collect();
         let mut total = Coverage::default();
         by_area.values().for_each(|c| add(&mut total, c));

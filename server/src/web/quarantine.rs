@@ -109,6 +109,10 @@ impl QuarantinePage {
             device: "a1b2c3".to_owned(),
             received: "2020-06-01 08:00".to_owned(),
         };
-        Self { rows: vec![row.clone(), QuarantineRow { href: None, ..row }], next: Some("/quarantine?after=1".to_owned()), shell }
+        Self {
+            rows: vec![row.clone(), QuarantineRow { href: None, ..row }],
+            next: Some("/quarantine?after=1".to_owned()),
+            shell,
+        }
     }
 }

@@ -213,11 +213,13 @@ fn difference(shell: &Shell, reading: &Reading<'_>, entry: &DifferenceEntry) -> 
     Difference { label: reading.label(&entry.key), values: entry.values.iter().map(value).collect() }
 }
 
-/// The history by change, newest first; the order of things isn't told.
+/// The history by change, newest first as they arrived; the order of things isn't told.
 fn history(shell: &Shell, reading: &Reading<'_>, entries: &[Entry]) -> Vec<HistoryChange> {
     let mut changes: Vec<HistoryChange> = Vec::new();
     let mut last = None;
-    for entry in entries.iter().filter(|e| !e.key.ends_with("/@order")) {
+    let mut entries: Vec<&Entry> = entries.iter().filter(|e| !e.key.ends_with("/@order")).collect();
+    entries.sort_by_key(|e| e.received_ms); // stable: what arrived together stays in causal order
+    for entry in entries {
         if last != Some(entry.change) {
             last = Some(entry.change);
             let author = author(shell, entry);
@@ -258,7 +260,8 @@ fn load(service: &Service, request: &Request, id: &str) -> Result<RecordView, Ap
     let subject = page.row.subject.map(|id| service.storage.record_row(id)).transpose()?.flatten();
     let answers: Answers = page.answers.iter().map(|(key, value)| (key.clone(), value.to_json())).collect();
     let differing: BTreeSet<String> = page.differences.iter().map(|d| d.key.clone()).collect();
-    let about = page.about.iter().rev().map(|r| Line::new(&shell, &township, r, None)).collect();
+    let mut about: Vec<Line> = page.about.iter().map(|r| Line::new(&shell, &township, r, None)).collect();
+    about.sort_by(|a, b| b.day.cmp(&a.day));
     let mut view = RecordView {
         form: type_name(&shell, &page.row.record_type),
         title: record_name(&shell, &page.row),
@@ -280,7 +283,8 @@ fn load(service: &Service, request: &Request, id: &str) -> Result<RecordView, Ap
     let reading = Reading::new(form, &answers, &differing, &shell);
     if !page.parts.is_empty() {
         let differences = page.parts.iter().map(|p| p.projection.differences).sum();
-        view.parts = Some(HiddenParts { labels: reading.hidden_labels().join(shell.t("answer.separator")), differences });
+        view.parts =
+            Some(HiddenParts { labels: reading.hidden_labels().join(shell.t("answer.separator")), differences });
     }
     view.differences = page.differences.iter().map(|d| difference(&shell, &reading, d)).collect();
     view.sections = reading.sections();
@@ -297,6 +301,7 @@ pub async fn get_record(_: Office, State(app): State<Arc<App>>, request: Request
 
 /// For tests: a household that two people changed.
 #[cfg(test)]
+#[expect(clippy::panic, reason = "a test fails by panicking")]
 pub fn sample(language: crate::messages::Language) -> RecordView {
     use serde_json::json;
     let shell = Shell::sample("households", language);
@@ -331,11 +336,14 @@ pub fn sample(language: crate::messages::Language) -> RecordView {
     ];
     let answers: Answers = history.iter().map(|e| (e.key.clone(), e.value.clone())).collect();
     let differing = BTreeSet::from(["status".to_owned(), "phone".to_owned()]);
-    let form = form_of("household").into_iter().next();
-    let reading = Reading::new(form.unwrap_or_else(|| panic!("the household's form")), &answers, &differing, &shell);
+    let form = form_of("household").unwrap_or_else(|| panic!("the household's form"));
+    let reading = Reading::new(form, &answers, &differing, &shell);
     let values = history.iter().filter(|e| e.key == "status").cloned().collect();
     let phone = history.iter().filter(|e| e.key == "phone").cloned().collect();
-    let stands = [DifferenceEntry { key: "status".to_owned(), values }, DifferenceEntry { key: "phone".to_owned(), values: phone }];
+    let stands = [
+        DifferenceEntry { key: "status".to_owned(), values },
+        DifferenceEntry { key: "phone".to_owned(), values: phone },
+    ];
     RecordView {
         form: type_name(&shell, "household"),
         title: "张三<script>".to_owned(),

@@ -95,7 +95,17 @@ fn every_text_that_a_page_asks_for_exists_and_every_text_is_used() {
 #[test]
 fn the_record_page_shows_each_side_of_a_difference_with_who_and_both_times() {
     let html = record::sample(Language::Zh).render().unwrap();
-    for text in ["脱贫户", "边缘户", "张三", "李四", "填写时间(手机)", "收到时间", "2020-06-01 08:00", "2020-06-02 20:30", "aaaaaa"] {
+    for text in [
+        "脱贫户",
+        "边缘户",
+        "张三",
+        "李四",
+        "填写时间(手机)",
+        "收到时间",
+        "2020-06-01 08:00",
+        "2020-06-02 20:30",
+        "aaaaaa",
+    ] {
         assert!(html.contains(text), "{text} is missing:\n{html}");
     }
     let english = record::sample(Language::En).render().unwrap();
@@ -120,7 +130,14 @@ fn every_reason_of_the_server_has_words_of_its_own() {
     let shell = Shell::sample("", Language::Zh);
     let mut codes: BTreeSet<&str> = BTreeSet::new();
     codes.extend(refusal.lines().filter_map(|l| l.trim().split_once(", \"")?.1.split('"').next()));
-    for marker in ["State::Quarantined, \"", "State::Equivocation, \"", "refuse_all(frame, \"", "return Some(\"", "then_some(\"", "=> Some(\""] {
+    for marker in [
+        "State::Quarantined, \"",
+        "State::Equivocation, \"",
+        "refuse_all(frame, \"",
+        "return Some(\"",
+        "then_some(\"",
+        "=> Some(\"",
+    ] {
         codes.extend(merge.split(marker).skip(1).filter_map(|rest| rest.split('"').next()));
     }
     assert!(codes.len() > 30, "{codes:?}");
