@@ -1,6 +1,6 @@
 //! Drafts: answers in a journal until they are finished, and the one transaction that makes them changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -9,10 +9,11 @@ use ed25519_dalek::SigningKey;
 use super::connection::{Durability, Work, number};
 use super::content::{self, Held, held, state};
 use super::error::{Result, StoreError};
+use super::remake::heads_on;
 use super::Store;
 use crate::clock::Millis;
 use crate::id::{ActorId, AreaId, ChangeHash, Identity, RecordId, branch_actor};
-use crate::record::{Author, ChangeNote, Edit, Record, Value};
+use crate::record::{Author, ChangeNote, Edit, Value};
 
 /// A draft's number on this phone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -224,16 +225,15 @@ impl Work<'_> {
             if known.as_ref().is_some_and(|h| h.identity != document.identity) {
                 return Err(StoreError::Identity);
             }
-            let mut record = match &known {
-                Some(held) => content::load(self.db, held)?,
-                None => Record::new(document.identity.clone()),
-            };
+            let rows = known.as_ref().map(|h| content::changes(self.db, h.no)).transpose()?.unwrap_or_default();
+            let mut record = content::build(&document.identity, rows.iter().filter(|c| state::is_live(c.state)));
             let at = match shown {
                 Shown::Current => record.heads(),
-                Shown::Draft(draft) => self
-                    .shown_heads(*draft, document.id)?
-                    .filter(|heads| heads.iter().all(|h| record.contains(h)))
-                    .unwrap_or_else(|| vec![record.genesis_hash()]),
+                Shown::Draft(draft) => {
+                    // own changes that were made anew meanwhile are in the author's past by themselves
+                    let by_hash = rows.iter().map(|c| (c.hash, c)).collect();
+                    heads_on(&record, self.shown_heads(*draft, document.id)?, &HashMap::new(), &by_hash)
+                }
             };
             let Some(raw) = record.edit(&at, &author, &document.edits)? else { continue };
             let held = match known {
@@ -254,10 +254,10 @@ impl Work<'_> {
         Ok(Finished { record: first.id, changes })
     }
 
-    /// What the draft was shown of a record; heads that are gone (the record was re-rooted) are found by the caller.
-    fn shown_heads(&self, draft: DraftId, record: RecordId) -> Result<Option<Vec<ChangeHash>>> {
+    /// What the draft was shown of a record; nothing of one that it wasn't shown.
+    fn shown_heads(&self, draft: DraftId, record: RecordId) -> Result<Vec<ChangeHash>> {
         let mut statement = self.db.prepare_cached("SELECT heads FROM draft_heads WHERE draft = ? AND record = ?")?;
         let heads: Option<Vec<u8>> = statement.query_row(params![draft.0, record.0], |r| r.get(0)).optional()?;
-        Ok(heads.map(|h| h.as_chunks::<32>().0.iter().map(|h| ChangeHash(*h)).collect()))
+        Ok(heads.unwrap_or_default().as_chunks::<32>().0.iter().map(|h| ChangeHash(*h)).collect())
     }
 }

@@ -21,7 +21,7 @@ const SUSPECT: &str = "phone.db.suspect";
 const CHECK_ALWAYS_BYTES: u64 = 16 << 20;
 
 /// Schema steps; the database's `user_version` counts those that it has taken.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql")];
 
 impl Store {
     /// Opens the database in `dir`, or makes it.
@@ -97,25 +97,37 @@ fn damage() -> OpenError {
 
 fn open_checked(dir: &Path) -> std::result::Result<Connection, OpenError> {
     let path = dir.join(FILE);
-    let size = fs::metadata(&path).map_or(0, |m| m.len());
-    let suspect = dir.join(SUSPECT);
+    if path.exists() {
+        check(dir, &path)?;
+    }
     let mut connection = connection::open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-    let version: u32 = connection.query_row("PRAGMA user_version", [], |r| r.get(0))?;
+    prepare(&mut connection)?;
+    // the tables must answer, also where the whole file isn't checked
+    connection.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?;
+    connection.query_row("SELECT count(*) FROM change WHERE state <> 2", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// Looks at an existing file without writing to it: version, damage.
+fn check(dir: &Path, path: &Path) -> std::result::Result<(), OpenError> {
+    let reader = connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let version: u32 = reader.query_row("PRAGMA user_version", [], |r| r.get(0))?;
     let known = MIGRATIONS.len() as u32;
     if version > known {
         return Err(OpenError::Newer { found: version, known });
     }
-    if size > 0 && (size <= CHECK_ALWAYS_BYTES || suspect.exists()) {
-        let answer: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
-        if answer != "ok" || version == 0 && has_tables(&connection)? {
+    if version == 0 && has_tables(&reader)? {
+        return Err(damage());
+    }
+    let suspect = dir.join(SUSPECT);
+    if fs::metadata(path)?.len() <= CHECK_ALWAYS_BYTES || suspect.exists() {
+        let answer: String = reader.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
+        if answer != "ok" {
             return Err(damage());
         }
         let _ = fs::remove_file(&suspect);
     }
-    prepare(&mut connection)?;
-    // a truncated file keeps its first pages: the tables must answer
-    connection.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?;
-    Ok(connection)
+    Ok(())
 }
 
 fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {

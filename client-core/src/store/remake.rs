@@ -159,7 +159,7 @@ fn remake(held: &Held, rows: &[Stored], wanted: &HashSet<ChangeHash>, base: &mut
             remade.push(Remade { old: row.hash, new: Err("unreadable") });
             continue;
         };
-        let at = heads_on(base, row, &stands_for, &by_hash);
+        let at = heads_on(base, row.dependencies(), &stands_for, &by_hash);
         let note = ChangeNote { remade_from: Some(row.hash), ..info.note };
         let author = Author { actor, note, claimed_s: info.claimed_s };
         let new = match base.edit(&at, &author, &written.operations(&row.hash)) {
@@ -178,16 +178,16 @@ fn remake(held: &Held, rows: &[Stored], wanted: &HashSet<ChangeHash>, base: &mut
     remade
 }
 
-/// The heads in `base` that stand for what a change was built on; what was refused is stepped over.
-fn heads_on(
+/// The heads in `base` that stand for `heads`: what was made anew is replaced, what was refused is stepped over.
+pub(super) fn heads_on(
     base: &Record,
-    row: &Stored,
+    heads: Vec<ChangeHash>,
     stands_for: &HashMap<ChangeHash, Vec<ChangeHash>>,
     by_hash: &HashMap<ChangeHash, &Stored>,
 ) -> Vec<ChangeHash> {
+    let mut next = heads;
     let mut heads = Vec::new();
     let mut seen = HashSet::new();
-    let mut next = row.dependencies();
     while let Some(hash) = next.pop() {
         if !seen.insert(hash) {
             continue;

@@ -5,6 +5,7 @@
 //! file that is found at opening means that only the renaming is left to do.
 
 use std::fs;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use rusqlite::types::Value;
@@ -20,6 +21,10 @@ use crate::protocol::records::{restore_change, strip_change};
 
 const UNFINISHED: &str = "phone.db.salvage-unfinished";
 const COMPLETE: &str = "phone.db.salvage";
+const REPAIRED: &str = "phone.db.salvage-copy";
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Bytes of a page: SQLite's default, which every database of ours has.
+const PAGE: u64 = 4096;
 /// Unreadable single rows after which a table is given up.
 const ERRORS_MAX: u32 = 20_000;
 
@@ -79,9 +84,12 @@ pub(super) fn salvage(dir: &Path, tools: &Tools) -> std::result::Result<Notice, 
         connection::open(&unfinished, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     prepare(&mut target)?;
     let mut lost = 0;
-    if let Ok(source) = open_damaged(dir) {
+    if let Ok(source) = open_damaged(&dir.join(FILE)) {
+        lost = copy(&source, &target)?;
+    } else if let Ok(source) = repaired_copy(dir).and_then(|path| open_damaged(&path).map_err(std::io::Error::other)) {
         lost = copy(&source, &target)?;
     }
+    remove_copy(dir);
     repair(&target)?;
     let connections = Connections::new(&unfinished, target)?;
     connections.write(Durability::Power, tools, |work| {
@@ -117,14 +125,55 @@ fn exchange(dir: &Path) -> std::io::Result<std::path::PathBuf> {
     Ok(aside)
 }
 
-fn open_damaged(dir: &Path) -> rusqlite::Result<Connection> {
-    let db = Connection::open_with_flags(
-        dir.join(FILE),
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
+fn open_damaged(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.execute_batch("PRAGMA cache_size = -2500; PRAGMA cell_size_check = ON;")?;
     db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(db)
+}
+
+/// A copy of a file that SQLite doesn't open at all, with a fresh file header and as long as it once was.
+///
+/// SQLite refuses a whole file for a damaged header or a cut-off end; behind both, most pages may be sound.
+fn repaired_copy(dir: &Path) -> std::io::Result<std::path::PathBuf> {
+    remove_copy(dir);
+    let (damaged, copy) = (dir.join(FILE), dir.join(REPAIRED));
+    fs::copy(&damaged, &copy)?;
+    if sibling(&damaged, "-wal").exists() {
+        fs::copy(sibling(&damaged, "-wal"), sibling(&copy, "-wal"))?;
+    }
+    let mut file = fs::OpenOptions::new().read(true).write(true).open(&copy)?;
+    let mut header = [0; 100];
+    file.read_exact(&mut header)?;
+    let length = file.metadata()?.len();
+    let intact = header[..16] == *MAGIC;
+    let once = if intact { u64::from(u32::from_be_bytes([header[28], header[29], header[30], header[31]])) } else { 0 };
+    let pages = length.div_ceil(PAGE).max(once.min(length.div_ceil(PAGE) * 8));
+    file.set_len(pages * PAGE)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&fresh_header(pages as u32))?;
+    Ok(copy)
+}
+
+fn remove_copy(dir: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(sibling(&dir.join(REPAIRED), suffix));
+    }
+}
+
+/// The header of a WAL database with 4 KiB pages and UTF-8 texts, as SQLite's file format gives it.
+fn fresh_header(pages: u32) -> [u8; 100] {
+    let mut header = [0; 100];
+    header[..16].copy_from_slice(MAGIC);
+    header[16..24].copy_from_slice(&[0x10, 0, 2, 2, 0, 64, 32, 32]);
+    let mut put = |at: usize, n: u32| header[at..at + 4].copy_from_slice(&n.to_be_bytes());
+    put(24, 1); // change counter
+    put(28, pages);
+    put(40, 1); // schema cookie
+    put(44, 4); // schema format
+    put(56, 1); // UTF-8
+    put(92, 1); // the change counter at which the page count was written
+    header
 }
 
 /// Copies table by table, row by row where a page is damaged; gives how many single rows failed.
