@@ -24,7 +24,7 @@ use super::town::Town;
 use super::workload::{Document, Workload};
 use crate::cli::Outcome;
 use crate::service::merge::{Merge, Sender};
-use crate::storage::{Committed, PreparedPush, Storage};
+use crate::storage::{Committed, PreparedPush};
 
 /// Options of `bench merge`.
 #[derive(Args)]
