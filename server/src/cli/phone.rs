@@ -198,7 +198,8 @@ fn find(phone: &Phone, named: &str) -> Result<RecordId, Fault> {
     let rows = phone.households(None, named, 0, 3)?;
     let exact: Vec<&Row> = rows.iter().filter(|r| r.label == named).collect();
     match (exact.as_slice(), rows.as_slice()) {
-        ([row], _) | ([], [row]) => Ok(row.id),
+        ([row], _) => Ok(row.id),
+        ([], [row]) => Ok(row.id),
         ([], []) => Err("no such household on this phone; sync first?".into()),
         _ => Err("several households fit; use the id".into()),
     }

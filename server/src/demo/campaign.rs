@@ -88,10 +88,6 @@ pub struct DemoPhone {
     link: Link,
     dir: PathBuf,
     slow: bool,
-    /// Sum of all reports.
-    pub sent: u64,
-    /// Changes acknowledged.
-    pub acknowledged: u64,
     /// Changes made anew.
     pub remade: u64,
     /// Its syncs.
@@ -118,8 +114,6 @@ impl DemoPhone {
         self.phone.engine(options)?.sync_into(&mut report, &Silent, &Cancel::default())?;
         let (bytes_up, bytes_down, requests) = self.link.counts.take();
         self.syncs.push(SyncFigures { bytes_up, bytes_down, requests, took: start.elapsed(), slow: self.slow });
-        self.sent += report.changes_sent;
-        self.acknowledged += report.changes_acknowledged;
         self.remade += report.remade;
         Ok(())
     }
@@ -222,9 +216,8 @@ impl<'a> Campaign<'a> {
         let (phone, _) = Phone::open(&dir, clock.clone(), Arc::new(SystemEntropy))?;
         let code = self.service.invite(self.township.helpers[helper].user, self.township.area)?;
         phone.enrol(&format!("http://{}", link.address), &code)?;
-        let (sent, acknowledged, remade) = (0, 0, 0);
-        let syncs = Vec::new();
-        self.phones.push(DemoPhone { phone, helper, clock, link, dir, slow, sent, acknowledged, remade, syncs });
+        let (remade, syncs) = (0, Vec::new());
+        self.phones.push(DemoPhone { phone, helper, clock, link, dir, slow, remade, syncs });
         Ok(())
     }
 
@@ -327,14 +320,14 @@ impl<'a> Campaign<'a> {
                 let phone = &self.phones[index];
                 let field = ["handbook_no", "remark", "hamlet"][place % 3];
                 phone.edit(fields.id, &[(field.into(), text(&format!("核对{}", place + 1)))])?;
-                let address = format!("{}村{}号（{}）", self.township.villages[village].name, 10 + place, place + 1);
+                let address = format!("{}{}号（{}）", self.township.villages[village].name, 10 + place, place + 1);
                 phone.edit(same.id, &[("address".into(), text(&address))])?;
                 phone.edit(added.id, &newborn_answers(&self.entropy, added, &self.date(index)))?;
                 let Some(member) = removed.members.last() else { continue };
                 let change = if place == 0 {
                     (member.key("@deleted"), Value::Bool(true))
                 } else {
-                    (member.key("work_place"), text(["in_county", "out_of_county"][place % 2]))
+                    (member.key("work_place"), text(["county_in", "county_out"][place % 2]))
                 };
                 phone.edit(removed.id, &[change])?;
                 phone.clock.advance(20 * 60 * 1000);
@@ -399,9 +392,8 @@ impl<'a> Campaign<'a> {
         let (phone, _) = Phone::open(&dir, clock.clone(), Arc::new(SystemEntropy))?;
         let link = self.link(false)?;
         phone.use_transport(Arc::new(doorstep_core::sync::HttpTransport::new(&format!("http://{}", link.address))?));
-        let (sent, acknowledged, remade) = (0, 0, 0);
-        let syncs = Vec::new();
-        let clone = DemoPhone { phone, helper, clock, link, dir, slow: false, sent, acknowledged, remade, syncs };
+        let (remade, syncs) = (0, Vec::new());
+        let clone = DemoPhone { phone, helper, clock, link, dir, slow: false, remade, syncs };
         let rows = clone.phone.list(ListFilter { record_type: Some("household".into()), limit: 3, ..ListFilter::default() })?;
         self.phones.push(clone);
         let index = self.phones.len() - 1;

@@ -1,9 +1,10 @@
 //! What merged, what differs, what it cost; and the check that nothing acknowledged was lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorstep_core::id::{ChangeHash, RecordId};
 use doorstep_core::store::ListFilter;
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::township::Township;
 use crate::say;
 use crate::service::merge::open_record;
 use crate::service::{Service, view};
-use crate::storage::{RecordFilter, Storage};
+use crate::storage::RecordFilter;
 
 /// Differences printed in full.
 const SHOWN: usize = 12;
@@ -30,8 +31,6 @@ pub fn report(service: &Arc<Service>, township: &Township, week: Week) -> Result
     }
     let (differing, conflicts) = differences(service, township)?;
     let check = Check::run(service, &week.phones)?;
-    let sent: u64 = week.phones.iter().map(|p| p.sent).sum();
-    let acknowledged: u64 = week.phones.iter().map(|p| p.acknowledged).sum();
     let remade: u64 = week.phones.iter().map(|p| p.remade).sum();
     let quarantined = storage.quarantine(township.area, None, 1_000)?;
     let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
@@ -47,7 +46,7 @@ pub fn report(service: &Arc<Service>, township: &Township, week: Week) -> Result
     syncs("syncs on a cutting 2G-like link (300 ms, 100 kbit/s)", &figures, true);
     say!(
         "checked: {} acknowledged changes of phones, {} lost; {} records compared with the server, {} unequal",
-        check.changes, check.lost, check.records, check.unequal
+        check.acknowledged.len(), check.lost, check.records, check.unequal
     );
     Ok(json!({
         "households": households,
@@ -56,9 +55,9 @@ pub fn report(service: &Arc<Service>, township: &Township, week: Week) -> Result
         "screenings_made": week.screenings,
         "shared_households": week.shared_households,
         "phones": week.phones.len(),
-        "changes_sent": sent,
-        "changes_acknowledged": acknowledged,
-        "changes_lost": check.lost,
+        "changes_sent": check.sent,
+        "changes_acknowledged": check.acknowledged.len(),
+        "changes_lost": check.lost.len(),
         "changes_remade": remade,
         "changes_unsent": check.unsent,
         "conflicts": conflicts,
@@ -123,9 +122,12 @@ fn syncs(title: &str, figures: &[SyncFigures], slow: bool) {
     );
 }
 
+/// What the comparison found. Changes count once, however many phones hold them.
+#[derive(Default)]
 struct Check {
-    changes: u64,
-    lost: u64,
+    acknowledged: HashSet<(RecordId, ChangeHash)>,
+    lost: HashSet<(RecordId, ChangeHash)>,
+    sent: u64,
     records: u64,
     unequal: u64,
     unsent: u64,
@@ -134,7 +136,7 @@ struct Check {
 impl Check {
     /// Compares every phone with the server: each own change is there with its answers, each record reads the same.
     fn run(service: &Arc<Service>, phones: &[DemoPhone]) -> Result<Self, Fault> {
-        let mut check = Self { changes: 0, lost: 0, records: 0, unequal: 0, unsent: 0 };
+        let mut check = Self::default();
         for phone in phones {
             let store = phone.phone.store();
             check.unsent += store.counts()?.unsent;
@@ -155,17 +157,20 @@ impl Check {
                         if mine.author_of(&change.hash).is_none_or(|a| a.note.user != user) {
                             continue;
                         }
-                        check.changes += 1;
+                        check.acknowledged.insert((row.id, change.hash));
                         let same = theirs.as_ref().is_some_and(|t| {
                             t.contains(&change.hash) && t.operations(&change.hash) == mine.operations(&change.hash)
                         });
-                        check.lost += u64::from(!same);
+                        if !same {
+                            check.lost.insert((row.id, change.hash));
+                        }
                     }
                     let equal = theirs.is_some_and(|t| t.view().json == mine.view().json);
                     check.unequal += u64::from(!equal);
                 }
             }
         }
+        check.sent = check.acknowledged.len() as u64 + check.unsent;
         Ok(check)
     }
 }
