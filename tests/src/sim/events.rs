@@ -40,10 +40,10 @@ enum Event {
 const EVENTS: [(u64, Event); 12] = [
     (10, Event::Clock),
     (12, Event::ServerBackup),
-    (9, Event::Rewind),
+    (12, Event::Rewind),
     (14, Event::OpenReads),
-    (10, Event::PhoneBackup),
-    (9, Event::Restore),
+    (14, Event::PhoneBackup),
+    (12, Event::Restore),
     (8, Event::Clone),
     (8, Event::Kill),
     (6, Event::Restart),
@@ -74,7 +74,7 @@ impl World<'_> {
                 self.note(&format!("phone {who} is backed up"));
                 self.devices[who].back_up()
             }
-            Event::Restore if up => self.restore(who),
+            Event::Restore if up => self.restore(),
             Event::Clone => self.clone_phone(who),
             Event::Kill => {
                 self.fault("phone killed");
@@ -128,10 +128,9 @@ impl World<'_> {
         self.count_losses()
     }
 
-    fn restore(&mut self, who: usize) -> Result<(), Failure> {
-        if !self.devices[who].has_backup() {
-            return Ok(());
-        }
+    fn restore(&mut self) -> Result<(), Failure> {
+        let copied: Vec<usize> = (0..self.devices.len()).filter(|i| self.devices[*i].has_backup()).collect();
+        let Some(who) = self.dice.pick(&copied).copied() else { return Ok(()) };
         self.nothing_missing("before a phone is restored")?;
         self.devices[who].restore()?;
         self.fault("phone restored");

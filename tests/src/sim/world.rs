@@ -373,7 +373,7 @@ impl<'a> World<'a> {
 
     fn movement(&mut self, report: &SyncReport, ended: &str) {
         let moved = report.changes_sent + report.changes_received + report.remade + report.brought_back;
-        if moved > 0 || report.rewound || report.requests > 1 || ended != "ok" {
+        if moved > 0 || report.rewound || ended != "ok" {
             self.out.states.insert("moving".into(), 1);
         }
     }
