@@ -107,7 +107,8 @@ pub struct Accepted {
 pub struct Record {
     identity: Identity,
     genesis: Arc<Genesis>,
-    doc: Automerge,
+    /// `None` while the record holds its first change alone: the shared document serves then, and needs no copy.
+    own: Option<Automerge>,
     /// Last sequence number and change of every author.
     last: HashMap<ActorId, (u64, ChangeHash)>,
 }
@@ -116,8 +117,11 @@ impl Record {
     /// A record that holds its derived first change alone.
     pub fn new(identity: Identity) -> Self {
         let genesis = Genesis::of(&identity);
-        let doc = genesis.doc.clone();
-        Self { identity, genesis, doc, last: HashMap::new() }
+        Self { identity, genesis, own: None, last: HashMap::new() }
+    }
+
+    fn doc(&self) -> &Automerge {
+        self.own.as_ref().unwrap_or(&self.genesis.doc)
     }
 
     /// Type and natural key.
@@ -137,12 +141,12 @@ impl Record {
 
     /// The frontier of the history, sorted; that of a fresh record is its first change.
     pub fn heads(&self) -> Vec<ChangeHash> {
-        self.doc.get_heads().into_iter().map(|h| ChangeHash(h.0)).collect()
+        hashes_of(&self.doc().get_heads())
     }
 
     /// True when the record has this change.
     pub fn contains(&self, hash: &ChangeHash) -> bool {
-        self.doc.get_missing_deps(&[automerge::ChangeHash(hash.0)]).is_empty()
+        self.doc().get_missing_deps(&[automerge::ChangeHash(hash.0)]).is_empty()
     }
 
     /// Checks a raw change from elsewhere and takes it; a refusal leaves the record as it was.
@@ -154,19 +158,20 @@ impl Record {
     /// Like [`Record::accept`], and checks that the result can be saved, loaded and shown again: slower by a load.
     pub fn accept_checked(&mut self, raw: &[u8]) -> Result<Accepted, Refusal> {
         let checked = guard::check(self, raw)?;
-        let next = Self { doc: checked.doc.clone(), ..self.clone() };
-        contain::contain(|| {
-            let loaded = Automerge::load(&checked.doc.save_nocompress()).map_err(|_| Refusal::Snapshot)?;
-            let loaded = Self { doc: loaded, ..next.clone() };
-            if loaded.heads() == next.heads() && loaded.view().json == next.view().json { Ok(()) } else { Err(Refusal::Snapshot) }
-        })?;
+        if let Some(doc) = &checked.doc {
+            contain::contain(|| {
+                let loaded = Automerge::load(&doc.save_nocompress()).map_err(|_| Refusal::Snapshot)?;
+                let [next, loaded] = [doc.clone(), loaded].map(|doc| Self { own: Some(doc), ..self.clone() });
+                if loaded.heads() == next.heads() && loaded.view() == next.view() { Ok(()) } else { Err(Refusal::Snapshot) }
+            })?;
+        }
         Ok(self.take(checked))
     }
 
     fn take(&mut self, checked: guard::Checked) -> Accepted {
         let accepted = checked.accepted;
-        if !accepted.already_known {
-            self.doc = checked.doc;
+        if let Some(doc) = checked.doc {
+            self.own = Some(doc);
             self.last.insert(accepted.actor, (accepted.seq, accepted.hash));
         }
         accepted
@@ -175,30 +180,35 @@ impl Record {
     /// Takes changes from the own storage, which the guard let through before; in causal order or not, but none may be
     /// without its dependencies. A failure leaves the record as it was.
     pub fn apply_trusted<B: AsRef<[u8]>>(&mut self, raw: impl IntoIterator<Item = B>) -> Result<(), Refusal> {
-        let (doc, hashes) = contain::contain(|| {
+        let (doc, last) = contain::contain(|| {
+            let mut last = self.last.clone();
+            let mut hashes = Vec::new();
             let mut changes = Vec::new();
             for bytes in raw {
-                changes.push(Change::try_from(bytes.as_ref()).map_err(|_| Refusal::Malformed)?);
+                let change = Change::try_from(bytes.as_ref()).map_err(|_| Refusal::Malformed)?;
+                note_last(&mut last, &self.genesis, change.actor_id(), change.seq(), change.hash());
+                hashes.push(change.hash());
+                changes.push(change);
             }
-            let hashes: Vec<_> = changes.iter().map(Change::hash).collect();
-            let mut doc = self.doc.clone();
+            if changes.is_empty() {
+                return Ok((None, last));
+            }
+            let mut doc = self.doc().clone();
             doc.apply_changes(changes).map_err(|_| Refusal::Refused)?;
-            Ok((doc, hashes))
+            // automerge keeps a change without its dependencies in a queue, and only says so here
+            let missing = doc.get_missing_deps(&hashes);
+            if missing.is_empty() { Ok((Some(doc), last)) } else { Err(Refusal::MissingDependencies(hashes_of(&missing))) }
         })?;
-        let missing = doc.get_missing_deps(&hashes);
-        if !missing.is_empty() {
-            return Err(Refusal::MissingDependencies(missing.into_iter().map(|h| ChangeHash(h.0)).collect()));
-        }
-        if !hashes.is_empty() {
-            self.doc = doc;
-            self.last = guard::last_changes(&self.doc, &self.genesis);
+        if doc.is_some() {
+            self.own = doc;
+            self.last = last;
         }
         Ok(())
     }
 
     /// The whole history as one uncompressed document chunk.
     pub fn snapshot(&self) -> Vec<u8> {
-        self.doc.save_nocompress()
+        self.doc().save_nocompress()
     }
 
     /// A record from a snapshot that came over the wire, with the heads that were announced, sorted.
@@ -216,11 +226,11 @@ impl Record {
     pub fn from_own_snapshot(identity: Identity, snapshot: &[u8]) -> Result<Self, Refusal> {
         let fresh = Self::new(identity);
         let doc = contain::contain(|| Automerge::load(snapshot).map_err(|_| Refusal::Snapshot))?;
-        let record = Self { doc, ..fresh };
+        let record = Self { own: Some(doc), ..fresh };
         if !record.contains(&record.genesis.hash) || !record.has_fixed_root() {
             return Err(Refusal::Snapshot);
         }
-        let last = guard::last_changes(&record.doc, &record.genesis);
+        let last = record.last_changes();
         Ok(Self { last, ..record })
     }
 
@@ -230,7 +240,16 @@ impl Record {
                 .map(|i| (i.key.to_string(), matches!(i.value, ValueRef::Object(ObjType::Map)), i.conflict, guard::op_key(&i.id())))
                 .collect()
         };
-        of(&self.doc) == of(&self.genesis.doc)
+        of(self.doc()) == of(&self.genesis.doc)
+    }
+
+    /// The last change of every actor but the first change's.
+    fn last_changes(&self) -> HashMap<ActorId, (u64, ChangeHash)> {
+        let mut last = HashMap::new();
+        for meta in self.doc().get_changes_meta(&[]) {
+            note_last(&mut last, &self.genesis, &meta.actor, meta.seq, meta.hash);
+        }
+        last
     }
 
     /// Checks the operations and notes of every change but the first.
@@ -251,7 +270,7 @@ impl Record {
 
     /// Every change but the derived first one, in causal order.
     fn others(&self) -> impl Iterator<Item = Change> + '_ {
-        self.doc.get_changes(&[]).into_iter().filter(|c| c.hash().0 != self.genesis.hash.0)
+        self.doc().get_changes(&[]).into_iter().filter(|c| c.hash().0 != self.genesis.hash.0)
     }
 
     /// Every change but the derived first one, in causal order.
@@ -262,19 +281,19 @@ impl Record {
     /// The changes that aren't `heads` or before them, in causal order; unknown heads count for nothing.
     pub fn changes_since(&self, heads: &[ChangeHash]) -> Vec<RawChange> {
         let known: Vec<_> = heads.iter().filter(|h| self.contains(h)).map(|h| automerge::ChangeHash(h.0)).collect();
-        let changes = self.doc.get_changes(&known).into_iter();
+        let changes = self.doc().get_changes(&known).into_iter();
         changes.filter(|c| c.hash().0 != self.genesis.hash.0).map(|c| raw_change(&c)).collect()
     }
 
     /// The value that every reader sees under a key.
     pub fn value(&self, section: Section, key: &str) -> Option<Value> {
-        let (value, _) = self.doc.get(self.genesis.map(section), key).ok()??;
+        let (value, _) = self.doc().get(self.genesis.map(section), key).ok()??;
         value.as_scalar().and_then(Value::from_scalar)
     }
 
     /// The answers that every reader sees.
     pub fn answers(&self) -> BTreeMap<String, Value> {
-        let items = self.doc.map_range(self.genesis.map(Section::Answers), ..);
+        let items = self.doc().map_range(self.genesis.map(Section::Answers), ..);
         items.filter_map(|i| Some((i.key.to_string(), scalar(&i.value)?))).collect()
     }
 
@@ -290,15 +309,35 @@ impl Record {
             }
         }
         let mut record = Self::new(self.identity.clone());
+        let mut doc = record.doc().clone();
         #[expect(clippy::expect_used, reason = "changes that stood in this record together stand together again")]
-        record.doc.apply_changes(kept).expect("changes of one record");
-        record.last = guard::last_changes(&record.doc, &record.genesis);
+        doc.apply_changes(kept).expect("changes of one record");
+        record.own = Some(doc);
+        record.last = record.last_changes();
         record
     }
 }
 
 fn raw_change(change: &Change) -> RawChange {
     RawChange { hash: ChangeHash(change.hash().0), bytes: change.raw_bytes().to_vec() }
+}
+
+fn hashes_of(hashes: &[automerge::ChangeHash]) -> Vec<ChangeHash> {
+    hashes.iter().map(|h| ChangeHash(h.0)).collect()
+}
+
+/// Keeps a change if it is the last of its actor so far.
+fn note_last(
+    last: &mut HashMap<ActorId, (u64, ChangeHash)>,
+    genesis: &Genesis,
+    actor: &automerge::ActorId,
+    seq: u64,
+    hash: automerge::ChangeHash,
+) {
+    let Some(id) = ActorId::from_slice(actor.to_bytes()) else { return };
+    if *actor != genesis.actor && last.get(&id).is_none_or(|(known, _)| *known < seq) {
+        last.insert(id, (seq, ChangeHash(hash.0)));
+    }
 }
 
 fn scalar(value: &ValueRef<'_>) -> Option<Value> {

@@ -59,10 +59,10 @@ impl Record {
         }
         heads.sort_unstable();
         heads.dedup();
-        if !self.doc.get_missing_deps(&heads).is_empty() {
+        if !self.doc().get_missing_deps(&heads).is_empty() {
             return Err(EditError::UnknownHeads);
         }
-        let current = self.doc.get_heads();
+        let current = self.doc().get_heads();
         if current.iter().all(|h| heads.contains(h)) {
             return Ok(current);
         }
@@ -72,13 +72,13 @@ impl Record {
 
     /// The operations that put what isn't there already.
     fn operations_for(&self, heads: &[automerge::ChangeHash], edits: &[(usize, &Edit)]) -> Result<Vec<Op>, EditError> {
-        let at = if heads == self.doc.get_heads() { None } else { Some(heads) };
+        let at = if heads == self.doc().get_heads() { None } else { Some(heads) };
         let mut operations = Vec::with_capacity(edits.len());
         for (index, edit) in edits {
             let map = self.genesis.map(edit.section);
             let visible = match at {
-                None => self.doc.get_all(map, edit.key.as_str()),
-                Some(heads) => self.doc.get_all_at(map, edit.key.as_str(), heads),
+                None => self.doc().get_all(map, edit.key.as_str()),
+                Some(heads) => self.doc().get_all_at(map, edit.key.as_str(), heads),
             };
             let visible = visible.map_err(|_| Refusal::Refused)?;
             let value = edit.value.to_scalar();
@@ -103,7 +103,7 @@ impl Record {
     /// Builds the change itself: a transaction of automerge would delete the losing values when a difference is settled
     /// with the winning one, and a deletion says nothing about what was decided.
     fn build(&self, deps: Vec<automerge::ChangeHash>, author: &Author, operations: Vec<Op>) -> Result<Change, Refusal> {
-        let highest = deps.iter().filter_map(|h| self.doc.get_change_meta_by_hash(h)).map(|m| m.max_op).max();
+        let highest = deps.iter().filter_map(|h| self.doc().get_change_meta_by_hash(h)).map(|m| m.max_op).max();
         let start_op = highest.unwrap_or(0).checked_add(1).and_then(NonZeroU64::new).ok_or(Refusal::StartOp)?;
         Ok(Change::from(ExpandedChange {
             operations,

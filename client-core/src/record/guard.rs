@@ -3,7 +3,7 @@
 //! Steps: a bounded scan; decoding, contained; the meaning of every operation against the record; applying to a copy,
 //! contained; comparing what automerge stored with what came. Each step assumes those before it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use automerge::legacy::{Key, ObjectId, Op, OpType};
 use automerge::{Automerge, Change, ExpandedChange, ObjId, ReadDoc};
@@ -19,7 +19,8 @@ use super::{Accepted, ChangeNote, Edit, Record, Section, Value, key, limits, pre
 pub(super) type OpKey = (u64, automerge::ActorId);
 
 pub(super) struct Checked {
-    pub doc: Automerge,
+    /// The record's next document; `None` when the change is known already.
+    pub doc: Option<Automerge>,
     pub accepted: Accepted,
 }
 
@@ -33,12 +34,12 @@ pub(super) fn check(record: &Record, raw: &[u8]) -> Result<Checked, Refusal> {
     let mut accepted = describe(&change, hash)?;
     if record.contains(&hash) {
         accepted.already_known = true;
-        return Ok(Checked { doc: record.doc.clone(), accepted });
+        return Ok(Checked { doc: None, accepted });
     }
     check_place(record, &change, &accepted)?;
     contain(|| check_operations(record, &change, &decoded))?;
     let doc = apply(record, change, raw)?;
-    Ok(Checked { doc, accepted })
+    Ok(Checked { doc: Some(doc), accepted })
 }
 
 /// Decodes the scanned bytes.
@@ -65,7 +66,7 @@ fn check_place(record: &Record, change: &Change, accepted: &Accepted) -> Result<
     if last.is_some_and(|(seq, _)| accepted.seq <= seq) {
         return Err(Refusal::Equivocation);
     }
-    let missing = record.doc.get_missing_deps(change.deps());
+    let missing = record.doc().get_missing_deps(change.deps());
     if !missing.is_empty() {
         return Err(Refusal::MissingDependencies(missing.into_iter().map(|h| ChangeHash(h.0)).collect()));
     }
@@ -75,7 +76,7 @@ fn check_place(record: &Record, change: &Change, accepted: &Accepted) -> Result<
     if accepted.seq != last.map_or(0, |(seq, _)| seq) + 1 {
         return Err(Refusal::Sequence);
     }
-    let highest = change.deps().iter().filter_map(|h| record.doc.get_change_meta_by_hash(h)).map(|m| m.max_op).max();
+    let highest = change.deps().iter().filter_map(|h| record.doc().get_change_meta_by_hash(h)).map(|m| m.max_op).max();
     if change.start_op().get() != highest.unwrap_or(0) + 1 {
         return Err(Refusal::StartOp);
     }
@@ -88,7 +89,7 @@ fn check_place(record: &Record, change: &Change, accepted: &Accepted) -> Result<
 /// True when `wanted` is among `heads` or their ancestors.
 pub(super) fn is_in_past(record: &Record, heads: &[automerge::ChangeHash], wanted: ChangeHash) -> bool {
     let wanted = automerge::ChangeHash(wanted.0);
-    if heads.contains(&wanted) || heads == record.doc.get_heads() {
+    if heads.contains(&wanted) || heads == record.doc().get_heads() {
         return true;
     }
     let mut todo = heads.to_vec();
@@ -97,7 +98,7 @@ pub(super) fn is_in_past(record: &Record, heads: &[automerge::ChangeHash], wante
         if hash == wanted {
             return true;
         }
-        let deps = record.doc.get_change_meta_by_hash(&hash).map(|m| m.deps).unwrap_or_default();
+        let deps = record.doc().get_change_meta_by_hash(&hash).map(|m| m.deps).unwrap_or_default();
         todo.extend(deps.into_iter().filter(|d| seen.insert(*d)));
     }
     false
@@ -111,7 +112,7 @@ fn check_operations(record: &Record, change: &Change, decoded: &ExpandedChange) 
     }
     let mut deps = change.deps().to_vec();
     deps.sort_unstable();
-    let at = if deps == record.doc.get_heads() { None } else { Some(deps.as_slice()) };
+    let at = if deps == record.doc().get_heads() { None } else { Some(deps.as_slice()) };
     let only_genesis = deps.len() == 1 && deps[0].0 == record.genesis.hash.0;
     let mut written = HashSet::with_capacity(count);
     for op in &decoded.operations {
@@ -148,8 +149,8 @@ fn visible(
 ) -> Result<Vec<OpKey>, Refusal> {
     let map = record.genesis.map(section);
     let values = match at {
-        None => record.doc.get_all(map, key),
-        Some(heads) => record.doc.get_all_at(map, key, heads),
+        None => record.doc().get_all(map, key),
+        Some(heads) => record.doc().get_all_at(map, key, heads),
     };
     let values = values.map_err(|_| Refusal::UnknownObject)?;
     Ok(values.into_iter().filter_map(|(_, id)| op_key(&id)).collect())
@@ -184,7 +185,7 @@ pub(super) fn static_check<'a>(record: &Record, op: &'a Op) -> Result<(Section, 
 fn apply(record: &Record, change: Change, raw: &[u8]) -> Result<Automerge, Refusal> {
     let hash = change.hash();
     contain(|| {
-        let mut doc = record.doc.clone();
+        let mut doc = record.doc().clone();
         doc.apply_changes([change]).map_err(|_| Refusal::Refused)?;
         let stored = doc.get_change_by_hash(&hash).ok_or(Refusal::Refused)?;
         if stored.raw_bytes() == raw { Ok(doc) } else { Err(Refusal::NotCanonical) }
@@ -199,19 +200,4 @@ pub(super) fn edits(record: &Record, decoded: &ExpandedChange) -> Vec<Edit> {
         .filter_map(|op| static_check(record, op).ok())
         .map(|(section, key, value)| Edit { section, key: key.to_owned(), value })
         .collect()
-}
-
-/// The last change of every actor but the first change's.
-pub(super) fn last_changes(doc: &Automerge, genesis: &Genesis) -> HashMap<ActorId, (u64, ChangeHash)> {
-    let mut last = HashMap::new();
-    for meta in doc.get_changes_meta(&[]) {
-        let Some(actor) = ActorId::from_slice(meta.actor.to_bytes()) else { continue };
-        if *meta.actor != genesis.actor {
-            let entry = last.entry(actor).or_insert((meta.seq, ChangeHash(meta.hash.0)));
-            if meta.seq >= entry.0 {
-                *entry = (meta.seq, ChangeHash(meta.hash.0));
-            }
-        }
-    }
-    last
 }

@@ -63,13 +63,13 @@ pub struct Event {
 impl Record {
     /// What a change builds on; `None` when it isn't in the record.
     pub fn deps(&self, hash: &ChangeHash) -> Option<Vec<ChangeHash>> {
-        let meta = self.doc.get_change_meta_by_hash(&automerge::ChangeHash(hash.0))?;
+        let meta = self.doc().get_change_meta_by_hash(&automerge::ChangeHash(hash.0))?;
         Some(meta.deps.iter().map(|d| ChangeHash(d.0)).collect())
     }
 
     /// Author, time and note of a change; `None` for the derived first change and for those not in the record.
     pub fn author_of(&self, hash: &ChangeHash) -> Option<ChangeInfo> {
-        let meta = self.doc.get_change_meta_by_hash(&automerge::ChangeHash(hash.0))?;
+        let meta = self.doc().get_change_meta_by_hash(&automerge::ChangeHash(hash.0))?;
         Some(ChangeInfo {
             actor: ActorId::from_slice(meta.actor.to_bytes())?,
             seq: meta.seq,
@@ -81,7 +81,7 @@ impl Record {
 
     /// The edits that a change made, for making it anew under another actor; empty when it isn't in the record.
     pub fn operations(&self, hash: &ChangeHash) -> Vec<Edit> {
-        let change = self.doc.get_change_by_hash(&automerge::ChangeHash(hash.0));
+        let change = self.doc().get_change_by_hash(&automerge::ChangeHash(hash.0));
         change.map(|c| guard::edits(self, &c.decode())).unwrap_or_default()
     }
 
@@ -119,9 +119,9 @@ impl Record {
     pub fn events(&self) -> Vec<Event> {
         let map = self.genesis.map(Section::Events);
         let mut events: Vec<(OpKey, Event)> = Vec::new();
-        for item in self.doc.map_range(map, ..) {
-            for (value, id) in self.doc.get_all(map, item.key.as_ref()).unwrap_or_default() {
-                let (Some(order), Some(hash), Some(text)) = (guard::op_key(&id), self.doc.hash_for_opid(&id), value.as_str()) else {
+        for item in self.doc().map_range(map, ..) {
+            for (value, id) in self.doc().get_all(map, item.key.as_ref()).unwrap_or_default() {
+                let (Some(order), Some(hash), Some(text)) = (guard::op_key(&id), self.doc().hash_for_opid(&id), value.as_str()) else {
                     continue;
                 };
                 let Some(actor) = ActorId::from_slice(order.1.to_bytes()) else { continue };

@@ -1,8 +1,9 @@
 //! The canonical JSON of a record and its differences, from one walk over its maps.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 
 use automerge::ReadDoc;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::id::{ActorId, ChangeHash, UserId};
@@ -50,50 +51,71 @@ pub struct DifferingValue {
 impl Record {
     /// The record's canonical JSON and its differences.
     pub fn view(&self) -> View {
-        let key: Vec<String> = self.identity.key.iter().map(ToString::to_string).collect();
-        let mut json = format!("{{\"type\":{},\"key\":{}", json!(self.identity.record_type), json!(key));
+        self.walk(|_, _| {})
+    }
+
+    /// The view and the answers that every reader sees, from the same walk.
+    pub fn view_and_answers(&self) -> (View, BTreeMap<String, Value>) {
+        let mut answers = Vec::new();
+        let view = self.walk(|key, value| answers.push((key.to_owned(), value)));
+        (view, answers.into_iter().collect())
+    }
+
+    fn walk(&self, mut answer: impl FnMut(&str, Value)) -> View {
+        let mut json = Vec::with_capacity(1024);
         let mut differences = Vec::new();
-        for (name, section) in [("answers", Section::Answers), ("events", Section::Events), ("files", Section::Files)] {
-            let _ = write!(json, ",\"{name}\":");
-            self.write_map(section, &mut json, &mut differences);
+        json.extend_from_slice(b"{\"type\":");
+        push_json(&mut json, &self.identity.record_type);
+        json.extend_from_slice(b",\"key\":");
+        push_json(&mut json, &self.identity.key);
+        for section in [Section::Answers, Section::Events, Section::Files] {
+            json.extend_from_slice(b",");
+            push_json(&mut json, &section);
+            json.extend_from_slice(b":");
+            self.write_map(section, &mut json, &mut differences, &mut answer);
         }
-        json.push_str(",\"differences\":[");
-        for (i, difference) in differences.iter().enumerate() {
-            if i > 0 {
-                json.push(',');
-            }
-            let _ = write!(json, "{}", difference.to_json());
-        }
-        json.push_str("]}");
+        json.extend_from_slice(b",\"differences\":");
+        push_json(&mut json, &differences.iter().map(Difference::to_json).collect::<Vec<_>>());
+        json.extend_from_slice(b"}");
+        #[expect(clippy::expect_used, reason = "serde_json and the texts of events are UTF-8")]
+        let json = String::from_utf8(json).expect("JSON is UTF-8");
         View { json, differences }
     }
 
-    fn write_map(&self, section: Section, json: &mut String, differences: &mut Vec<Difference>) {
-        json.push('{');
-        let mut first = true;
-        for item in self.doc.map_range(self.genesis.map(section), ..) {
+    fn write_map(
+        &self,
+        section: Section,
+        json: &mut Vec<u8>,
+        differences: &mut Vec<Difference>,
+        answer: &mut impl FnMut(&str, Value),
+    ) {
+        let mut separator: &[u8] = b"{";
+        for item in self.doc().map_range(self.genesis.map(section), ..) {
             let Some(value) = scalar(&item.value) else { continue };
-            if !std::mem::take(&mut first) {
-                json.push(',');
-            }
-            let _ = write!(json, "{}:", json!(item.key));
-            match (&value, section) {
-                (value, Section::Answers) => drop(write!(json, "{}", value.to_json())),
-                (Value::Text(object), _) => json.push_str(object),
-                _ => json.push_str("null"),
-            }
+            json.extend_from_slice(std::mem::replace(&mut separator, b","));
+            push_json(json, item.key.as_ref());
+            json.extend_from_slice(b":");
             if item.conflict {
                 differences.extend(self.difference(section, &item.key));
             }
+            match (value, section) {
+                (value, Section::Answers) => {
+                    push_json(json, &value);
+                    answer(&item.key, value);
+                }
+                // a compact JSON object already: the guard saw to that
+                (Value::Text(object), _) => json.extend_from_slice(object.as_bytes()),
+                _ => json.extend_from_slice(b"null"),
+            }
         }
-        json.push('}');
+        json.extend_from_slice(if separator == b"{" { b"{}" } else { b"}" });
     }
 
     fn difference(&self, section: Section, key: &str) -> Option<Difference> {
         let mut values = Vec::new();
-        for (value, id) in self.doc.get_all(self.genesis.map(section), key).ok()? {
+        for (value, id) in self.doc().get_all(self.genesis.map(section), key).ok()? {
             let value = value.as_scalar().and_then(Value::from_scalar)?;
-            let change = ChangeHash(self.doc.hash_for_opid(&id)?.0);
+            let change = ChangeHash(self.doc().hash_for_opid(&id)?.0);
             let info = self.author_of(&change)?;
             let (user, form) = (info.note.user, info.note.form);
             values.push((op_key(&id)?, DifferingValue { value, actor: info.actor, user, form, claimed_s: info.claimed_s, change }));
@@ -103,6 +125,12 @@ impl Record {
         let differ = values.windows(2).any(|w| w[0].value != w[1].value);
         differ.then(|| Difference { section, key: key.to_owned(), values })
     }
+}
+
+/// Appends a value's JSON.
+fn push_json<T: Serialize + ?Sized>(json: &mut Vec<u8>, value: &T) {
+    #[expect(clippy::expect_used, reason = "ids, texts, scalars and JSON values can always be written into memory")]
+    serde_json::to_writer(json, value).expect("plain data");
 }
 
 impl Difference {

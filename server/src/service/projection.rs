@@ -7,8 +7,7 @@ use crate::storage::Projection;
 
 /// Projects a merged record.
 pub fn project(record: &Record) -> Projection {
-    let view = record.view();
-    let answers = record.answers();
+    let (view, answers) = record.view_and_answers();
     let text = |key: &str| match answers.get(key) {
         Some(Value::Text(text)) => text.clone(),
         Some(Value::Int(n)) => n.to_string(),

@@ -68,7 +68,7 @@ fn mutated_changes_are_refused_or_leave_a_record_that_saves_loads_and_takes_edit
 
 /// A change made with automerge itself, past every check of ours.
 fn forged(record: &Record, actor: &[u8], write: impl FnOnce(&mut automerge::transaction::Transaction<'_>, &Record)) -> Vec<u8> {
-    let mut doc = record.doc.clone().with_actor(automerge::ActorId::from(actor));
+    let mut doc = record.doc().clone().with_actor(automerge::ActorId::from(actor));
     let mut tx = doc.transaction();
     write(&mut tx, record);
     let (hash, _) = tx.commit_with(CommitOptions::default().with_message(author(1).note.to_string()).with_time(1));
