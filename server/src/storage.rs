@@ -14,7 +14,8 @@ use doorstep_core::protocol::{AreaEntry, GrantEntry, Outcome, Position, ScopeDig
 
 pub mod chain;
 pub mod columns;
-pub mod conformance;
+#[cfg(test)]
+mod conformance;
 pub mod figures;
 pub mod page;
 pub mod postgres;

@@ -136,6 +136,12 @@ impl SqliteStorage {
         done
     }
 
+    /// Lets the file grow to so many pages only, as a full disk would.
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, pages: Option<u32>) -> Result<()> {
+        Ok(self.writer().pragma_update(None, "max_page_count", pages.unwrap_or(u32::MAX - 1))?)
+    }
+
     fn links(&self) -> Result<&Links> {
         self.links.get().ok_or_else(|| StorageError::Other("the tenant's secrets were never made".into()))
     }

@@ -1,0 +1,95 @@
+//! Lists and figures.
+
+use super::*;
+use crate::storage::{Coverage, RecordFilter};
+
+claims!(
+    a_list_is_ordered_by_birth_and_filtered,
+    a_row_shows_the_newest_projection,
+    coverage_counts_households_once_and_where_they_are_placed,
+);
+
+fn projected(mut record: PreparedRecord, change: impl FnOnce(&mut Projection)) -> PreparedRecord {
+    change(&mut record.projection);
+    record
+}
+
+fn a_list_is_ordered_by_birth_and_filtered(storage: Arc<dyn Storage>) {
+    let device = enrol(&*storage, TOWNSHIP);
+    let house = projected(record(&device, "household", VILLAGE, None), |p| p.search = "wang 李四".to_owned());
+    let visit = projected(record(&device, "visit", VILLAGE, Some(house.id)), |p| p.differences = 2);
+    let other = projected(record(&device, "household", OTHER_VILLAGE, None), |p| p.status = "moved".to_owned());
+    done(&*storage, push(&device, vec![house.clone(), visit.clone(), other.clone()]));
+    let all = RecordFilter { limit: 100, ..RecordFilter::default() };
+    let list = |filter: &RecordFilter| -> Vec<RecordId> {
+        storage.list_records(TOWNSHIP, filter).unwrap().iter().map(|r| r.id).collect()
+    };
+    assert_eq!(list(&all), vec![house.id, visit.id, other.id]);
+    assert_eq!(list(&RecordFilter { limit: 2, ..all.clone() }), vec![house.id, visit.id]);
+    assert_eq!(list(&RecordFilter { after: 2, ..all.clone() }), vec![other.id]);
+    let households = RecordFilter { record_type: Some("household".to_owned()), ..all.clone() };
+    assert_eq!(list(&households), vec![house.id, other.id]);
+    assert_eq!(list(&RecordFilter { area: Some(OTHER_VILLAGE), ..households }), vec![other.id]);
+    assert_eq!(list(&RecordFilter { subject: Some(house.id), ..all.clone() }), vec![visit.id]);
+    assert_eq!(list(&RecordFilter { search: Some("李四".to_owned()), ..all.clone() }), vec![house.id]);
+    assert_eq!(list(&RecordFilter { search: Some("%".to_owned()), ..all.clone() }), Vec::new());
+    assert_eq!(list(&RecordFilter { with_differences: true, ..all.clone() }), vec![visit.id]);
+    assert_eq!(list(&RecordFilter { status: Some("moved".to_owned()), ..all }), vec![other.id]);
+}
+
+fn a_row_shows_the_newest_projection(storage: Arc<dyn Storage>) {
+    let device = enrol(&*storage, TOWNSHIP);
+    let first = record(&device, "visit", VILLAGE, Some(RecordId([5; 16])));
+    done(&*storage, push(&device, vec![first.clone()]));
+    let projection = Projection {
+        json: r#"{"a":1}"#.to_owned(),
+        title: "2026-01-02".to_owned(),
+        label: "home".to_owned(),
+        search: "x".to_owned(),
+        status: "open".to_owned(),
+        persons: 3,
+        day: "2026-01-02".to_owned(),
+        differences: 1,
+        doubts: 2,
+    };
+    let second = PreparedRecord { projection: projection.clone(), ..next(&first, &device) };
+    done(&*storage, PreparedPush { received_ms: 2_000, ..push(&device, vec![second]) });
+    let row = storage.record_row(first.id).unwrap().unwrap();
+    assert_eq!((row.projection, row.updated_ms, row.born), (projection, 2_000, 1));
+    assert_eq!((row.record_type.as_str(), row.area, row.subject), ("visit", VILLAGE, first.subject));
+    assert_eq!(storage.record_row(RecordId(unique())).unwrap(), None);
+}
+
+fn coverage_counts_households_once_and_where_they_are_placed(storage: Arc<dyn Storage>) {
+    let device = enrol(&*storage, TOWNSHIP);
+    let house = projected(record(&device, "household", VILLAGE, None), |p| p.persons = 3);
+    let lonely = projected(record(&device, "household", VILLAGE, None), |p| (p.persons, p.differences) = (1, 1));
+    let far = projected(record(&device, "household", OTHER_VILLAGE, None), |p| p.persons = 2);
+    let visit = |subject: Option<RecordId>, day: &str| {
+        projected(record(&device, "visit", OTHER_VILLAGE, subject), |p| p.day = day.to_owned())
+    };
+    let records = vec![
+        visit(Some(house.id), "2026-03-01"),
+        visit(Some(house.id), "2026-03-09"),
+        visit(Some(lonely.id), "2025-12-31"),
+        visit(Some(RecordId(unique())), "2026-03-02"),
+        record(&device, "screening", OTHER_VILLAGE, Some(far.id)),
+        record(&device, "household.sensitive", VILLAGE, Some(house.id)),
+        house.clone(),
+        lonely.clone(),
+        far.clone(),
+    ];
+    done(&*storage, push(&device, records));
+    let village = Coverage {
+        households: 2,
+        persons: 4,
+        visited: 1,
+        visited_persons: 3,
+        visits: 2,
+        differing: 1,
+        ..Coverage::default()
+    };
+    let other = Coverage { households: 1, persons: 2, visits: 1, screened: 1, screened_persons: 2, ..Coverage::default() };
+    assert_eq!(storage.coverage(TOWNSHIP, "2026-01-01").unwrap(), vec![(VILLAGE, village), (OTHER_VILLAGE, other)]);
+    assert_eq!(storage.coverage(OTHER_TOWNSHIP, "").unwrap(), Vec::new());
+}

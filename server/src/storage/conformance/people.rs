@@ -1,0 +1,135 @@
+//! Secrets, settings, areas, users, grants, invitations, devices, uploads.
+
+use super::*;
+use crate::storage::User;
+use doorstep_core::protocol::{AreaEntry, GrantEntry};
+
+claims!(
+    secrets_are_made_once,
+    a_setting_is_the_last_one_written,
+    areas_change_by_id_and_raise_the_version,
+    users_change_by_id,
+    grants_are_numbered_chained_and_per_user,
+    an_invitation_is_used_once_and_in_time,
+    devices_are_kept_per_township,
+    a_sync_is_noted_once,
+    an_upload_is_staged_by_digest,
+    ping_answers,
+);
+
+fn secrets_are_made_once(storage: Arc<dyn Storage>) {
+    let other = Secrets { tenant: TenantId([77; 16]), tenant_key: [78; 32], ..secrets() };
+    let kept = storage.secrets(&other).unwrap();
+    assert_eq!((kept.tenant, kept.tenant_key), (secrets().tenant, secrets().tenant_key));
+    assert_eq!((kept.chain_key, kept.receipt_key, kept.session_key, kept.identity_seed), ([2; 32], [3; 32], [4; 32], [5; 32]));
+}
+
+fn a_setting_is_the_last_one_written(storage: Arc<dyn Storage>) {
+    assert_eq!(storage.setting("reads_closed").unwrap(), None);
+    storage.set_setting("reads_closed", "1").unwrap();
+    storage.set_setting("reads_closed", "0").unwrap();
+    assert_eq!(storage.setting("reads_closed").unwrap().as_deref(), Some("0"));
+}
+
+fn entry(area: AreaId, parent: Option<AreaId>, code: &str) -> AreaEntry {
+    AreaEntry {
+        area,
+        parent,
+        level: "village".to_owned(),
+        code: code.to_owned(),
+        name_zh: "石桥村".to_owned(),
+        name_en: "Shiqiao".to_owned(),
+    }
+}
+
+fn areas_change_by_id_and_raise_the_version(storage: Arc<dyn Storage>) {
+    assert_eq!(storage.areas(TOWNSHIP).unwrap(), (0, Vec::new()));
+    let first = [entry(TOWNSHIP, None, "1"), entry(VILLAGE, Some(TOWNSHIP), "11")];
+    assert_eq!(storage.put_areas(TOWNSHIP, &first).unwrap(), 1);
+    let renamed = AreaEntry { name_en: "Stone Bridge".to_owned(), ..first[1].clone() };
+    assert_eq!(storage.put_areas(TOWNSHIP, std::slice::from_ref(&renamed)).unwrap(), 2);
+    assert_eq!(storage.areas(TOWNSHIP).unwrap(), (2, vec![first[0].clone(), renamed]));
+    assert_eq!(storage.townships().unwrap(), vec![TOWNSHIP]);
+    assert_eq!(storage.head(TOWNSHIP).unwrap(), Default::default());
+}
+
+fn users_change_by_id(storage: Arc<dyn Storage>) {
+    let a = User { id: UserId([1; 16]), name: "A".to_owned(), unit: String::new() };
+    let b = User { id: UserId([2; 16]), name: "B".to_owned(), unit: "Forestry".to_owned() };
+    storage.put_users(&[b.clone(), a.clone()]).unwrap();
+    let a = User { name: "A2".to_owned(), ..a };
+    storage.put_users(std::slice::from_ref(&a)).unwrap();
+    assert_eq!(storage.users().unwrap(), vec![a, b]);
+}
+
+fn grants_are_numbered_chained_and_per_user(storage: Arc<dyn Storage>) {
+    let grant = GrantEntry { grant: 0, role: "helper".to_owned(), area: VILLAGE, subject: None, active: true };
+    let about = GrantEntry { subject: Some(RecordId([4; 16])), ..grant.clone() };
+    assert_eq!(storage.grants(USER, 0).unwrap(), (Position::default(), Vec::new()));
+    let first = storage.append_grants(USER, &[grant.clone(), about.clone()]).unwrap();
+    let ended = GrantEntry { grant: 1, active: false, ..grant.clone() };
+    let second = storage.append_grants(USER, &[ended.clone(), grant.clone()]).unwrap();
+    assert_eq!((first.seq, second.seq), (2, 4));
+    let (head, log) = storage.grants(USER, 0).unwrap();
+    assert_eq!(head, second);
+    assert_eq!(log.iter().map(|(at, _)| at.seq).collect::<Vec<_>>(), vec![1, 2, 3, 4]);
+    assert_eq!(log[1].0, first);
+    let numbered = |n, e: &GrantEntry| GrantEntry { grant: n, ..e.clone() };
+    let entries: Vec<_> = log.into_iter().map(|(_, e)| e).collect();
+    assert_eq!(entries, vec![numbered(1, &grant), numbered(2, &about), ended, numbered(3, &grant)]);
+    assert_eq!(storage.grants(USER, 3).unwrap().1.len(), 1);
+    let other = storage.append_grants(UserId([88; 16]), &[grant, about]).unwrap();
+    assert_ne!(other.chain, first.chain, "the chain names the user");
+}
+
+fn an_invitation_is_used_once_and_in_time(storage: Arc<dyn Storage>) {
+    let blank = Device { user: UserId([0; 16]), township: AreaId([0; 16]), ..enrol(&*storage, OTHER_TOWNSHIP) };
+    let fresh = || Device { id: DeviceId(unique()), ..blank.clone() };
+    storage.put_invitation([1; 32], USER, TOWNSHIP, 1_000).unwrap();
+    assert_eq!(storage.redeem_invitation([2; 32], &fresh(), 10).unwrap(), None, "unknown");
+    assert_eq!(storage.redeem_invitation([1; 32], &fresh(), 1_001).unwrap(), None, "over");
+    let device = fresh();
+    let enrolled = storage.redeem_invitation([1; 32], &device, 999).unwrap().unwrap();
+    assert_eq!(enrolled, Device { user: USER, township: TOWNSHIP, ..device.clone() });
+    assert_eq!(storage.device(device.id).unwrap(), Some(enrolled));
+    assert_eq!(storage.redeem_invitation([1; 32], &fresh(), 999).unwrap(), None, "used");
+}
+
+fn devices_are_kept_per_township(storage: Arc<dyn Storage>) {
+    let here = enrol(&*storage, TOWNSHIP);
+    let there = enrol(&*storage, OTHER_TOWNSHIP);
+    assert_eq!(storage.device(DeviceId([99; 16])).unwrap(), None);
+    assert_eq!(storage.devices(TOWNSHIP).unwrap(), vec![here.clone()]);
+    let revoked = Device { revoked: true, ..here };
+    storage.put_device(&revoked).unwrap();
+    assert_eq!(storage.device(revoked.id).unwrap(), Some(revoked));
+    assert_eq!(storage.devices(OTHER_TOWNSHIP).unwrap(), vec![there]);
+}
+
+fn a_sync_is_noted_once(storage: Arc<dyn Storage>) {
+    let device = enrol(&*storage, TOWNSHIP);
+    done(&*storage, PreparedPush { counter: 4, received_ms: 100, ..push(&device, Vec::new()) });
+    storage.note_sync(device.id, 4, 100, 7).unwrap();
+    let noted = storage.device(device.id).unwrap().unwrap();
+    assert_eq!((noted.counter, noted.last_sync_ms, noted.previous_sync_ms, noted.feed_seq), (4, 100, 0, 7));
+    storage.note_sync(device.id, 3, 200, 8).unwrap();
+    let noted = storage.device(device.id).unwrap().unwrap();
+    assert_eq!((noted.counter, noted.last_sync_ms, noted.previous_sync_ms, noted.feed_seq), (4, 200, 100, 8));
+}
+
+fn an_upload_is_staged_by_digest(storage: Arc<dyn Storage>) {
+    let (a, b) = (DeviceId([1; 16]), DeviceId([2; 16]));
+    storage.stage_upload(a, [1; 32], b"part", 10).unwrap();
+    storage.stage_upload(a, [2; 32], b"longer part", 20).unwrap();
+    storage.stage_upload(b, [3; 32], b"other", 30).unwrap();
+    assert_eq!(storage.staged_upload(a, [1; 32]).unwrap(), None, "replaced");
+    assert_eq!(storage.staged_upload(a, [2; 32]).unwrap().as_deref(), Some(b"longer part".as_slice()));
+    assert_eq!(storage.drop_uploads_before(25).unwrap(), 1);
+    assert_eq!(storage.staged_upload(a, [2; 32]).unwrap(), None);
+    storage.drop_upload(b).unwrap();
+    assert_eq!(storage.staged_upload(b, [3; 32]).unwrap(), None);
+}
+
+fn ping_answers(storage: Arc<dyn Storage>) {
+    storage.ping().unwrap();
+}
