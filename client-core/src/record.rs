@@ -214,19 +214,21 @@ impl Record {
     /// A record from a snapshot that came over the wire, with the heads that were announced, sorted.
     pub fn from_snapshot(identity: Identity, snapshot: &[u8], heads: &[ChangeHash]) -> Result<Self, Refusal> {
         prescan::document(snapshot)?;
-        let record = Self::from_own_snapshot(identity, snapshot)?;
-        if record.heads() != heads {
-            return Err(Refusal::Snapshot);
-        }
-        contain::contain(|| record.check_history())?;
-        Ok(record)
+        contain::contain(|| {
+            let record = Self::load(identity, snapshot)?;
+            record.check_history()?;
+            if record.heads() == heads { Ok(record) } else { Err(Refusal::Snapshot) }
+        })
     }
 
     /// A record from a snapshot of the own storage.
     pub fn from_own_snapshot(identity: Identity, snapshot: &[u8]) -> Result<Self, Refusal> {
-        let fresh = Self::new(identity);
-        let doc = contain::contain(|| Automerge::load(snapshot).map_err(|_| Refusal::Snapshot))?;
-        let record = Self { own: Some(doc), ..fresh };
+        contain::contain(|| Self::load(identity, snapshot))
+    }
+
+    fn load(identity: Identity, snapshot: &[u8]) -> Result<Self, Refusal> {
+        let doc = Automerge::load(snapshot).map_err(|_| Refusal::Snapshot)?;
+        let record = Self { own: Some(doc), ..Self::new(identity) };
         if !record.contains(&record.genesis.hash) || !record.has_fixed_root() {
             return Err(Refusal::Snapshot);
         }

@@ -30,6 +30,8 @@ pub const INSTANCE_BYTES: usize = 32;
 pub const SNAPSHOT_BYTES: usize = 16 * 1024 * 1024;
 /// Most rows in any column of a snapshot.
 pub const SNAPSHOT_ROWS: u64 = 1 << 20;
+/// Most rows in any column of a snapshot for each of its bytes: run lengths may repeat, but not without end.
+pub const SNAPSHOT_ROWS_PER_BYTE: u64 = 4;
 /// Most actors in a snapshot.
 pub const SNAPSHOT_ACTORS: u64 = 65_536;
 /// Record types whose derived first change is kept in memory.

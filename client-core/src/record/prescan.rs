@@ -142,8 +142,9 @@ pub(super) fn document(bytes: &[u8]) -> Scan<()> {
     body.take(heads * 32)?;
     let changes = column_specs(&mut body)?;
     let operations = column_specs(&mut body)?;
-    columns(&mut body, &changes, limits::SNAPSHOT_ROWS, limits::SNAPSHOT_ROWS)?;
-    columns(&mut body, &operations, limits::SNAPSHOT_ROWS, limits::SNAPSHOT_ROWS)?;
+    let rows = limits::SNAPSHOT_ROWS.min(limits::SNAPSHOT_ROWS_PER_BYTE * bytes.len() as u64);
+    columns(&mut body, &changes, rows, rows)?;
+    columns(&mut body, &operations, rows, rows)?;
     for _ in 0..heads {
         body.unsigned()?;
     }

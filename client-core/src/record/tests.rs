@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test may panic")]
 
 mod converge;
+mod forged;
 mod hostile;
+mod snapshot;
 
 use super::*;
 use crate::id::{RecordId, UserId};
@@ -97,6 +99,19 @@ fn ticks_and_repeat_instances_of_two_helpers_merge_without_a_difference() {
     a.accept(&x.bytes).unwrap();
     a.accept(&y.bytes).unwrap();
     assert_eq!(a.answers().len(), 4);
+    assert!(a.view().differences.is_empty());
+}
+
+#[test]
+fn removing_a_repeat_instance_keeps_what_another_helper_wrote_into_it() {
+    let (mut a, mut b) = (visit(), visit());
+    let x = put(&mut a, 1, "member#aa/name", "A");
+    b.accept(&x.bytes).unwrap();
+    put(&mut a, 1, "member#aa/@deleted", true);
+    let y = put(&mut b, 2, "member#aa/name", "B");
+    a.accept(&y.bytes).unwrap();
+    assert_eq!(a.value(Section::Answers, "member#aa/name"), Some("B".into()));
+    assert_eq!(a.value(Section::Answers, "member#aa/@deleted"), Some(true.into()));
     assert!(a.view().differences.is_empty());
 }
 

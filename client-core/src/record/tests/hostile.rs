@@ -6,8 +6,9 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::clock::SeededEntropy;
 
-fn frame(body: &[u8]) -> Vec<u8> {
-    let mut chunk = vec![1];
+/// A chunk with the right checksum.
+pub(super) fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut chunk = vec![kind];
     let mut n = body.len();
     while n > 0x7f {
         chunk.push(n as u8 & 0x7f | 0x80);
@@ -21,13 +22,14 @@ fn frame(body: &[u8]) -> Vec<u8> {
     raw
 }
 
-fn body(raw: &[u8]) -> &[u8] {
+/// What follows a chunk's kind and length.
+pub(super) fn body(raw: &[u8]) -> &[u8] {
     let length = raw[9..].iter().position(|b| b & 0x80 == 0).unwrap();
     &raw[10 + length..]
 }
 
 /// A record with two concurrent heads, and changes on top of one, the other and both.
-fn branched() -> (Record, Vec<RawChange>) {
+pub(super) fn branched() -> (Record, Vec<RawChange>) {
     let (mut a, mut b) = (visit(), visit());
     put(&mut a, 1, "q", 1);
     let y = put(&mut b, 2, "q", "two");
@@ -38,6 +40,21 @@ fn branched() -> (Record, Vec<RawChange>) {
     (a, vec![on_a, on_b, on_both])
 }
 
+/// One to three random bytes or bits changed, removed or put in.
+pub(super) fn mutate(random: &SeededEntropy, bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=random.below(3) {
+        let at = random.below(bytes.len() as u64) as usize;
+        match random.below(4) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes[at] = random.next_u64() as u8,
+            2 => drop(bytes.remove(at)),
+            _ => bytes.insert(at, random.next_u64() as u8),
+        }
+    }
+    bytes
+}
+
 #[test]
 fn mutated_changes_are_refused_or_leave_a_record_that_saves_loads_and_takes_edits() {
     let random = SeededEntropy::new(7);
@@ -45,18 +62,9 @@ fn mutated_changes_are_refused_or_leave_a_record_that_saves_loads_and_takes_edit
     let mut accepted = 0;
     for _ in 0..20_000 {
         let seed = &seeds[random.below(seeds.len() as u64) as usize];
-        let mut bytes = body(&seed.bytes).to_vec();
-        for _ in 0..=random.below(3) {
-            let at = random.below(bytes.len() as u64) as usize;
-            match random.below(4) {
-                0 => bytes[at] ^= 1 << random.below(8),
-                1 => bytes[at] = random.next_u64() as u8,
-                2 => drop(bytes.remove(at)),
-                _ => bytes.insert(at, random.next_u64() as u8),
-            }
-        }
+        let bytes = mutate(&random, body(&seed.bytes));
         let mut record = base.clone();
-        if record.accept(&frame(&bytes)).is_ok() {
+        if record.accept(&frame(1, &bytes)).is_ok() {
             accepted += 1;
             put(&mut record, 9, "after", 1);
             let loaded = Record::from_snapshot(record.identity.clone(), &record.snapshot(), &record.heads()).unwrap();
@@ -127,9 +135,9 @@ fn a_few_bytes_of_run_lengths_and_a_start_counter_near_the_end_are_refused_befor
     let mut bomb = head(&[2]);
     // one column of actions: a run of 2^35 puts
     bomb.extend([1, 0x42, 7, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 1]);
-    assert_eq!(visit().accept(&frame(&bomb)), Err(Refusal::TooManyOperations));
+    assert_eq!(visit().accept(&frame(1, &bomb)), Err(Refusal::TooManyOperations));
     let overflow = head(&[0xff, 0xff, 0xff, 0xff, 0x0f]);
-    assert_eq!(visit().accept(&frame(&overflow)), Err(Refusal::StartOp));
+    assert_eq!(visit().accept(&frame(1, &overflow)), Err(Refusal::StartOp));
     let mut deflated = put(&mut visit(), 1, "q", 1).bytes;
     deflated[8] = 2;
     assert_eq!(visit().accept(&deflated), Err(Refusal::NotAChange));
