@@ -20,6 +20,7 @@ mod read;
 mod refill;
 mod remake;
 mod salvage;
+mod scope;
 #[cfg(test)]
 mod tests;
 
@@ -111,10 +112,6 @@ impl Store {
         durability: connection::Durability,
         f: impl FnOnce(&mut connection::Work<'_>) -> Result<T>,
     ) -> Result<T> {
-        let done = self.connections.write(durability, &self.tools, f);
-        if matches!(done, Err(StoreError::Damaged(_))) {
-            open::mark_suspect(&self.dir);
-        }
-        done
+        self.connections.write(durability, &self.tools, f)
     }
 }

@@ -1,13 +1,13 @@
 //! Connections: one writer, two readers, and how a piece of work runs on them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, TransactionBehavior, params};
 
-use super::error::{Result, StoreError};
 use super::Enrolment;
+use super::error::{Result, StoreError};
 use crate::clock::{Clock, Entropy};
 use crate::protocol::ScopeDigest;
 
@@ -21,6 +21,7 @@ pub(super) enum Durability {
 }
 
 pub(super) struct Connections {
+    path: PathBuf,
     writer: Mutex<Writer>,
     readers: [Mutex<Connection>; 2],
 }
@@ -28,6 +29,32 @@ pub(super) struct Connections {
 struct Writer {
     connection: Connection,
     durability: Durability,
+}
+
+impl Writer {
+    fn run<T>(
+        &mut self,
+        durability: Durability,
+        tools: &Tools,
+        f: impl FnOnce(&mut Work<'_>) -> Result<T>,
+    ) -> Result<T> {
+        if self.durability != durability {
+            let level = if durability == Durability::Power { "FULL" } else { "NORMAL" };
+            self.connection.execute_batch(&format!("PRAGMA synchronous = {level}"))?;
+            self.durability = durability;
+        }
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let digest = read_digest(&tx)?;
+        let mut work = Work { db: &tx, tools, digest };
+        let value = f(&mut work)?;
+        if work.digest != digest {
+            let now = work.digest;
+            set_meta(&tx, "digest_count", now.count.cast_signed())?;
+            set_meta(&tx, "digest_sum", now.sum.cast_signed())?;
+        }
+        tx.commit()?;
+        Ok(value)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -55,6 +82,7 @@ impl Connections {
             Ok(Mutex::new(reader))
         };
         Ok(Self {
+            path: path.to_owned(),
             writer: Mutex::new(Writer { connection: writer, durability: Durability::Power }),
             readers: [reader()?, reader()?],
         })
@@ -64,8 +92,15 @@ impl Connections {
     pub fn read<T>(&self, f: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let free = self.readers.iter().find_map(|r| r.try_lock().ok());
         let mut reader = free.unwrap_or_else(|| lock(&self.readers[0]));
-        let tx = reader.transaction()?;
-        f(&tx)
+        self.watched((|| f(&*reader.transaction()?))())
+    }
+
+    /// Remembers damage that a statement met, so that the next opening checks the whole file.
+    fn watched<T>(&self, done: Result<T>) -> Result<T> {
+        if matches!(done, Err(StoreError::Damaged(_))) {
+            super::open::mark_suspect(&self.path);
+        }
+        done
     }
 
     /// Writes in one transaction; an error rolls everything back.
@@ -76,22 +111,7 @@ impl Connections {
         f: impl FnOnce(&mut Work<'_>) -> Result<T>,
     ) -> Result<T> {
         let mut writer = lock(&self.writer);
-        if writer.durability != durability {
-            let level = if durability == Durability::Power { "FULL" } else { "NORMAL" };
-            writer.connection.execute_batch(&format!("PRAGMA synchronous = {level}"))?;
-            writer.durability = durability;
-        }
-        let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let digest = read_digest(&tx)?;
-        let mut work = Work { db: &tx, tools, digest };
-        let value = f(&mut work)?;
-        if work.digest != digest {
-            let now = work.digest;
-            set_meta(&tx, "digest_count", now.count.cast_signed())?;
-            set_meta(&tx, "digest_sum", now.sum.cast_signed())?;
-        }
-        tx.commit()?;
-        Ok(value)
+        self.watched(writer.run(durability, tools, f))
     }
 
     /// Runs on the writer outside a transaction.

@@ -98,7 +98,8 @@ pub(super) fn held_by_no(db: &Connection, no: i64) -> Result<Held> {
 
 /// Every change of a record in the order in which they came, which is causal.
 pub(super) fn changes(db: &Connection, record: i64) -> Result<Vec<Stored>> {
-    let mut statement = db.prepare_cached("SELECT no, hash, state, branch, bytes FROM change WHERE record = ? ORDER BY no")?;
+    let mut statement =
+        db.prepare_cached("SELECT no, hash, state, branch, bytes FROM change WHERE record = ? ORDER BY no")?;
     let rows = statement.query_map([record], |r| {
         Ok(Stored { no: r.get(0)?, hash: ChangeHash(r.get(1)?), state: r.get(2)?, branch: r.get(3)?, bytes: r.get(4)? })
     })?;

@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::params;
 
+use super::Store;
 use super::connection::{Durability, Work, number};
 use super::content::{self, Held, Stored, changes, held, state};
 use super::error::Result;
 use super::remake::ReRooted;
-use super::Store;
 use crate::id::{ActorId, ChangeHash, RecordId};
 use crate::protocol::{ChangeHead, Delivery, RecordBody, RecordFrame, Source, WireChange};
 use crate::record::Record;
@@ -95,7 +95,8 @@ impl Work<'_> {
                 match Record::from_snapshot(frame.identity.clone(), bytes, heads) {
                     Ok(record) => {
                         let received_ms = *received_ms;
-                        let wire = |c: crate::record::RawChange| WireChange { hash: c.hash, bytes: c.bytes, received_ms };
+                        let wire =
+                            |c: crate::record::RawChange| WireChange { hash: c.hash, bytes: c.bytes, received_ms };
                         snapshot = record.changes().into_iter().map(wire).collect::<Vec<_>>();
                         &snapshot
                     }
@@ -148,7 +149,14 @@ impl Work<'_> {
             match known.get(&change.hash) {
                 Some(row) => self.acknowledge(row, change.received_ms)?,
                 None => {
-                    self.insert_change(held.no, change.hash, &change.bytes, state::ACKNOWLEDGED, None, change.received_ms)?;
+                    self.insert_change(
+                        held.no,
+                        change.hash,
+                        &change.bytes,
+                        state::ACKNOWLEDGED,
+                        None,
+                        change.received_ms,
+                    )?;
                 }
             }
             accepted.push(change);
@@ -179,9 +187,11 @@ impl Work<'_> {
     fn place(&self, mut held: Held, frame: &RecordFrame) -> Result<Held> {
         if held.area != frame.area || held.subject != frame.subject {
             (held.area, held.subject) = (frame.area, frame.subject);
-            self.db
-                .prepare_cached("UPDATE record SET area = ?, subject = ? WHERE no = ?")?
-                .execute(params![held.area.0, held.subject.map(|s| s.0), held.no])?;
+            self.db.prepare_cached("UPDATE record SET area = ?, subject = ? WHERE no = ?")?.execute(params![
+                held.area.0,
+                held.subject.map(|s| s.0),
+                held.no
+            ])?;
         }
         Ok(held)
     }
@@ -203,7 +213,9 @@ impl Work<'_> {
 
     /// Where the feed stands, with the point before kept.
     pub fn set_feed(&self, position: crate::protocol::Position) -> Result<()> {
-        if number(self.db, "feed_seq")? == position.seq && super::connection::meta::<i64>(self.db, "feed_seq")?.is_some() {
+        if number(self.db, "feed_seq")? == position.seq
+            && super::connection::meta::<i64>(self.db, "feed_seq")?.is_some()
+        {
             return Ok(());
         }
         self.store_feed(Some(position))

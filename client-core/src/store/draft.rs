@@ -6,11 +6,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use ed25519_dalek::SigningKey;
 
+use super::Store;
 use super::connection::{Durability, Work, number};
 use super::content::{self, Held, held, state};
 use super::error::{Result, StoreError};
 use super::remake::heads_on;
-use super::Store;
 use crate::clock::Millis;
 use crate::id::{ActorId, AreaId, ChangeHash, Identity, RecordId, branch_actor};
 use crate::record::{Author, ChangeNote, Edit, Value};

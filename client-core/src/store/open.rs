@@ -15,9 +15,9 @@ use crate::id::RecordIdMaker;
 pub(super) const FILE: &str = "phone.db";
 const BALLAST: &str = "ballast";
 const BALLAST_BYTES: usize = 8 << 20;
-/// Marks a database in which a statement met damage.
-const SUSPECT: &str = "phone.db.suspect";
-/// Files up to this size are checked whole at each opening (about 1 ms a MB); larger ones when damage is suspected.
+/// Appended to the database's name: marks that a statement met damage.
+const SUSPECT: &str = ".suspect";
+/// Files up to this size are checked whole at each opening (about 4 ms a MB); larger ones when damage is suspected.
 const CHECK_ALWAYS_BYTES: u64 = 16 << 20;
 
 /// Schema steps; the database's `user_version` counts those that it has taken.
@@ -36,7 +36,7 @@ impl Store {
             Ok(connection) => connection,
             Err(OpenError::Database(error)) if is_damage(&error) => {
                 notices.push(salvage::salvage(dir, &tools)?);
-                let _ = fs::remove_file(dir.join(SUSPECT));
+                let _ = fs::remove_file(sibling(&dir.join(FILE), SUSPECT));
                 open_checked(dir)?
             }
             Err(error) => return Err(error),
@@ -84,21 +84,18 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 /// Remembers that a statement met damage: the next opening checks the whole file.
-pub(super) fn mark_suspect(dir: &Path) {
-    let _ = fs::write(dir.join(SUSPECT), b"");
+pub(super) fn mark_suspect(database: &Path) {
+    let _ = fs::write(sibling(database, SUSPECT), b"");
 }
 
 fn damage() -> OpenError {
-    OpenError::Database(rusqlite::Error::SqliteFailure(
-        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
-        None,
-    ))
+    OpenError::Database(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), None))
 }
 
 fn open_checked(dir: &Path) -> std::result::Result<Connection, OpenError> {
     let path = dir.join(FILE);
     if path.exists() {
-        check(dir, &path)?;
+        check(&path)?;
     }
     let mut connection = connection::open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     prepare(&mut connection)?;
@@ -109,7 +106,7 @@ fn open_checked(dir: &Path) -> std::result::Result<Connection, OpenError> {
 }
 
 /// Looks at an existing file without writing to it: version, damage.
-fn check(dir: &Path, path: &Path) -> std::result::Result<(), OpenError> {
+fn check(path: &Path) -> std::result::Result<(), OpenError> {
     let reader = connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let version: u32 = reader.query_row("PRAGMA user_version", [], |r| r.get(0))?;
     let known = MIGRATIONS.len() as u32;
@@ -119,7 +116,7 @@ fn check(dir: &Path, path: &Path) -> std::result::Result<(), OpenError> {
     if version == 0 && has_tables(&reader)? {
         return Err(damage());
     }
-    let suspect = dir.join(SUSPECT);
+    let suspect = sibling(path, SUSPECT);
     if fs::metadata(path)?.len() <= CHECK_ALWAYS_BYTES || suspect.exists() {
         let answer: String = reader.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
         if answer != "ok" {

@@ -6,10 +6,10 @@ use ed25519_dalek::SigningKey;
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
+use super::Store;
 use super::connection::{Durability, Work, meta, number, set_meta};
 use super::content::{Stored, held_by_no, state};
 use super::error::{Result, StoreError};
-use super::Store;
 use crate::id::{ChangeHash, MacTag};
 use crate::protocol::records::{restore_change, strip_change};
 use crate::protocol::{
@@ -126,9 +126,9 @@ impl Store {
 
 impl Work<'_> {
     fn pending_batch(&self) -> Result<Option<PendingUpload>> {
-        let mut statement = self
-            .db
-            .prepare_cached("SELECT branch, number, digest, upload, length(entries) FROM batch WHERE state = 0 ORDER BY no LIMIT 1")?;
+        let mut statement = self.db.prepare_cached(
+            "SELECT branch, number, digest, upload, length(entries) FROM batch WHERE state = 0 ORDER BY no LIMIT 1",
+        )?;
         let found = statement.query_row([], |r| {
             Ok(PendingUpload {
                 kind: UploadKind::Batch,
@@ -245,8 +245,7 @@ impl Work<'_> {
             .query_row(params![branch, number.cast_signed()], |r| Ok((r.get(0)?, r.get(1)?)))
             .optional()?;
         let Some((batch, entries)) = found else { return Ok(report) };
-        let entries: Vec<ManifestEntry> =
-            entries.as_chunks().0.iter().filter_map(ManifestEntry::from_bytes).collect();
+        let entries: Vec<ManifestEntry> = entries.as_chunks().0.iter().filter_map(ManifestEntry::from_bytes).collect();
         if entries.len() != outcomes.len() {
             return Err(StoreError::StatusCount);
         }
@@ -269,9 +268,11 @@ impl Work<'_> {
             }
             self.settle(&change, outcome, server_ms, &mut remake)?;
         }
-        self.db
-            .prepare_cached("UPDATE batch SET state = ?, closed_ms = ? WHERE no = ?")?
-            .execute(params![batch_state::ACKNOWLEDGED, server_ms.cast_signed(), batch])?;
+        self.db.prepare_cached("UPDATE batch SET state = ?, closed_ms = ? WHERE no = ?")?.execute(params![
+            batch_state::ACKNOWLEDGED,
+            server_ms.cast_signed(),
+            batch
+        ])?;
         self.keep_receipt(as_of, receipt, &acknowledged)?;
         report.needs_remake = !report.refused.is_empty();
         for record in touched {
@@ -285,16 +286,11 @@ impl Work<'_> {
         if report.needs_remake {
             self.take_branch(&remake, &[])?;
         }
+        self.drop_lost()?;
         Ok(report)
     }
 
-    fn settle(
-        &mut self,
-        change: &Stored,
-        outcome: &Outcome,
-        server_ms: u64,
-        remake: &mut HashSet<i64>,
-    ) -> Result<()> {
+    fn settle(&mut self, change: &Stored, outcome: &Outcome, server_ms: u64, remake: &mut HashSet<i64>) -> Result<()> {
         // what was made anew meanwhile stays evidence, unless the server took it after all
         let superseded = change.state == state::SUPERSEDED;
         match outcome.state {
@@ -331,8 +327,13 @@ impl Work<'_> {
              WHERE r.id = ? AND r.incarnation = ? AND c.hash = ?",
         )?;
         let found = statement.query_row(params![entry.record.0, entry.incarnation, entry.change.0], |r| {
-            let change =
-                Stored { no: r.get(1)?, hash: ChangeHash(r.get(2)?), state: r.get(3)?, branch: r.get(4)?, bytes: Vec::new() };
+            let change = Stored {
+                no: r.get(1)?,
+                hash: ChangeHash(r.get(2)?),
+                state: r.get(3)?,
+                branch: r.get(4)?,
+                bytes: Vec::new(),
+            };
             Ok((r.get(0)?, change))
         });
         Ok(found.optional()?)

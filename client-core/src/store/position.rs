@@ -44,7 +44,11 @@ impl Store {
             if super::connection::enrolment(work.db)?.is_some_and(|known| known.device != enrolment.device) {
                 return Err(StoreError::AlreadyEnrolled);
             }
-            set_meta(work.db, "enrolment", serde_json::to_string(enrolment).map_err(|_| StoreError::Stored("enrolment"))?)
+            set_meta(
+                work.db,
+                "enrolment",
+                serde_json::to_string(enrolment).map_err(|_| StoreError::Stored("enrolment"))?,
+            )
         })?;
         self.make_ballast();
         Ok(())
@@ -58,7 +62,8 @@ impl Store {
     /// What the next request says.
     pub fn sync_state(&self) -> Result<SyncState> {
         self.connections.read(|db| {
-            let mut statement = db.prepare_cached("SELECT grant_no, after FROM fill WHERE closed = 0 ORDER BY grant_no LIMIT ?")?;
+            let mut statement =
+                db.prepare_cached("SELECT grant_no, after FROM fill WHERE closed = 0 ORDER BY grant_no LIMIT ?")?;
             let fills = statement.query_map([limits::POSITIONS_MAX as i64], |r| {
                 let number = |i| -> rusqlite::Result<u64> { Ok(r.get::<_, i64>(i)?.cast_unsigned()) };
                 Ok(FillPosition { grant: number(0)?, after: number(1)? })
@@ -99,7 +104,10 @@ impl Store {
     }
 
     /// Takes new entries of the user's grants. Each active one is to be filled; one that ended isn't any more.
+    ///
+    /// Records that no grant covers any more go at once, those with own open changes when these have a final state.
     pub fn apply_grants(&self, position: Position, entries: &[GrantEntry]) -> Result<()> {
+        let shrank = entries.iter().any(|entry| !entry.active);
         self.in_transaction(Durability::Power, |work| {
             for entry in entries {
                 let grant = entry.grant.cast_signed();
@@ -116,8 +124,10 @@ impl Store {
                 }
             }
             set_meta(work.db, "grants_seq", position.seq.cast_signed())?;
-            set_meta(work.db, "grants_chain", position.chain.0)
-        })
+            set_meta(work.db, "grants_chain", position.chain.0)?;
+            if shrank { work.scope_shrank() } else { Ok(()) }
+        })?;
+        if shrank { self.flush_deleted() } else { Ok(()) }
     }
 
     /// Takes the area table, whole.
@@ -137,7 +147,9 @@ impl Store {
                     area.name_en
                 ])?;
             }
-            set_meta(work.db, "areas_version", version.cast_signed())
+            set_meta(work.db, "areas_version", version.cast_signed())?;
+            drop(insert);
+            work.drop_lost()
         })
     }
 

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
+use super::Store;
 use super::content::{self, changes, held_by_no, identity_from, state};
 use super::error::Result;
-use super::Store;
 use crate::clock::Millis;
 use crate::id::{AreaId, ChangeHash, Identity, RecordId};
 use crate::protocol::AreaEntry;
@@ -222,8 +222,9 @@ impl Store {
     /// Changes that the server refused, with what they would have written.
     pub fn refused(&self) -> Result<Vec<RefusedRow>> {
         self.connections.read(|db| {
-            let mut statement =
-                db.prepare_cached("SELECT record, hash, reason FROM change WHERE state IN (4, 6) AND state <> 2 ORDER BY no")?;
+            let mut statement = db.prepare_cached(
+                "SELECT record, hash, reason FROM change WHERE state IN (4, 6) AND state <> 2 ORDER BY no",
+            )?;
             let found = statement.query_map([], |r| Ok((r.get(0)?, ChangeHash(r.get(1)?), r.get(2)?)))?;
             let found: Vec<(i64, ChangeHash, String)> = found.collect::<rusqlite::Result<_>>()?;
             let mut refused = Vec::with_capacity(found.len());

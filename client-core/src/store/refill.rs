@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
+use super::Store;
 use super::connection::{Durability, Work};
 use super::content::{Held, Stored, changes, held, state};
 use super::error::Result;
 use super::outbox::PendingUpload;
-use super::Store;
 use crate::id::{ChangeHash, MacTag, RecordId};
 use crate::protocol::{
     ManifestEntry, Receipt, RecordBody, RecordFrame, Refill, UploadKind, WireChange, limits, stream,

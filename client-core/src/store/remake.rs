@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 
 use ed25519_dalek::SigningKey;
 
+use super::Store;
 use super::connection::{Durability, Work, number, set_meta};
 use super::content::{self, Held, Stored, changes, held_by_no, state};
 use super::error::Result;
 use super::outbox::batch_state;
-use super::Store;
 use crate::clock::random;
 use crate::id::{ActorId, ChangeHash, branch_actor};
 use crate::record::{Author, ChangeNote, RawChange, Record};
@@ -66,9 +66,11 @@ impl Work<'_> {
         set_meta(self.db, "branch", branch)?;
         set_meta(self.db, "batch_number", 0)?;
         set_meta(self.db, "batch_hash", [0u8; 32])?;
-        self.db
-            .prepare_cached("UPDATE batch SET state = ?, closed_ms = ? WHERE state = ?")?
-            .execute((batch_state::SET_ASIDE, number(self.db, "server_ms")?.cast_signed(), batch_state::PENDING))?;
+        self.db.prepare_cached("UPDATE batch SET state = ?, closed_ms = ? WHERE state = ?")?.execute((
+            batch_state::SET_ASIDE,
+            number(self.db, "server_ms")?.cast_signed(),
+            batch_state::PENDING,
+        ))?;
         let mut report = RemakeReport { branch, changes: 0 };
         for no in self.records_to_remake(refused)? {
             report.changes += self.remake_record(no, actor, branch, refused)?;
@@ -149,7 +151,13 @@ impl Work<'_> {
 }
 
 /// Makes the wanted changes anew on `base`, in their order, each at the heads that its author saw as far as they stand.
-fn remake(held: &Held, rows: &[Stored], wanted: &HashSet<ChangeHash>, base: &mut Record, actor: ActorId) -> Vec<Remade> {
+fn remake(
+    held: &Held,
+    rows: &[Stored],
+    wanted: &HashSet<ChangeHash>,
+    base: &mut Record,
+    actor: ActorId,
+) -> Vec<Remade> {
     let written = content::as_written(&held.identity, rows, wanted);
     let by_hash: HashMap<ChangeHash, &Stored> = rows.iter().map(|c| (c.hash, c)).collect();
     let mut stands_for: HashMap<ChangeHash, Vec<ChangeHash>> = HashMap::new();

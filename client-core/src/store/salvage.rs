@@ -11,7 +11,7 @@ use std::path::Path;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
 
-use super::connection::{self, Durability, Connections, Tools, meta, set_meta};
+use super::connection::{self, Connections, Durability, Tools, meta, set_meta};
 use super::content::{self, held_from, state};
 use super::error::{Notice, OpenError, Result};
 use super::open::{FILE, prepare, set_aside_name, sibling};
@@ -80,8 +80,7 @@ pub(super) fn salvage(dir: &Path, tools: &Tools) -> std::result::Result<Notice, 
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let _ = fs::remove_file(sibling(&unfinished, suffix));
     }
-    let mut target =
-        connection::open(&unfinished, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    let mut target = connection::open(&unfinished, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     prepare(&mut target)?;
     let mut lost = 0;
     if let Ok(source) = open_damaged(&dir.join(FILE)) {
@@ -232,11 +231,7 @@ impl TableReader<'_> {
             return Err(rusqlite::Error::QueryReturnedNoRows);
         }
         let number = self.columns[0];
-        let sql = format!(
-            "SELECT {} FROM {} WHERE {number} BETWEEN ? AND ?",
-            self.columns.join(", "),
-            self.table
-        );
+        let sql = format!("SELECT {} FROM {} WHERE {number} BETWEEN ? AND ?", self.columns.join(", "), self.table);
         let mut statement = self.source.prepare_cached(&sql)?;
         let rows = statement.query_map([first, last], |r| (0..self.columns.len()).map(|i| r.get(i)).collect())?;
         rows.collect()
@@ -244,11 +239,14 @@ impl TableReader<'_> {
 
     fn insert(&self, row: Vec<Value>) -> Result<()> {
         let places = vec!["?"; self.columns.len()].join(", ");
-        let sql =
-            format!("INSERT OR IGNORE INTO {} ({}) VALUES ({places})", self.table, self.columns.join(", "));
+        let sql = format!("INSERT OR IGNORE INTO {} ({}) VALUES ({places})", self.table, self.columns.join(", "));
         self.target.prepare_cached(&sql)?.execute(params_from_iter(row)).map(|_| ()).or_else(|error| {
             // a row whose values don't fit the table is as good as unreadable
-            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) { Ok(()) } else { Err(error.into()) }
+            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) {
+                Ok(())
+            } else {
+                Err(error.into())
+            }
         })
     }
 }
@@ -280,7 +278,8 @@ fn repair(target: &Connection) -> Result<()> {
 /// Removes changes whose bytes aren't those of their hash, and those of records that were lost.
 fn drop_unsound(target: &Connection, digest: &mut ScopeDigest) -> Result<()> {
     let mut unsound = Vec::new();
-    let mut statement = target.prepare("SELECT c.no, c.hash, c.state, c.bytes, r.no FROM change c LEFT JOIN record r ON r.no = c.record")?;
+    let mut statement = target
+        .prepare("SELECT c.no, c.hash, c.state, c.bytes, r.no FROM change c LEFT JOIN record r ON r.no = c.record")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let no: i64 = row.get(0)?;

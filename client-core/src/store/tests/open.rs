@@ -74,7 +74,8 @@ fn a_full_disk_loses_nothing_and_the_ballast_lets_work_go_on() {
     };
     assert!(matches!(full, StoreError::Full), "{full:?}");
     assert_eq!(phone.store.draft_answers(draft).unwrap().len(), 1 + saved);
-    let refused = phone.store.write(&[phone.document(RecordId([1; 16]), &[("remark", &"字".repeat(9000))])], &phone.note());
+    let refused =
+        phone.store.write(&[phone.document(RecordId([1; 16]), &[("remark", &"字".repeat(9000))])], &phone.note());
     assert!(matches!(refused, Err(StoreError::Full)));
     assert!(phone.store.row(RecordId([1; 16])).unwrap().is_none());
     assert!(phone.store.free_ballast().unwrap());

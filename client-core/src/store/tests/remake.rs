@@ -66,7 +66,14 @@ fn a_refused_change_waits_while_the_allowed_rest_is_made_anew() {
     assert_eq!(refused[0].edits, [Edit::answer("status", "x")]);
     let again = phone.upload().unwrap();
     assert_eq!(hashes(&again.records).len(), 1);
-    assert_eq!(phone.store.apply_statuses(again.header.branch, 1, &[Outcome::of(State::Stored)], 2, MacTag([0; 16])).unwrap().stored, 1);
+    assert_eq!(
+        phone
+            .store
+            .apply_statuses(again.header.branch, 1, &[Outcome::of(State::Stored)], 2, MacTag([0; 16]))
+            .unwrap()
+            .stored,
+        1
+    );
     assert_eq!(phone.store.row(id).unwrap().unwrap().unsent, 0);
     phone.check_digest();
 }
