@@ -20,6 +20,7 @@ mod armed {
         countdown: Option<u64>,
         bugs: Vec<String>,
         hits: BTreeMap<&'static str, u64>,
+        spare_pages: BTreeMap<&'static str, u32>,
     }
 
     static PLAN: Mutex<Option<Plan>> = Mutex::new(None);
@@ -31,6 +32,19 @@ mod armed {
     /// Crashes at the `n`th crash point reached from now on (1 is the next); `None` disarms.
     pub fn arm(n: Option<u64>) {
         with(|plan| plan.countdown = n);
+    }
+
+    /// Fills the disk of `whose` databases (`phone` or `server`) up to so many pages; `None` gives room again.
+    pub fn limit_pages(whose: &'static str, spare: Option<u32>) {
+        with(|plan| match spare {
+            Some(spare) => drop(plan.spare_pages.insert(whose, spare)),
+            None => drop(plan.spare_pages.remove(whose)),
+        });
+    }
+
+    /// By how many pages `whose` databases may still grow; `None`: no limit.
+    pub fn spare_pages(whose: &'static str) -> Option<u32> {
+        with(|plan| plan.spare_pages.get(whose).copied())
     }
 
     /// Switches a bug on.
@@ -71,7 +85,7 @@ mod armed {
 }
 
 #[cfg(feature = "fault")]
-pub use armed::{arm, bug, hits, plant, point};
+pub use armed::{arm, bug, hits, limit_pages, plant, point, spare_pages};
 
 /// A place where the process may be killed: nothing, in this build.
 #[cfg(not(feature = "fault"))]
@@ -83,4 +97,11 @@ pub fn point(_name: &'static str) {}
 #[inline(always)]
 pub fn bug(_name: &'static str) -> bool {
     false
+}
+
+/// Disks have room, in this build.
+#[cfg(not(feature = "fault"))]
+#[inline(always)]
+pub fn spare_pages(_whose: &'static str) -> Option<u32> {
+    None
 }

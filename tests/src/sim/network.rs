@@ -137,6 +137,10 @@ impl State {
             Refused::StaleCounter { last } => (409, "stale_counter", Some(*last)),
             Refused::Invitation => (403, "invitation", None),
             Refused::Busy | Refused::Storage(StorageError::Busy(_)) => (503, "busy", None),
+            Refused::Storage(StorageError::Full) => {
+                count(&mut self.faults, "server disk full", 1);
+                (507, "storage_full", None)
+            }
             Refused::Storage(error) => {
                 self.internal = Some(Failure::unexpected(error).what);
                 (500, "internal", None)

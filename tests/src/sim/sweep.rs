@@ -40,6 +40,8 @@ const WANTED_FAULTS: &[&str] = &[
     "phone restored",
     "phone cloned",
     "clock jump",
+    "phone disk full",
+    "server disk full",
     "hostile upload",
 ];
 const WANTED_STATES: &[&str] = &[

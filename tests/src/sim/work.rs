@@ -7,7 +7,7 @@ use doorstep_core::fault;
 use doorstep_core::form::Pack;
 use doorstep_core::id::{Identity, RecordId};
 use doorstep_core::record::Value;
-use doorstep_core::store::DraftId;
+use doorstep_core::store::{DraftId, StoreError};
 
 use super::device::{Acted, Device};
 use super::outcome::{Failure, count};
@@ -224,14 +224,22 @@ impl World<'_> {
         if self.dice.chance(6) {
             fault::arm(Some(self.dice.between(1, 3)));
         }
+        let full = self.dice.chance(3);
+        fault::limit_pages("phone", full.then(|| self.dice.below(2) as u32));
         let acted = self.devices[who].act(doing, work);
+        fault::limit_pages("phone", None);
         fault::arm(None);
         match acted? {
             Acted::Done(done) => Ok(Some(done)),
-            Acted::Refused(error) => Failure::err(
-                "unexpected error",
-                format!("phone {who}, {doing:?}: {}", Failure::unexpected(&error).what),
-            ),
+            Acted::Refused(PhoneError::Store(StoreError::Full)) if full => {
+                self.fault("phone disk full");
+                self.note(&format!("phone {who} is full, {doing:?}"));
+                Ok(None)
+            }
+            Acted::Refused(error) => {
+                let what = Failure::unexpected(&error).what;
+                Failure::err("unexpected error", format!("phone {who}, {doing:?}: {what}"))
+            }
             Acted::Died(point) => {
                 count(&mut self.out.crashes, point, 1);
                 self.fault("phone crash");

@@ -8,7 +8,7 @@ use doorstep_core::fault;
 use doorstep_core::id::{AreaId, Identity, RecordId, TenantKey, UserId};
 use doorstep_core::protocol::enrol::proof_message;
 use doorstep_core::protocol::{AreaEntry, GrantEntry};
-use doorstep_core::store::Enrolment;
+use doorstep_core::store::{Enrolment, StoreError};
 use doorstep_core::sync::{Cancel, Silent, SyncError, SyncOptions, SyncReport};
 use doorstep_server::service::office::{FormInstance, Office};
 use doorstep_server::service::people::EnrolmentRequest;
@@ -307,12 +307,18 @@ impl<'a> World<'a> {
             let near = self.dice.chance(60);
             fault::arm(Some(1 + self.dice.below(if near { 8 } else { 50 })));
         }
+        let full = faulty && self.dice.chance(4);
+        let server_full = faulty && self.dice.chance(4);
         let mut report = SyncReport::default();
         let off_chain = self.is_off_chain(who)?;
         let options = SyncOptions { tries: 0, ..SyncOptions::default() };
+        fault::limit_pages("phone", full.then(|| self.dice.below(3) as u32));
+        fault::limit_pages("server", server_full.then(|| self.dice.below(3) as u32));
         let acted = self.devices[who].act(&Doing::Nothing, |phone| {
             Ok(phone.engine(options)?.sync_into(&mut report, &Silent, &Cancel::default()))
         });
+        fault::limit_pages("phone", None);
+        fault::limit_pages("server", None);
         fault::arm(None);
         let ended = match acted? {
             Acted::Done(Ok(())) => {
@@ -323,6 +329,10 @@ impl<'a> World<'a> {
                     );
                 }
                 "ok".to_owned()
+            }
+            Acted::Done(Err(SyncError::Store(StoreError::Full))) if full => {
+                self.fault("phone disk full");
+                "full".to_owned()
             }
             Acted::Done(Err(error)) => self.sync_failed(who, &error)?,
             Acted::Refused(error) => return Failure::err("unexpected error", format!("phone {who}: {error}")),
