@@ -2,10 +2,110 @@
 
 use super::*;
 use crate::storage::sqlite::{RestoreError, restore};
-use crate::storage::{READS_CLOSED, SqliteStorage, StorageError};
+use crate::storage::{PostgresStorage, READS_CLOSED, SqliteStorage, StorageError};
+
+/// The address of a PostgreSQL server to test with.
+fn postgres_server() -> Option<String> {
+    let address = std::env::var("DOORSTEP_TEST_POSTGRES").ok();
+    if address.is_none() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "DOORSTEP_TEST_POSTGRES must name a server");
+        eprintln!("skipped: DOORSTEP_TEST_POSTGRES names no PostgreSQL server");
+    }
+    address
+}
+
+/// A database of its own on the server, dropped at the end.
+struct FreshDatabase {
+    server: String,
+    name: String,
+    address: String,
+}
+
+impl FreshDatabase {
+    fn new(server: String) -> Self {
+        let name = format!("doorstep_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        execute(&server, &format!("CREATE DATABASE {name}"));
+        let (before, parameters) = server.split_once('?').unwrap_or((&server, ""));
+        let (host, _) = before.rsplit_once('/').unwrap();
+        let address = format!("{host}/{name}?{parameters}");
+        Self { server, name, address }
+    }
+}
+
+impl Drop for FreshDatabase {
+    fn drop(&mut self) {
+        execute(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
+/// Runs a statement on a connection of its own.
+fn execute(address: &str, sql: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(address, tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        client.batch_execute(sql).await.unwrap();
+        drop(client);
+        connection.await.unwrap().unwrap();
+    });
+}
 
 /// Runs a claim on a fresh PostgreSQL database, if there is a server.
-pub(super) fn on_postgres(_claim: fn(Arc<dyn Storage>)) {}
+pub(super) fn on_postgres(claim: fn(Arc<dyn Storage>)) {
+    let Some(server) = postgres_server() else { return };
+    let database = FreshDatabase::new(server);
+    let storage = PostgresStorage::connect(&database.address).unwrap();
+    storage.secrets(&secrets()).unwrap();
+    claim(Arc::new(storage));
+}
+
+#[test]
+fn a_postgres_database_of_a_newer_program_is_not_touched() {
+    let Some(server) = postgres_server() else { return };
+    let database = FreshDatabase::new(server);
+    execute(&database.address, "CREATE TABLE schema_version (version BIGINT); INSERT INTO schema_version VALUES (900)");
+    assert!(matches!(PostgresStorage::connect(&database.address), Err(StorageError::Newer { found: 900, .. })));
+    // the table that a migration would have made first can still be made
+    execute(&database.address, "CREATE TABLE secret (a BIGINT)");
+}
+
+#[test]
+fn several_servers_on_one_postgres_database_write_one_feed() {
+    let Some(server) = postgres_server() else { return };
+    let database = FreshDatabase::new(server);
+    let servers: Vec<PostgresStorage> = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let storage = PostgresStorage::connect(&database.address).unwrap();
+                    storage.secrets(&secrets()).unwrap();
+                    storage
+                })
+            })
+            .collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    let device = enrol(&servers[0], TOWNSHIP);
+    // all of them make the same records at once: each exists once, whoever came late merges again
+    let wanted: Vec<PreparedRecord> = (0..20).map(|_| record(&device, "visit", VILLAGE, None)).collect();
+    std::thread::scope(|scope| {
+        for storage in &servers {
+            scope.spawn(|| {
+                for record in &wanted {
+                    let mine = PreparedRecord { base_heads: None, ..next(record, &device) };
+                    match commit(storage, push(&device, vec![mine])) {
+                        Committed::Done(_) | Committed::Moved => {}
+                        Committed::BatchTaken => panic!("there was no batch"),
+                    }
+                }
+            });
+        }
+    });
+    let list = servers[1].change_list(TOWNSHIP, 0, 100).unwrap();
+    assert_eq!(list.iter().map(|(seq, ..)| *seq).collect::<Vec<_>>(), (1..=20).collect::<Vec<_>>());
+    let made: std::collections::BTreeSet<RecordId> = list.iter().map(|(_, id, ..)| *id).collect();
+    assert_eq!(made, wanted.iter().map(|r| r.id).collect());
+}
 
 #[test]
 fn a_database_of_a_newer_program_is_not_touched() {

@@ -1,0 +1,238 @@
+//! The feed: head, chain, pages of a pull.
+
+use deadpool_postgres::GenericClient;
+use doorstep_core::id::{AreaId, Chain, ChangeHash, Incarnation, RecordId};
+use doorstep_core::protocol::{Position, ScopeDigest};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::super::columns::{to_heads, to_identity};
+use super::super::page::PageBuilder;
+use super::super::{PullPage, PullQuery, PulledRecord, Result, Scope, StorageError, TownshipId};
+use super::{Param, array, get, number, number32, optional, people, records, row, rows};
+
+/// Changes that one page of the feed may have at most, and records one page of a fill.
+const ROWS_MAX: i64 = 400;
+
+async fn read_head(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Result<(Position, ScopeDigest)> {
+    let sql = "SELECT seq, chain, changes, digest_sum FROM feed WHERE tenant = $1 AND township = $2";
+    let Some(r) = row(c, sql, &[&tenant, &township.0.as_slice()]).await? else { return Ok(Default::default()) };
+    Ok((people::position(&r, 0)?, ScopeDigest { count: number(&r, 2)?, sum: number(&r, 3)? }))
+}
+
+pub(super) async fn head(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Result<(Position, ScopeDigest)> {
+    read_head(c, tenant, township).await
+}
+
+pub(super) async fn is_on_chain(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    position: Position,
+) -> Result<bool> {
+    if position == Position::default() {
+        return Ok(true);
+    }
+    let Ok(seq) = i64::try_from(position.seq) else { return Ok(false) };
+    let sql = "SELECT chain FROM change WHERE tenant = $1 AND township = $2 AND seq = $3";
+    let found = row(c, sql, &[&tenant, &township.0.as_slice(), &seq]).await?;
+    Ok(found.map(|r| array(&r, 0)).transpose()? == Some(position.chain.0))
+}
+
+/// A statement's text and values while they are put together.
+struct Statement {
+    values: Vec<Box<dyn ToSql + Sync>>,
+}
+
+impl Statement {
+    fn new(tenant: &[u8], township: TownshipId) -> Self {
+        Self { values: vec![Box::new(tenant.to_vec()), Box::new(township.0.to_vec())] }
+    }
+
+    /// Adds a value; gives its mark.
+    fn value(&mut self, value: impl ToSql + Sync + 'static) -> String {
+        self.values.push(Box::new(value));
+        format!("${}", self.values.len())
+    }
+
+    /// The condition that the record `r` is in a scope.
+    fn covers(&mut self, scope: &Scope) -> String {
+        if scope.whole {
+            return "TRUE".to_owned();
+        }
+        let mut parts = vec!["FALSE".to_owned()];
+        if !scope.areas.is_empty() {
+            let areas = self.value(scope.areas.iter().map(|a| a.0.to_vec()).collect::<Vec<_>>());
+            parts.push(format!("r.area = ANY({areas})"));
+        }
+        if !scope.subjects.is_empty() {
+            let subjects = self.value(scope.subjects.iter().map(|s| s.0.to_vec()).collect::<Vec<_>>());
+            parts.push(format!("r.id = ANY({subjects}) OR r.subject = ANY({subjects})"));
+        }
+        format!("({})", parts.join(" OR "))
+    }
+
+    /// The condition that news of the record `r` come by the feed: a complete grant covers it, or a fill that passed it.
+    fn by_feed(&mut self, query: &PullQuery) -> String {
+        let mut parts = vec![self.covers(&query.complete)];
+        for (_, scope, after) in &query.fills {
+            let (after, covers) = (self.value(signed(*after)), self.covers(scope));
+            parts.push(format!("(r.born <= {after} AND {covers})"));
+        }
+        format!("({})", parts.join(" OR "))
+    }
+
+    async fn rows(&self, c: &impl GenericClient, sql: &str) -> Result<Vec<Row>> {
+        let params: Vec<Param<'_>> = self.values.iter().map(|v| &**v).collect();
+        rows(c, sql, &params).await
+    }
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+const PULLED_COLUMNS: &str = "r.id, r.area, r.subject, r.type, r.key, r.incarnation, r.heads, r.born";
+
+/// A record without its changes, from column `first` on.
+fn pulled(r: &Row, first: usize) -> Result<PulledRecord> {
+    Ok(PulledRecord {
+        id: RecordId(array(r, first)?),
+        area: AreaId(array(r, first + 1)?),
+        subject: optional(r, first + 2)?.map(RecordId),
+        identity: to_identity(get(r, first + 3)?, get(r, first + 4)?),
+        incarnation: number32(r, first + 5)?,
+        heads: to_heads(get(r, first + 6)?),
+        born: number(r, first + 7)?,
+        changes: Vec::new(),
+    })
+}
+
+pub(super) async fn pull_page(c: &impl GenericClient, tenant: &[u8], query: &PullQuery) -> Result<PullPage> {
+    let (head, digest) = read_head(c, tenant, query.township).await?;
+    let (feed, feed_upto, bytes) = read_feed(c, tenant, query, head).await?;
+    let mut page =
+        PullPage { head, digest, feed, feed_upto, fill: Vec::new(), fill_grant: None, fill_complete: false };
+    // a page that news filled leaves the fill to the next one
+    if let (Some((grant, scope, after)), true) = (query.fills.first(), page.feed_upto == page.head) {
+        let room = query.bytes_max.saturating_sub(bytes);
+        if room > 0 || page.feed.is_empty() {
+            (page.fill, page.fill_complete) = read_fill(c, tenant, query.township, scope, *after, room).await?;
+            page.fill_grant = Some(*grant);
+        }
+    }
+    Ok(page)
+}
+
+async fn read_feed(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    query: &PullQuery,
+    head: Position,
+) -> Result<(Vec<PulledRecord>, Position, usize)> {
+    let mut statement = Statement::new(tenant, query.township);
+    let (after, last) = (statement.value(signed(query.after)), statement.value(signed(head.seq)));
+    let (by_feed, bytes_max) = (statement.by_feed(query), statement.value(query.bytes_max as i64));
+    // the inner limit bounds what is read, the outer condition what is sent
+    let sql = format!(
+        "SELECT * FROM (
+            SELECT f.*, sum(length(f.bytes)) OVER (ORDER BY f.seq) - length(f.bytes) AS before, count(*) OVER () AS found
+            FROM (
+                SELECT c.seq, c.hash, c.device, c.received_ms, c.bytes, c.chain, {PULLED_COLUMNS}
+                FROM change c JOIN record r ON r.tenant = c.tenant AND r.township = c.township AND r.id = c.record
+                WHERE c.tenant = $1 AND c.township = $2 AND c.seq > {after} AND c.seq <= {last} AND {by_feed}
+                ORDER BY c.seq LIMIT {ROWS_MAX}
+            ) f
+        ) p WHERE before < greatest({bytes_max}::BIGINT, 1) ORDER BY seq"
+    );
+    let found = statement.rows(c, &sql).await?;
+    let mut page = PageBuilder::default();
+    let mut upto = head;
+    for r in &found {
+        page.add(RecordId(array(r, 6)?), records::change(r, 0)?, || pulled(r, 6))?;
+    }
+    if let Some(r) = found.last() {
+        let all = number(r, 15)?;
+        if all >= ROWS_MAX as u64 || all > found.len() as u64 {
+            upto = Position { seq: number(r, 0)?, chain: Chain(array(r, 5)?) };
+        }
+    }
+    let bytes = page.bytes;
+    Ok((page.finish(), upto, bytes))
+}
+
+async fn read_fill(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    scope: &Scope,
+    after: u64,
+    room: usize,
+) -> Result<(Vec<PulledRecord>, bool)> {
+    let mut statement = Statement::new(tenant, township);
+    let (after, covers) = (statement.value(signed(after)), statement.covers(scope));
+    let sql = format!(
+        "SELECT {PULLED_COLUMNS}, r.bytes FROM record r
+         WHERE r.tenant = $1 AND r.township = $2 AND r.born > {after} AND {covers} ORDER BY r.born LIMIT {ROWS_MAX}"
+    );
+    let found = statement.rows(c, &sql).await?;
+    let mut fill: Vec<PulledRecord> = Vec::new();
+    let mut bytes = 0;
+    for r in &found {
+        if bytes >= room && !fill.is_empty() {
+            break;
+        }
+        fill.push(pulled(r, 0)?);
+        bytes += number(r, 8)? as usize;
+    }
+    let complete = fill.len() == found.len() && (found.len() as i64) < ROWS_MAX;
+    let wanted: Vec<(RecordId, u64)> = fill.iter().map(|record| (record.id, 0)).collect();
+    if !wanted.is_empty() {
+        let mut changes = records::changes(c, tenant, township, &wanted).await?;
+        for record in &mut fill {
+            record.changes = changes.remove(&record.id).unwrap_or_default();
+        }
+    }
+    Ok((fill, complete))
+}
+
+pub(super) async fn pull_cost(c: &impl GenericClient, tenant: &[u8], query: &PullQuery) -> Result<(u64, u64)> {
+    let mut statement = Statement::new(tenant, query.township);
+    let (after, by_feed) = (statement.value(signed(query.after)), statement.by_feed(query));
+    let sql = format!(
+        "SELECT count(*), coalesce(sum(length(c.bytes)), 0)::BIGINT
+         FROM change c JOIN record r ON r.tenant = c.tenant AND r.township = c.township AND r.id = c.record
+         WHERE c.tenant = $1 AND c.township = $2 AND c.seq > {after} AND {by_feed}"
+    );
+    let mut cost = sum(&statement.rows(c, &sql).await?)?;
+    for (_, scope, after) in &query.fills {
+        let mut statement = Statement::new(tenant, query.township);
+        let (after, covers) = (statement.value(signed(*after)), statement.covers(scope));
+        let sql = format!(
+            "SELECT coalesce(sum(r.changes), 0)::BIGINT, coalesce(sum(r.bytes), 0)::BIGINT FROM record r
+             WHERE r.tenant = $1 AND r.township = $2 AND r.born > {after} AND {covers}"
+        );
+        let more = sum(&statement.rows(c, &sql).await?)?;
+        cost = (cost.0 + more.0, cost.1 + more.1);
+    }
+    Ok(cost)
+}
+
+fn sum(rows: &[Row]) -> Result<(u64, u64)> {
+    rows.first().map_or(Ok((0, 0)), |r| Ok::<_, StorageError>((number(r, 0)?, number(r, 1)?)))
+}
+
+pub(super) async fn change_list(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<(u64, RecordId, Incarnation, ChangeHash)>> {
+    let sql = "SELECT c.seq, r.id, r.incarnation, c.hash
+        FROM change c JOIN record r ON r.tenant = c.tenant AND r.township = c.township AND r.id = c.record
+        WHERE c.tenant = $1 AND c.township = $2 AND c.seq > $3 ORDER BY c.seq LIMIT $4";
+    let found = rows(c, sql, &[&tenant, &township.0.as_slice(), &signed(after), &i64::from(limit)]).await?;
+    let read = |r: &Row| Ok((number(r, 0)?, RecordId(array(r, 1)?), number32(r, 2)?, ChangeHash(array(r, 3)?)));
+    found.iter().map(read).collect()
+}

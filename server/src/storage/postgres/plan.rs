@@ -1,0 +1,158 @@
+//! What a group of pushes will write, decided in memory from what the group's locked rows hold.
+
+use std::collections::{BTreeMap, HashMap};
+
+use doorstep_core::clock::Millis;
+use doorstep_core::id::{Chain, ChangeHash, DeviceId, Incarnation, RecordId};
+use doorstep_core::protocol::{Position, ScopeDigest};
+
+use super::super::chain::Links;
+use super::super::{Committed, HeldChange, NewChange, PreparedPush, PreparedRecord, TownshipId};
+
+/// What is stored now of what a group touches.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Heads and incarnation of records.
+    pub records: HashMap<(TownshipId, RecordId), (Vec<ChangeHash>, Incarnation)>,
+    /// Last batch of each branch.
+    pub branches: HashMap<(DeviceId, u32), u64>,
+}
+
+impl Known {
+    /// Judges a push and, if it is taken, moves on to what will be stored after it.
+    fn take(&mut self, push: &PreparedPush) -> Option<Committed> {
+        if let Some(batch) = &push.batch {
+            let last = self.branches.get(&(push.device, batch.branch)).copied().unwrap_or(0);
+            if batch.number != last + 1 {
+                return Some(Committed::BatchTaken);
+            }
+        }
+        let mut after = HashMap::new();
+        for record in &push.records {
+            let key = (push.township, record.id);
+            let now = after.get(&key).or_else(|| self.records.get(&key));
+            let as_merged = match (now, &record.base_heads) {
+                (None, None) => true,
+                (Some((heads, incarnation)), Some(base)) => heads == base && *incarnation == record.incarnation,
+                _ => false,
+            };
+            if !as_merged {
+                return Some(Committed::Moved);
+            }
+            after.insert(key, (record.heads.clone(), record.incarnation));
+        }
+        self.records.extend(after);
+        if let Some(batch) = &push.batch {
+            self.branches.insert((push.device, batch.branch), batch.number);
+        }
+        None
+    }
+}
+
+/// Judges a group's pushes in order; `None` for those that are taken.
+pub(super) fn judge(known: &mut Known, pushes: &[PreparedPush]) -> Vec<Option<Committed>> {
+    pushes.iter().map(|push| known.take(push)).collect()
+}
+
+/// A township's feed while a group is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Feed {
+    /// The newest entry.
+    pub position: Position,
+    /// Over all changes.
+    pub digest: ScopeDigest,
+    /// Number of the newest refused change.
+    pub refused: u64,
+}
+
+/// A record's row as it will be.
+pub(super) struct RecordWrite<'a> {
+    /// How it came into the group: identity, placement and subject of a new record.
+    pub first: &'a PreparedRecord,
+    /// How it leaves the group: heads and projection.
+    pub latest: &'a PreparedRecord,
+    /// Feed number of its first change in the group.
+    pub born: u64,
+    /// How many changes are new, and their bytes.
+    pub grown: (i64, i64),
+    /// When the newest was received.
+    pub updated_ms: Millis,
+    /// A snapshot up to a feed number.
+    pub snapshot: Option<(&'a [u8], u64)>,
+}
+
+/// A row of the feed.
+pub(super) struct ChangeWrite<'a> {
+    pub seq: u64,
+    pub chain: Chain,
+    pub record: RecordId,
+    pub change: &'a NewChange,
+    pub received_ms: Millis,
+}
+
+/// What a group writes in one township.
+pub(super) struct TownshipWrites<'a> {
+    pub feed: Feed,
+    pub records: Vec<RecordWrite<'a>>,
+    pub changes: Vec<ChangeWrite<'a>>,
+    /// Refused changes with their numbers and senders.
+    pub refused: Vec<(u64, &'a PreparedPush, &'a HeldChange)>,
+    places: HashMap<RecordId, usize>,
+}
+
+impl<'a> TownshipWrites<'a> {
+    fn new(feed: Feed) -> Self {
+        Self { feed, records: Vec::new(), changes: Vec::new(), refused: Vec::new(), places: HashMap::new() }
+    }
+
+    fn record(&mut self, links: &Links, record: &'a PreparedRecord, received_ms: Millis) {
+        let born = self.feed.position.seq + 1;
+        for change in &record.changes {
+            let chain = links.change(self.feed.position.chain, record.id, record.incarnation, &change.hash);
+            self.feed.position = Position { seq: self.feed.position.seq + 1, chain };
+            self.feed.digest.add(&change.hash);
+            let seq = self.feed.position.seq;
+            self.changes.push(ChangeWrite { seq, chain, record: record.id, change, received_ms });
+        }
+        let place = *self.places.entry(record.id).or_insert(self.records.len());
+        if place == self.records.len() {
+            let write =
+                RecordWrite { first: record, latest: record, born, grown: (0, 0), updated_ms: 0, snapshot: None };
+            self.records.push(write);
+        }
+        let write = &mut self.records[place];
+        write.latest = record;
+        write.updated_ms = write.updated_ms.max(received_ms);
+        write.grown.0 += record.changes.len() as i64;
+        write.grown.1 += record.changes.iter().map(|c| c.bytes.len() as i64).sum::<i64>();
+        if let Some(snapshot) = &record.snapshot {
+            write.snapshot = Some((snapshot, self.feed.position.seq));
+        }
+    }
+}
+
+/// The writes of the pushes that were taken, by township; and all answers.
+pub(super) fn plan<'a>(
+    links: &Links,
+    pushes: &'a [PreparedPush],
+    verdicts: Vec<Option<Committed>>,
+    feeds: BTreeMap<TownshipId, Feed>,
+) -> (BTreeMap<TownshipId, TownshipWrites<'a>>, Vec<Committed>) {
+    let mut writes: BTreeMap<_, _> = feeds.into_iter().map(|(id, feed)| (id, TownshipWrites::new(feed))).collect();
+    let mut answers = Vec::with_capacity(pushes.len());
+    for (push, verdict) in pushes.iter().zip(verdicts) {
+        let (None, Some(township)) = (&verdict, writes.get_mut(&push.township)) else {
+            answers.push(verdict.unwrap_or(Committed::Moved));
+            continue;
+        };
+        for record in &push.records {
+            township.record(links, record, push.received_ms);
+        }
+        for held in &push.quarantined {
+            township.feed.refused += 1;
+            township.refused.push((township.feed.refused, push, held));
+        }
+        answers.push(Committed::Done(township.feed.position));
+    }
+    (writes, answers)
+}

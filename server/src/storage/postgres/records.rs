@@ -1,0 +1,184 @@
+//! Records: whole, as rows of lists, as figures.
+
+use std::collections::HashMap;
+
+use deadpool_postgres::GenericClient;
+use doorstep_core::id::{AreaId, ChangeHash, DeviceId, RecordId};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::super::columns::{to_heads, to_identity, to_snapshot};
+use super::super::figures::{FigureRow, Figures};
+use super::super::{Coverage, Projection, RecordFilter, RecordRow, Result, StoredChange, StoredRecord, TownshipId};
+use super::{Param, array, get, number, number32, optional, row, rows};
+
+/// A change, from column `first` on: seq, hash, device, received_ms, bytes.
+pub(super) fn change(r: &Row, first: usize) -> Result<StoredChange> {
+    Ok(StoredChange {
+        seq: number(r, first)?,
+        hash: ChangeHash(array(r, first + 1)?),
+        device: optional(r, first + 2)?.map(DeviceId),
+        received_ms: number(r, first + 3)?,
+        bytes: get(r, first + 4)?,
+    })
+}
+
+/// The changes of some records after a feed number of each, in the order of the feed.
+pub(super) async fn changes(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    wanted: &[(RecordId, u64)],
+) -> Result<HashMap<RecordId, Vec<StoredChange>>> {
+    let ids: Vec<&[u8]> = wanted.iter().map(|(id, _)| id.0.as_slice()).collect();
+    let after: Vec<i64> = wanted.iter().map(|(_, after)| after.cast_signed()).collect();
+    let sql = "SELECT c.record, c.seq, c.hash, c.device, c.received_ms, c.bytes
+        FROM UNNEST($3::BYTEA[], $4::BIGINT[]) AS w (record, after) JOIN change c
+        ON c.tenant = $1 AND c.township = $2 AND c.record = w.record AND c.seq > w.after ORDER BY c.seq";
+    let mut found: HashMap<RecordId, Vec<StoredChange>> = HashMap::new();
+    for r in rows(c, sql, &[&tenant, &township.0.as_slice(), &ids, &after]).await? {
+        found.entry(RecordId(array(&r, 0)?)).or_default().push(change(&r, 1)?);
+    }
+    Ok(found)
+}
+
+const STORED_COLUMNS: &str = "id, type, key, incarnation, area, subject, heads, township";
+
+fn stored(r: &Row) -> Result<StoredRecord> {
+    Ok(StoredRecord {
+        id: RecordId(array(r, 0)?),
+        identity: to_identity(get(r, 1)?, get(r, 2)?),
+        incarnation: number32(r, 3)?,
+        area: AreaId(array(r, 4)?),
+        subject: optional(r, 5)?.map(RecordId),
+        heads: to_heads(get(r, 6)?),
+        snapshot: None,
+        changes: Vec::new(),
+    })
+}
+
+pub(super) async fn load(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    ids: &[RecordId],
+) -> Result<Vec<Option<StoredRecord>>> {
+    let wanted: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
+    let sql = format!(
+        "SELECT {STORED_COLUMNS}, snapshot_upto, snapshot FROM record
+         WHERE tenant = $1 AND township = $2 AND id = ANY($3)"
+    );
+    let mut found = HashMap::new();
+    let mut after = Vec::new();
+    for r in rows(c, &sql, &[&tenant, &township.0.as_slice(), &wanted]).await? {
+        let mut record = stored(&r)?;
+        record.snapshot = get::<Option<&[u8]>>(&r, 9)?.map(to_snapshot).transpose()?;
+        after.push((record.id, number(&r, 8)?));
+        found.insert(record.id, record);
+    }
+    if !after.is_empty() {
+        for (id, changes) in changes(c, tenant, township, &after).await? {
+            found.entry(id).and_modify(|record| record.changes = changes);
+        }
+    }
+    Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+}
+
+pub(super) async fn full(c: &impl GenericClient, tenant: &[u8], record: RecordId) -> Result<Option<StoredRecord>> {
+    let sql =
+        format!("SELECT {STORED_COLUMNS} FROM record WHERE tenant = $1 AND id = $2 ORDER BY township LIMIT 1");
+    let Some(r) = row(c, &sql, &[&tenant, &record.0.as_slice()]).await? else { return Ok(None) };
+    let mut record = stored(&r)?;
+    let changes = changes(c, tenant, AreaId(array(&r, 7)?), &[(record.id, 0)]).await?;
+    record.changes = changes.into_values().next().unwrap_or_default();
+    Ok(Some(record))
+}
+
+const ROW_COLUMNS: &str = "born, id, type, area, subject, updated_ms, title, label, status, persons, day, differences, doubts,
+    json, search FROM record";
+
+fn record_row(r: &Row) -> Result<RecordRow> {
+    Ok(RecordRow {
+        born: number(r, 0)?,
+        id: RecordId(array(r, 1)?),
+        record_type: get(r, 2)?,
+        area: AreaId(array(r, 3)?),
+        subject: optional(r, 4)?.map(RecordId),
+        updated_ms: number(r, 5)?,
+        projection: Projection {
+            title: get(r, 6)?,
+            label: get(r, 7)?,
+            status: get(r, 8)?,
+            persons: number32(r, 9)?,
+            day: get(r, 10)?,
+            differences: number32(r, 11)?,
+            doubts: number32(r, 12)?,
+            json: get(r, 13)?,
+            search: get(r, 14)?,
+        },
+    })
+}
+
+pub(super) async fn row_of(c: &impl GenericClient, tenant: &[u8], record: RecordId) -> Result<Option<RecordRow>> {
+    let sql = format!("SELECT {ROW_COLUMNS} WHERE tenant = $1 AND id = $2 ORDER BY township LIMIT 1");
+    row(c, &sql, &[&tenant, &record.0.as_slice()]).await?.map(|r| record_row(&r)).transpose()
+}
+
+pub(super) async fn list(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    filter: &RecordFilter,
+) -> Result<Vec<RecordRow>> {
+    let mut sql = format!("SELECT {ROW_COLUMNS} WHERE tenant = $1 AND township = $2 AND born > $3");
+    let mut values: Vec<Box<dyn ToSql + Sync>> =
+        vec![Box::new(tenant.to_vec()), Box::new(township.0.to_vec()), Box::new(filter.after.min(i64::MAX as u64) as i64)];
+    let mut also = |condition: &str, value: Box<dyn ToSql + Sync>| {
+        values.push(value);
+        sql.push_str(&condition.replace('?', &format!("${}", values.len())));
+    };
+    if let Some(record_type) = &filter.record_type {
+        also(" AND type = ?", Box::new(record_type.clone()));
+    }
+    if let Some(area) = filter.area {
+        also(" AND area = ?", Box::new(area.0.to_vec()));
+    }
+    if let Some(subject) = filter.subject {
+        also(" AND subject = ?", Box::new(subject.0.to_vec()));
+    }
+    if let Some(status) = &filter.status {
+        also(" AND status = ?", Box::new(status.clone()));
+    }
+    if let Some(search) = &filter.search {
+        also(" AND strpos(search, ?) > 0", Box::new(search.clone()));
+    }
+    if filter.with_differences {
+        also(" AND differences > ?", Box::new(0_i64));
+    }
+    also(" ORDER BY born LIMIT ?", Box::new(i64::from(filter.limit.clamp(1, 1000))));
+    let params: Vec<Param<'_>> = values.iter().map(|v| &**v).collect();
+    rows(c, &sql, &params).await?.iter().map(record_row).collect()
+}
+
+pub(super) async fn coverage(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    since_day: &str,
+) -> Result<Vec<(AreaId, Coverage)>> {
+    let sql = "SELECT id, type, area, subject, persons, day, differences FROM record WHERE tenant = $1 AND township = $2";
+    let mut figures = Figures::default();
+    for r in rows(c, sql, &[&tenant, &township.0.as_slice()]).await? {
+        let row = FigureRow {
+            id: RecordId(array(&r, 0)?),
+            record_type: get(&r, 1)?,
+            area: AreaId(array(&r, 2)?),
+            subject: optional(&r, 3)?.map(RecordId),
+            persons: number32(&r, 4)?,
+            day: get(&r, 5)?,
+            differences: number32(&r, 6)?,
+        };
+        figures.add(&row, since_day);
+    }
+    Ok(figures.finish())
+}
