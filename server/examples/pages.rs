@@ -157,8 +157,8 @@ impl Fixture {
             previous: phone.last,
         };
         let batch = Batch::sign(header, frames, &phone.key);
-        let merge =
-            Merge::new(storage, Sender::Author { device: &phone.device, branch: 0 }, 0, self.service.clock.now_ms());
+        let sender = Sender::Author { device: &phone.device, branch: 0 };
+        let merge = Merge::new(storage, sender, batch.header.number, self.service.clock.now_ms());
         let push = merge.batch(&batch, batch.hash())?;
         for answer in storage.commit_group(&[push])? {
             answer?;

@@ -5,11 +5,14 @@ service and prints its addresses. Pictures of every page stay in a folder outsid
 """
 
 import functools
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.error
+import urllib.request
 
 from webdriver import Browser
 
@@ -219,6 +222,28 @@ class Pages(unittest.TestCase):
         browser.go(self.locked_address + "/households")
         self.assertEqual(browser.url(), self.locked_address + "/sign-in")
         self.looks_right()
+
+    def test_a_sensitive_part_stays_hidden_on_its_own_page_too(self):
+        browser = self.browser
+        browser.go(self.address + "/households?lang=zh")
+        core = browser.run("return document.querySelector('tbody a').href").rsplit("/", 1)[1]
+        with urllib.request.urlopen("%s/api/records/%s" % (self.address, core)) as answer:
+            parts = json.load(answer)["parts"]
+        self.assertEqual([part["type"] for part in parts], ["household.sensitive"])
+        browser.go("%s/households/%s" % (self.address, parts[0]["id"]))
+        self.assertIn("已隐藏", browser.text())
+        self.assertIn("王大山", browser.text())
+        for secret in ("999999195001100017", "18000"):
+            self.assertNotIn(secret, browser.run("return document.documentElement.outerHTML"))
+
+    def test_a_form_of_another_site_is_refused(self):
+        for header in ({"Origin": "http://elsewhere.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
+            request = urllib.request.Request(self.address + "/households", b"q=a", header)
+            with self.assertRaises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(request)
+            with refused.exception as answer:
+                self.assertEqual(answer.code, 403)
+                self.assertIn("text/html", answer.headers["Content-Type"])
 
     def test_an_address_that_leads_nowhere_says_so_in_words(self):
         browser = self.browser

@@ -36,6 +36,11 @@ pub struct Row {
     pub differs: bool,
 }
 
+/// True for a text that needs the page's whole width.
+pub fn is_long(text: &str) -> bool {
+    text.chars().count() > 36
+}
+
 /// The things of a repeat, one a line.
 #[derive(Debug, Clone)]
 pub struct Table {
