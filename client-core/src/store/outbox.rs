@@ -103,28 +103,33 @@ impl Store {
     }
 
     /// The server lacks the batches of `branch` after number `last`: they become pending again, oldest first. If one of
-    /// them isn't kept any more, a new branch is taken.
+    /// them isn't kept any more, a new branch is taken; what an older branch had acknowledged comes back by receipts.
     pub fn rewind_batches(&self, branch: u32, last: u64) -> Result<()> {
-        self.in_transaction(Durability::Power, |work| {
-            let current = super::connection::number(work.db, "branch")? as u32 == branch;
-            let made = if current { super::connection::number(work.db, "batch_number")? } else { 0 };
-            let kept: i64 = work
-                .db
-                .prepare_cached("SELECT count(*) FROM batch WHERE branch = ? AND number > ? AND state <> 2")?
-                .query_row(params![branch, last.cast_signed()], |r| r.get(0))?;
-            if current && kept.cast_unsigned() < made.saturating_sub(last) {
-                work.take_branch(&HashSet::new(), &[])?;
-                return Ok(());
-            }
-            work.db
-                .prepare_cached("UPDATE batch SET state = 0 WHERE branch = ? AND number > ? AND state = 1")?
-                .execute(params![branch, last.cast_signed()])?;
-            Ok(())
-        })
+        self.in_transaction(Durability::Power, |work| work.rewind_batches(branch, last))
     }
 }
 
 impl Work<'_> {
+    fn rewind_batches(&mut self, branch: u32, last: u64) -> Result<()> {
+        let current = number(self.db, "branch")? as u32 == branch;
+        let after = last.cast_signed();
+        let (kept, newest): (i64, Option<i64>) = self
+            .db
+            .prepare_cached("SELECT count(*), max(number) FROM batch WHERE branch = ? AND number > ? AND state <> 2")?
+            .query_row(params![branch, after], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let made = if current { number(self.db, "batch_number")?.cast_signed() } else { newest.unwrap_or(after) };
+        let unbroken = kept >= made - after;
+        if !unbroken && current {
+            self.take_branch(&HashSet::new(), &[])?;
+            return Ok(());
+        }
+        let to = if unbroken { batch_state::PENDING } else { batch_state::SET_ASIDE };
+        self.db
+            .prepare_cached("UPDATE batch SET state = ? WHERE branch = ? AND number > ? AND state <> 2")?
+            .execute(params![to, branch, after])?;
+        Ok(())
+    }
+
     fn pending_batch(&self) -> Result<Option<PendingUpload>> {
         let mut statement = self.db.prepare_cached(
             "SELECT branch, number, digest, upload, length(entries) FROM batch WHERE state = 0 ORDER BY no LIMIT 1",

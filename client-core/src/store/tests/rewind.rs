@@ -85,6 +85,24 @@ fn where_batches_are_kept_no_more_a_new_branch_is_taken() {
 }
 
 #[test]
+fn a_gap_in_an_older_branch_is_not_asked_for_again_and_again() {
+    let phone = TestPhone::new(1);
+    for n in 0..3 {
+        phone.household(&[("household_no", &n.to_string())]);
+        phone.push();
+    }
+    phone.household(&[("household_no", "4")]);
+    phone.upload().unwrap();
+    phone.store.take_new_branch().unwrap();
+    phone.store.connections.with_writer(|db| Ok(db.execute("DELETE FROM batch WHERE number = 2", [])?)).unwrap();
+    phone.store.rewind_batches(0, 1).unwrap();
+    let next = phone.upload().unwrap();
+    assert_ne!(next.header.branch, 0);
+    phone.answer(&next, &Outcome::of(State::Stored));
+    assert!(!phone.store.has_pending().unwrap());
+}
+
+#[test]
 fn older_points_reach_back_exponentially() {
     let phone = TestPhone::new(1);
     for seq in 1..=1000 {
