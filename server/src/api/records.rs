@@ -139,9 +139,13 @@ async fn load(app: &Arc<App>, id: &str) -> Result<RecordPage, ApiError> {
 
 async fn get_record(_: Office, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let page = load(&app, &id).await?;
+    if is_masked(&page) {
+        return Ok(Json(json!({"record": row_json(&page.row), "masked": true})));
+    }
     let merged = RawValue::from_string(page.json.clone()).map_err(|_| ApiError::not_found())?;
     Ok(Json(json!({
         "record": row_json(&page.row),
+        "masked": false,
         "merged": merged,
         "differences": page.differences,
         "parts": page.parts.iter().map(|p| json!({"id": p.id, "type": p.record_type})).collect::<Vec<_>>(),
@@ -150,7 +154,15 @@ async fn get_record(_: Office, State(app): State<Arc<App>>, Path(id): Path<Strin
 
 async fn get_history(_: Office, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let page = load(&app, &id).await?;
-    Ok(Json(json!({"history": page.history})))
+    let masked = is_masked(&page);
+    let history = if masked { Vec::new() } else { page.history };
+    Ok(Json(json!({"masked": masked, "history": history})))
+}
+
+/// Sensitive and office-only parts (`household.sensitive`) stay hidden: showing them by role, with a reason and a line in
+/// the audit log, comes with roles.
+fn is_masked(page: &RecordPage) -> bool {
+    page.row.record_type.contains('.')
 }
 
 async fn list_quarantine(_: Office, State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {

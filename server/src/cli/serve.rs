@@ -15,7 +15,7 @@ use crate::api::office::OfficeAccess;
 use crate::app::{self, App};
 use crate::say;
 use crate::service::{Committer, Service};
-use crate::storage::{SqliteStorage, Storage, StorageError};
+use crate::storage::{PostgresStorage, SqliteStorage, Storage, StorageError};
 
 /// The setting that holds the SHA-256 of the office key.
 const OFFICE_KEY: &str = "office_key_sha256";
@@ -39,7 +39,7 @@ pub struct ServeArgs {
 /// Opens the storage that the options name.
 pub fn open_storage(options: &DataOptions) -> Result<Arc<dyn Storage>, StorageError> {
     match &options.database {
-        Some(_) => Err(StorageError::Other("PostgreSQL storage is being built".into())),
+        Some(url) => Ok(Arc::new(PostgresStorage::connect(url)?)),
         None => Ok(Arc::new(SqliteStorage::open(&database_file(&options.data)?)?)),
     }
 }

@@ -38,6 +38,15 @@ fn the_api_lists_and_reads_merged_records_with_differences_and_history() {
     assert!(values.iter().all(|v| v["received_ms"].as_u64() > Some(0) && v["claimed_s"].as_i64() > Some(0)));
     assert!(values.iter().all(|v| v["device"].as_str().is_some()));
     assert_eq!(record["merged"]["answers"]["head_name"], "李四");
+    assert_eq!(record["masked"], false);
+    edit(&a, household, &[("phone", "19900000000")]);
+    sync(&a);
+    let (_, record) = get(&format!("{url}/api/records/{household}"));
+    let part = record["parts"][0]["id"].as_str().expect("a sensitive part").to_owned();
+    for path in [format!("/api/records/{part}"), format!("/api/records/{part}/history"), format!("/households/{part}")] {
+        let text = crate::client().get(format!("{url}{path}")).send().unwrap().text().unwrap();
+        assert!(!text.contains("19900000000"), "{path}");
+    }
     let (_, history) = get(&format!("{url}/api/records/{household}/history"));
     assert!(history["history"].as_array().unwrap().len() >= 6);
     let (_, differing) = get(&format!("{url}/api/differences"));
