@@ -9,7 +9,7 @@ use super::error::{Result, StoreError};
 use super::projection::project;
 use crate::clock::Millis;
 use crate::id::{AreaId, ChangeHash, Identity, Incarnation, RecordId};
-use crate::protocol::ChangeHead;
+use crate::protocol::{ChangeHead, Reader, Writer};
 use crate::record::Record;
 
 /// Where a change stands; numbers are stored.
@@ -42,6 +42,30 @@ pub(super) struct Held {
     pub incarnation: Incarnation,
     pub area: AreaId,
     pub subject: Option<RecordId>,
+}
+
+impl Held {
+    /// The row's own content, to be kept with an own change.
+    pub fn to_origin(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.raw(&self.id.0);
+        w.raw(&self.area.0);
+        w.optional(self.subject, |w, s| w.raw(&s.0));
+        w.number(u64::from(self.incarnation));
+        w.text(&self.identity.record_type);
+        w.raw(&key_bytes(&self.identity));
+        w.0
+    }
+
+    /// The row again.
+    pub fn from_origin(no: i64, origin: &[u8]) -> Option<Self> {
+        let r = &mut Reader::new(origin);
+        let (id, area) = (RecordId(r.array().ok()?), AreaId(r.array().ok()?));
+        let subject = r.optional(|r| r.array().map(RecordId)).ok()?;
+        let incarnation = r.number32().ok()?;
+        let identity = identity_from(r.text(64, "record type").ok()?.to_owned(), r.0);
+        identity.is_valid().then_some(Self { no, id, identity, incarnation, area, subject })
+    }
 }
 
 /// A change's row.
@@ -162,11 +186,12 @@ impl Work<'_> {
         branch: Option<u32>,
         received_ms: Millis,
     ) -> Result<()> {
+        let origin = branch.map(|_| held_by_no(self.db, record)).transpose()?.map(|held| held.to_origin());
         self.db
             .prepare_cached(
-                "INSERT INTO change (record, hash, state, branch, received_ms, bytes) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO change (record, hash, state, branch, received_ms, bytes, origin) VALUES (?, ?, ?, ?, ?, ?, ?)",
             )?
-            .execute(params![record, hash.0, state, branch, received_ms.cast_signed(), bytes])?;
+            .execute(params![record, hash.0, state, branch, received_ms.cast_signed(), bytes, origin])?;
         if state == state::ACKNOWLEDGED {
             self.digest.add(&hash);
         }

@@ -12,7 +12,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
 
 use super::connection::{self, Connections, Durability, Tools, meta, set_meta};
-use super::content::{self, held_from, state};
+use super::content::{self, Held, held_from, key_bytes, state};
 use super::error::{Notice, OpenError, Result};
 use super::open::{FILE, prepare, set_aside_name, sibling};
 use crate::id::ChangeHash;
@@ -55,7 +55,7 @@ const TABLES: &[(&str, &[&str])] = &[
     ("draft_heads", &["rowid", "draft", "record", "heads"]),
     ("meta", &["rowid", "name", "value"]),
     ("record", &["no", "id", "type", "key", "incarnation", "area", "subject"]),
-    ("change", &["no", "record", "hash", "state", "branch", "received_ms", "reason", "bytes"]),
+    ("change", &["no", "record", "hash", "state", "branch", "received_ms", "reason", "origin", "bytes"]),
     ("area", &["rowid", "area", "parent", "level", "code", "name_zh", "name_en"]),
     ("batch", &["no", "branch", "number", "state", "closed_ms", "hash", "digest", "entries", "upload"]),
     ("receipt", &["no", "as_of", "received_ms", "bring_from", "tag", "entries"]),
@@ -255,6 +255,7 @@ impl TableReader<'_> {
 fn repair(target: &Connection) -> Result<()> {
     target.execute_batch("BEGIN IMMEDIATE")?;
     let mut digest = ScopeDigest::default();
+    remake_lost_records(target)?;
     drop_unsound(target, &mut digest)?;
     if meta::<Value>(target, "enrolment")?.is_some() && super::connection::enrolment(target).is_err() {
         super::connection::clear_meta(target, "enrolment")?;
@@ -272,6 +273,35 @@ fn repair(target: &Connection) -> Result<()> {
     )?;
     refresh_all(target)?;
     target.execute_batch("COMMIT")?;
+    Ok(())
+}
+
+/// Makes the rows of lost records again from what own changes say about them: an own change has no second copy.
+fn remake_lost_records(target: &Connection) -> Result<()> {
+    let orphans: Vec<(i64, Vec<u8>)> = {
+        let mut statement = target.prepare(
+            "SELECT record, origin FROM change c WHERE origin IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM record r WHERE r.no = c.record)",
+        )?;
+        let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    for (no, origin) in orphans {
+        let Some(held) = Held::from_origin(no, &origin) else { continue };
+        target
+            .prepare_cached(
+                "INSERT OR IGNORE INTO record (no, id, type, key, incarnation, area, subject) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(rusqlite::params![
+                no,
+                held.id.0,
+                held.identity.record_type,
+                key_bytes(&held.identity),
+                held.incarnation,
+                held.area.0,
+                held.subject.map(|s| s.0)
+            ])?;
+    }
     Ok(())
 }
 

@@ -41,6 +41,7 @@ CREATE INDEX record_differences ON record (type, no) WHERE differences > 0;
 
 -- The source of truth: raw changes. state: 0 local, 1 in a batch, 2 acknowledged or delivered, 3 waiting on the server,
 -- 4 quarantined, 5 superseded (made anew; kept as evidence), 6 denied. branch: set on this device's own changes.
+-- origin: on own changes, what the record's row says, so that a damaged row of it can be made again (see salvage).
 CREATE TABLE change (
     no INTEGER PRIMARY KEY,
     record INTEGER NOT NULL REFERENCES record (no),
@@ -49,6 +50,7 @@ CREATE TABLE change (
     branch INTEGER,
     received_ms INTEGER NOT NULL DEFAULT 0,
     reason TEXT NOT NULL DEFAULT '',
+    origin BLOB,
     bytes BLOB NOT NULL,
     UNIQUE (record, hash)
 );

@@ -88,6 +88,18 @@ fn damaged_pages_cost_only_the_rows_on_them() {
 }
 
 #[test]
+fn own_changes_survive_the_loss_of_their_records_rows() {
+    let (dir, _, records) = busy_phone();
+    let page = root_page(dir.path(), "record");
+    overwrite(&dir.path().join("phone.db"), (page - 1) * 4096, &[0xee; 4096]);
+    let opened = open_dir(dir.path(), 2).unwrap();
+    let (_, saved) = saved(&opened.notices);
+    assert_eq!((saved.unsent, saved.records), (100, 200));
+    let row = opened.store.row(records[150]).unwrap().unwrap();
+    assert_eq!((row.label.as_str(), row.area), ("0150", VILLAGE));
+}
+
+#[test]
 fn a_cut_off_file_is_salvaged() {
     let (dir, _, _) = busy_phone();
     let path = dir.path().join("phone.db");
