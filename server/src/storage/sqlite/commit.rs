@@ -61,10 +61,10 @@ fn load_feed(tx: &Transaction<'_>, township: TownshipId) -> Result<Feed> {
 }
 
 fn push(tx: &Transaction<'_>, links: &Links, mut feed: Feed, pushed: &PreparedPush) -> Result<(Feed, Committed)> {
-    if let Some(batch) = &pushed.batch {
-        if !uploads::insert_batch(tx, pushed.device, batch, pushed.received_ms)? {
-            return Ok((feed, Committed::BatchTaken));
-        }
+    if let Some(batch) = &pushed.batch
+        && !uploads::insert_batch(tx, pushed.device, batch, pushed.received_ms)?
+    {
+        return Ok((feed, Committed::BatchTaken));
     }
     let mut statements = Statements::new(tx)?;
     for record in &pushed.records {

@@ -161,10 +161,10 @@ fn walk(
         c.prepare_cached(&format!("SELECT {PULLED_COLUMNS}, r.changes, r.bytes FROM record r WHERE r.no = ?"))?;
     for no in numbers {
         let mut rows = statement.query([no])?;
-        if let Some(r) = rows.next()? {
-            if !visit(r)? {
-                return Ok(());
-            }
+        if let Some(r) = rows.next()?
+            && !visit(r)?
+        {
+            return Ok(());
         }
     }
     Ok(())
