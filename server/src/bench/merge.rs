@@ -18,7 +18,7 @@ use rusqlite::{Connection, params};
 
 use super::Fault;
 use super::author::Author;
-use super::process::Scratch;
+use super::process::{Scratch, thread_cpu};
 use super::report::Line;
 use super::town::Town;
 use super::workload::{Document, Workload};
@@ -49,7 +49,7 @@ pub struct MergeArgs {
     dir: Option<PathBuf>,
 }
 
-/// Where the time went.
+/// Where the thread's CPU time went.
 #[derive(Default)]
 struct Stages {
     decode: Duration,
@@ -142,12 +142,12 @@ fn plain_database(path: &Path) -> Result<Connection, Fault> {
 
 impl Pipeline<'_> {
     fn run(&mut self, kind: Kind<'_>, is_edit: bool) -> Result<Line, Fault> {
-        let (mut stages, begin) = (Stages::default(), Instant::now());
+        let (mut stages, begin, cpu) = (Stages::default(), Instant::now(), thread_cpu()?);
         for group in kind.uploads.chunks(self.args.group.max(1)) {
             self.group(kind.author, group, &mut stages)?;
         }
-        let took = begin.elapsed();
-        let plain = self.insert_plain(&kind.rows, is_edit)?;
+        let (took, cpu) = (begin.elapsed(), thread_cpu()?.saturating_sub(cpu));
+        let (plain, plain_cpu) = self.insert_plain(&kind.rows, is_edit)?;
         let records = kind.rows.len() as f64;
         let rate = |time: Duration| records / time.as_secs_f64();
         let micros = |time: Duration| time.as_secs_f64() * 1e6 / records;
@@ -156,11 +156,13 @@ impl Pipeline<'_> {
             .with("records", kind.rows.len())
             .with_tenths("wall_ms", took.as_secs_f64() * 1000.0)
             .with_tenths("records_per_s", rate(took))
-            .with_tenths("decode_us", micros(stages.decode))
-            .with_tenths("merge_us", micros(stages.merge))
-            .with_tenths("commit_us", micros(stages.commit))
+            .with_tenths("records_per_cpu_s", rate(cpu))
+            .with_tenths("decode_cpu_us", micros(stages.decode))
+            .with_tenths("merge_cpu_us", micros(stages.merge))
+            .with_tenths("commit_cpu_us", micros(stages.commit))
             .with_tenths("upload_bytes_per_record", upload as f64 / records)
             .with_tenths("plain_records_per_s", rate(plain))
+            .with_tenths("plain_records_per_cpu_s", rate(plain_cpu))
             .with("ratio_to_plain", (rate(took) / rate(plain) * 1000.0).round() / 1000.0))
     }
 
@@ -169,38 +171,38 @@ impl Pipeline<'_> {
         let (storage, key) = (&*service.storage, VerifyingKey::from_bytes(&author.device.public_key)?);
         let mut pushes = Vec::with_capacity(uploads.len());
         for upload in uploads {
-            let begin = Instant::now();
+            let begin = thread_cpu()?;
             let inflated = stream::inflate(upload, limits::UPLOAD_INFLATED_MAX)?;
             let batch = Batch::decode(&inflated, &service.tenant_key())?;
             if !batch.is_signed_by(&key) {
                 return Err("a signature of the bench is wrong".into());
             }
-            let decoded = Instant::now();
-            stages.decode += decoded - begin;
+            let decoded = thread_cpu()?;
+            stages.decode += decoded.saturating_sub(begin);
             let sender = Sender::Author { device: &author.device, branch: 0 };
             let push = Merge::new(storage, sender, batch.header.number, SystemClock.now_ms()).batch(&batch, batch.hash())?;
             check(&push)?;
             pushes.push(push);
-            stages.merge += decoded.elapsed();
+            stages.merge += thread_cpu()?.saturating_sub(decoded);
         }
-        let begin = Instant::now();
+        let begin = thread_cpu()?;
         for answer in storage.commit_group(&pushes)? {
             if !matches!(answer?, Committed::Done(_)) {
                 return Err("a push of the bench wasn't committed".into());
             }
         }
-        stages.commit += begin.elapsed();
+        stages.commit += thread_cpu()?.saturating_sub(begin);
         Ok(())
     }
 
     /// The same documents, whole, by plain inserts; edits replace the document.
-    fn insert_plain(&mut self, rows: &[(RecordId, &str)], is_edit: bool) -> Result<Duration, Fault> {
+    fn insert_plain(&mut self, rows: &[(RecordId, &str)], is_edit: bool) -> Result<(Duration, Duration), Fault> {
         let sql = if is_edit {
             "UPDATE document SET json = ?2 WHERE id = ?1"
         } else {
             "INSERT INTO document (id, json) VALUES (?1, ?2)"
         };
-        let begin = Instant::now();
+        let (begin, cpu) = (Instant::now(), thread_cpu()?);
         for part in rows.chunks((self.args.batch * self.args.group).max(1)) {
             let transaction = self.plain.transaction()?;
             {
@@ -211,7 +213,7 @@ impl Pipeline<'_> {
             }
             transaction.commit()?;
         }
-        Ok(begin.elapsed())
+        Ok((begin.elapsed(), thread_cpu()?.saturating_sub(cpu)))
     }
 }
 

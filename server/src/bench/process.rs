@@ -110,6 +110,13 @@ pub fn cpu_ms(pid: u32) -> Result<u64, Fault> {
     Ok((ticks(11)? + ticks(12)?) * TICK_MS)
 }
 
+/// CPU time of this thread so far.
+pub fn thread_cpu() -> Result<std::time::Duration, Fault> {
+    let line = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanos = line.split_whitespace().next().ok_or("unexpected /proc/thread-self/schedstat")?.parse()?;
+    Ok(std::time::Duration::from_nanos(nanos))
+}
+
 /// Memory of a process in MB: at most so far, and now.
 pub fn memory_mb(pid: u32) -> Result<(f64, f64), Fault> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;

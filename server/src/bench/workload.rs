@@ -77,9 +77,10 @@ impl Workload {
     pub fn invent(households: usize, visits: usize) -> Self {
         let (township, entropy) = (Township::invent(SEED), SeededEntropy::new(SEED));
         let ids = RecordIdMaker::new(&entropy);
-        // all villages have a part in a smaller selection
-        let step = (township.households.len() / households.max(1)).max(1);
-        let seeds: Vec<_> = township.households.iter().step_by(step).take(households).collect();
+        let all = &township.households;
+        let households = households.clamp(1, all.len());
+        // spread evenly, so that all villages have a part in a smaller selection
+        let seeds: Vec<_> = (0..households).map(|i| &all[i * all.len() / households]).collect();
         let document = |id, record_type, village, subject, answers: Vec<(String, Value)>| {
             let json = to_json(&answers);
             Document { id, record_type, village, subject, answers, json }
