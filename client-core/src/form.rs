@@ -7,7 +7,6 @@
 pub mod check;
 pub mod definition;
 pub mod index;
-pub mod key;
 pub mod messages;
 pub mod pack;
 pub mod text;
@@ -19,10 +18,12 @@ pub use definition::{
     Sensitivity, SubjectKind,
 };
 pub use index::Form;
-pub use key::{AnswerKey, Leaf};
 pub use pack::Pack;
 pub use text::LocalText;
 pub use validate::Problem;
+
+/// Under which keys a form's answers stand in a record.
+pub use crate::record::key::{AnswerKey, Leaf};
 
 #[cfg(test)]
 mod tests;

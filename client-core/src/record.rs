@@ -28,7 +28,6 @@ use crate::id::{ActorId, ChangeHash, Identity};
 
 pub use history::{ChangeInfo, Event, HistoryEntry};
 pub use note::{ChangeNote, FormRef, ParseNoteError};
-pub use prescan::{strip, unstrip};
 pub use refusal::{EditError, Refusal};
 pub use value::Value;
 pub use view::{Difference, DifferingValue, View};

@@ -2,10 +2,10 @@
 //! constraints, required) needs the form session and isn't looked at here.
 
 use crate::record::Value;
+use crate::record::key::{AnswerKey, Leaf};
 
 use super::definition::{ChoiceSource, Question, QuestionKind};
 use super::index::Form;
-use super::key::{AnswerKey, Leaf};
 
 /// The longest text of one answer, in bytes.
 pub const TEXT_BYTES_MAX: usize = 32 * 1024;
@@ -14,7 +14,7 @@ pub const TEXT_BYTES_MAX: usize = 32 * 1024;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnswerError {
-    /// The key has none of the forms of an answer key.
+    /// No record takes an answer under this key.
     #[error("not an answer key")]
     MalformedKey,
     /// The form has no such question or repeat.
@@ -55,7 +55,7 @@ pub enum AnswerError {
 }
 
 impl Form {
-    /// Checks one answer. A blank fits every question.
+    /// Checks one answer. A blank fits every question, but no tick, order or mark of removal: a record takes none there.
     ///
     /// # Errors
     /// Says what doesn't fit; [`AnswerError::message`] has it in the user's language.
@@ -65,12 +65,10 @@ impl Form {
             Leaf::Order | Leaf::Deleted => {
                 self.repeat_class(&key)
                     .ok_or(AnswerError::UnknownQuestion)?;
-                match (key.leaf, value) {
-                    (_, Value::Blank)
-                    | (Leaf::Order, Value::Int(_))
-                    | (Leaf::Deleted, Value::Bool(_)) => Ok(()),
-                    (Leaf::Order, Value::Number(n)) if n.is_finite() => Ok(()),
-                    _ => Err(AnswerError::WrongKind),
+                if key.leaf.takes(value) {
+                    Ok(())
+                } else {
+                    Err(AnswerError::WrongKind)
                 }
             }
             Leaf::Tick { choice, .. } => {
@@ -79,7 +77,7 @@ impl Form {
                     return Err(AnswerError::NotMultipleChoice);
                 }
                 self.check_choice(question, choice)?;
-                if matches!(value, Value::Bool(_) | Value::Blank) {
+                if key.leaf.takes(value) {
                     Ok(())
                 } else {
                     Err(AnswerError::WrongKind)

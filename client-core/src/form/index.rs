@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 
 use super::definition::{FormDef, Item, Question, QuestionKind, Sensitivity};
-use super::key::{AnswerKey, Leaf};
+use crate::record::key::{AnswerKey, Leaf};
 
 /// A form ready for use: its definition, which can't change any more, and an index over it.
 #[derive(Debug, Clone)]

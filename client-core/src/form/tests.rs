@@ -253,6 +253,25 @@ fn answers_are_checked_by_kind_choice_and_range() {
 }
 
 #[test]
+fn what_a_record_refuses_is_refused_before_it_gets_there() {
+    let household = form("household");
+    let long = format!("member#{}/name", "a".repeat(33));
+    for key in ["member#A/name", "member#x/@other", "head name", "attributes=a/b", &long] {
+        let error = household.check_answer(key, &text("x"));
+        assert_eq!(error, Err(AnswerError::MalformedKey), "{key}");
+    }
+    let wrong = [
+        ("attributes=destitute", Value::Blank),
+        ("member#x/@order", Value::Number(1.5)),
+        ("member#x/@deleted", Value::Blank),
+    ];
+    for (key, value) in wrong {
+        let error = household.check_answer(key, &value);
+        assert_eq!(error, Err(AnswerError::WrongKind), "{key}");
+    }
+}
+
+#[test]
 fn ranges_ranks_notes_and_outlines_are_checked() {
     let mut def = small(
         r#"[{"item":"question","name":"r","type":"range","parameters":{"start":"5","end":"-5"}},

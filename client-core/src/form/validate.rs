@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::definition::{ChoiceSource, FormDef, Item, QuestionKind};
 use super::index::references;
+use crate::record::key::is_name;
 
 /// A fault of a form definition; names are the form's own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,8 +16,8 @@ pub enum Problem {
     /// A group or repeat holds nothing.
     #[error("{0} is empty")]
     EmptyBlock(String),
-    /// A name is missing or holds a sign that answer keys use.
-    #[error("{0:?} can't be a name: it is empty or holds / # = @ or a space")]
+    /// A name is missing or holds a sign that answer keys don't take.
+    #[error("{0:?} can't be a name: it takes Latin letters, digits, and _ . - after a first letter or _")]
     BadName(String),
     /// Two answers would stand under one key.
     #[error("{0} stands twice")]
@@ -160,8 +161,7 @@ fn check_names<'a>(items: &'a [Item], scope: &mut BTreeSet<&'a str>, problems: &
             Item::Group(group) => (group.name.as_str(), Some(&group.items)),
             Item::Repeat(repeat) => (repeat.name.as_str(), Some(&repeat.items)),
         };
-        if key.is_empty() || key.contains(['/', '#', '=', '@']) || key.contains(char::is_whitespace)
-        {
+        if !is_name(key) {
             problems.push(Problem::BadName(key.to_owned()));
         }
         if !scope.insert(key) {

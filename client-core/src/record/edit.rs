@@ -37,12 +37,10 @@ impl Record {
         }
         let mut last = HashMap::with_capacity(edits.len());
         for (index, edit) in edits.iter().enumerate() {
-            if !key::is_allowed(edit.section, &edit.key) {
-                return Err(EditError::Key { index });
-            }
-            if !edit.value.is_valid() || !key::takes(edit.section, &edit.key, &edit.value) {
-                return Err(EditError::Value { index });
-            }
+            key::check(edit.section, &edit.key, &edit.value).map_err(|fault| match fault {
+                key::Fault::Key => EditError::Key { index },
+                key::Fault::Value => EditError::Value { index },
+            })?;
             last.insert((edit.section, edit.key.as_str()), index);
         }
         let mut indexes: Vec<_> = last.into_values().collect();

@@ -172,12 +172,11 @@ pub(super) fn static_check<'a>(record: &Record, op: &'a Op) -> Result<(Section, 
         _ => None,
     };
     let section = section.ok_or(Refusal::UnknownObject)?;
-    if !key::is_allowed(section, key) {
-        return Err(Refusal::ForbiddenKey);
-    }
-    match Value::from_scalar(scalar) {
-        Some(value) if value.is_valid() && key::takes(section, key, &value) => Ok((section, key, value)),
-        _ => Err(Refusal::ForbiddenValue),
+    let value = Value::from_scalar(scalar).ok_or(Refusal::ForbiddenValue)?;
+    match key::check(section, key, &value) {
+        Ok(()) => Ok((section, key, value)),
+        Err(key::Fault::Key) => Err(Refusal::ForbiddenKey),
+        Err(key::Fault::Value) => Err(Refusal::ForbiddenValue),
     }
 }
 

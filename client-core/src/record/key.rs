@@ -2,72 +2,88 @@
 
 use std::fmt;
 
-use super::limits;
-use super::Section;
+use super::{Section, Value, limits};
 
-/// A key in the answers: the place within repeats, and what it names there.
+/// A key in the answers, parsed: `question`, `question=choice`, `repeat#instance/question`, `repeat#instance/@order`, and
+/// nested `outer#i/inner#j/question`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AnswerKey {
-    /// Repeat and instance, outermost first.
-    pub instances: Vec<(String, String)>,
-    /// What the key names there.
-    pub leaf: AnswerLeaf,
+pub struct AnswerKey<'a> {
+    /// The repeat instances around the answer, outermost first: repeat and instance.
+    pub instances: Vec<(&'a str, &'a str)>,
+    /// What the key names in the innermost of them.
+    pub leaf: Leaf<'a>,
 }
 
-/// What an answer key names in its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AnswerLeaf {
+/// What a key names within its repeat instance, or within the form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaf<'a> {
     /// The answer to a question.
-    Question(String),
-    /// One option of a multiple choice: true is ticked, false is unticked.
-    Option(String, String),
-    /// The order of a repeat instance among its like.
+    Question(&'a str),
+    /// One tick of a multiple choice: true is ticked, false is unticked.
+    Tick {
+        /// The question's key.
+        question: &'a str,
+        /// The choice.
+        choice: &'a str,
+    },
+    /// Where the instance stands among its like: a whole number.
     Order,
-    /// The mark of a removed repeat instance.
+    /// Whether the instance was removed.
     Deleted,
 }
 
-impl AnswerKey {
-    /// Parses a key; `None` when it isn't one or is too long.
-    pub fn parse(key: &str) -> Option<Self> {
+impl<'a> AnswerKey<'a> {
+    /// Parses a key; `None` when it isn't one that a record takes.
+    pub fn parse(key: &'a str) -> Option<Self> {
         let (place, leaf) = split(key)?;
-        let mut instances = Vec::new();
-        for part in place.into_iter().flat_map(|p| p.split('/')) {
-            let (repeat, instance) = part.split_once('#')?;
-            instances.push((repeat.to_owned(), instance.to_owned()));
-        }
-        let leaf = match leaf {
-            ("@order", _) => AnswerLeaf::Order,
-            ("@deleted", _) => AnswerLeaf::Deleted,
-            (question, None) => AnswerLeaf::Question(question.to_owned()),
-            (question, Some(option)) => AnswerLeaf::Option(question.to_owned(), option.to_owned()),
-        };
+        let parts = place.into_iter().flat_map(|p| p.split('/'));
+        let instances = parts.map(|part| part.split_once('#')).collect::<Option<_>>()?;
         Some(Self { instances, leaf })
+    }
+
+    /// The key of a question inside a repeat instance.
+    pub fn in_repeat(repeat: &str, instance: &str, question: &str) -> String {
+        format!("{repeat}#{instance}/{question}")
+    }
+
+    /// The key of one tick.
+    pub fn tick(question: &str, choice: &str) -> String {
+        format!("{question}={choice}")
     }
 }
 
-impl fmt::Display for AnswerKey {
+impl Leaf<'_> {
+    /// True when a record takes the value here: ticks and marks of removal are true or false, orders whole numbers.
+    pub fn takes(self, value: &Value) -> bool {
+        match self {
+            Self::Question(_) => true,
+            Self::Tick { .. } | Self::Deleted => matches!(value, Value::Bool(_)),
+            Self::Order => matches!(value, Value::Int(_)),
+        }
+    }
+}
+
+impl fmt::Display for AnswerKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (repeat, instance) in &self.instances {
             write!(f, "{repeat}#{instance}/")?;
         }
-        match &self.leaf {
-            AnswerLeaf::Question(question) => f.write_str(question),
-            AnswerLeaf::Option(question, option) => write!(f, "{question}={option}"),
-            AnswerLeaf::Order => f.write_str("@order"),
-            AnswerLeaf::Deleted => f.write_str("@deleted"),
+        match self.leaf {
+            Leaf::Question(question) => f.write_str(question),
+            Leaf::Tick { question, choice } => write!(f, "{question}={choice}"),
+            Leaf::Order => f.write_str("@order"),
+            Leaf::Deleted => f.write_str("@deleted"),
         }
     }
 }
-
-type Leaf<'a> = (&'a str, Option<&'a str>);
 
 /// Checks a key without allocating and splits it into place and leaf.
 fn split(key: &str) -> Option<(Option<&str>, Leaf<'_>)> {
     if key.len() > limits::KEY_BYTES {
         return None;
     }
-    let (path, option) = key.split_once('=').map_or((key, None), |(path, option)| (path, Some(option)));
+    // a choice may hold any sign, so what follows the first "=" isn't split
+    let (path, choice) = key.split_once('=').map_or((key, None), |(path, choice)| (path, Some(choice)));
     let (place, name) = path.rsplit_once('/').map_or((None, path), |(place, name)| (Some(place), name));
     let mut depth = 0;
     for part in place.into_iter().flat_map(|p| p.split('/')) {
@@ -79,52 +95,56 @@ fn split(key: &str) -> Option<(Option<&str>, Leaf<'_>)> {
             return None;
         }
     }
-    let allowed = match (name, option) {
-        ("@order" | "@deleted", None) => depth > 0,
-        (name, None) => is_name(name),
-        (name, Some(option)) => is_name(name) && is_option(option),
+    let leaf = match (name, choice) {
+        ("@order", None) if depth > 0 => Leaf::Order,
+        ("@deleted", None) if depth > 0 => Leaf::Deleted,
+        (question, None) if is_name(question) => Leaf::Question(question),
+        (question, Some(choice)) if is_name(question) && is_choice(choice) => Leaf::Tick { question, choice },
+        _ => return None,
     };
-    allowed.then_some((place, (name, option)))
+    Some((place, leaf))
 }
 
-fn is_name(name: &str) -> bool {
+/// True when questions and repeats may have this name.
+pub(crate) fn is_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     bytes.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
 }
 
-fn is_option(option: &str) -> bool {
-    !option.is_empty() && !option.chars().any(|c| c.is_control() || c == '/')
+fn is_choice(choice: &str) -> bool {
+    !choice.is_empty() && !choice.chars().any(|c| c.is_control() || c == '/')
 }
 
-/// True when `key` may stand in `section`.
-pub(super) fn is_allowed(section: Section, key: &str) -> bool {
+/// Why a key and its value can't stand in a section.
+pub(super) enum Fault {
+    Key,
+    Value,
+}
+
+/// Checks a key, and a value under it.
+pub(super) fn check(section: Section, key: &str, value: &Value) -> Result<(), Fault> {
     let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    match section {
-        Section::Answers => split(key).is_some(),
-        Section::Events => (16..=32).contains(&key.len()) && key.bytes().all(hex),
-        Section::Files => key.len() == 64 && key.bytes().all(hex),
+    let takes = match section {
+        Section::Answers => split(key).map(|(_, leaf)| leaf.takes(value)),
+        Section::Events => ((16..=32).contains(&key.len()) && key.bytes().all(hex)).then(|| is_object(value)),
+        Section::Files => (key.len() == 64 && key.bytes().all(hex)).then(|| is_object(value)),
+    };
+    match takes {
+        None => Err(Fault::Key),
+        Some(takes) if takes && value.is_valid() => Ok(()),
+        Some(_) => Err(Fault::Value),
     }
 }
 
-/// What kind of value an answer key takes: ticks and marks are bools, orders are ints.
-pub(super) fn takes(section: Section, key: &str, value: &super::Value) -> bool {
-    use super::Value;
-    match section {
-        Section::Answers => match split(key) {
-            Some((_, ("@order", _))) => matches!(value, Value::Int(_)),
-            Some((_, ("@deleted", _) | (_, Some(_)))) => matches!(value, Value::Bool(_)),
-            Some(_) => true,
-            None => false,
-        },
-        Section::Events | Section::Files => matches!(value, Value::Text(text) if is_compact_object(text)),
-    }
+fn is_object(value: &Value) -> bool {
+    matches!(value, Value::Text(text) if is_compact_object(text))
 }
 
 /// True when a text is a JSON object written in serde_json's compact form, so that it can stand in the view as it is.
 fn is_compact_object(text: &str) -> bool {
     match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(value) => value.is_object() && value.to_string() == text,
+        Ok(value) => value.is_object() && serde_json::to_string(&value).is_ok_and(|compact| compact == text),
         Err(_) => false,
     }
 }

@@ -227,23 +227,3 @@ fn scan_value(bytes: &mut Bytes<'_>, kind: u64) -> Scan<()> {
         _ => Ok(()),
     }
 }
-
-/// The part of a raw change that travels: all but its 8 bytes of magic and checksum. Shorter input gives nothing.
-pub fn strip(raw: &[u8]) -> &[u8] {
-    raw.get(8..).unwrap_or_default()
-}
-
-/// Makes a raw change of what [`strip`] left.
-pub fn unstrip(stripped: &[u8]) -> Result<Vec<u8>, Refusal> {
-    if stripped.len() + 8 > limits::CHANGE_BYTES {
-        return Err(Refusal::TooLarge);
-    }
-    if stripped.first() != Some(&CHANGE) {
-        return Err(Refusal::NotAChange);
-    }
-    let mut raw = Vec::with_capacity(stripped.len() + 8);
-    raw.extend_from_slice(&MAGIC);
-    raw.extend_from_slice(&Sha256::digest(stripped)[..4]);
-    raw.extend_from_slice(stripped);
-    Ok(raw)
-}

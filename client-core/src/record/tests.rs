@@ -152,12 +152,6 @@ fn a_snapshot_gives_the_same_record_and_only_under_its_identity_and_heads() {
 }
 
 #[test]
-fn stripping_and_unstripping_gives_the_same_bytes() {
-    let raw = put(&mut visit(), 1, "q", 1);
-    assert_eq!(unstrip(strip(&raw.bytes)).unwrap(), raw.bytes);
-}
-
-#[test]
 fn keys_and_notes_read_back_as_they_were_written() {
     for good in ["a", "a.b-c_1", "q=选项", "m#a1/q", "m#a1/q=x=y", "m#a1/@order", "m#a/n#b/@deleted"] {
         assert_eq!(key::AnswerKey::parse(good).unwrap().to_string(), good);
