@@ -46,7 +46,7 @@ pub fn report(service: &Arc<Service>, township: &Township, week: Week) -> Result
     syncs("syncs on a cutting 2G-like link (300 ms, 100 kbit/s)", &figures, true);
     say!(
         "checked: {} acknowledged changes of phones, {} lost; {} records compared with the server, {} unequal",
-        check.acknowledged.len(), check.lost, check.records, check.unequal
+        check.acknowledged.len(), check.lost.len(), check.records, check.unequal
     );
     Ok(json!({
         "households": households,
