@@ -104,7 +104,7 @@ CREATE TABLE record (
     UNIQUE (id, township_no)
 );
 CREATE INDEX record_area ON record (area);
-CREATE INDEX record_subject ON record (subject) WHERE subject IS NOT NULL;
+CREATE INDEX record_subject ON record (subject);
 
 -- The large parts of a record's projection.
 CREATE TABLE record_text (record_no INTEGER PRIMARY KEY, json TEXT NOT NULL, search TEXT NOT NULL);
