@@ -52,16 +52,16 @@ impl Counts {
         self.cut_after.store(i64::from(bytes), Ordering::Relaxed);
     }
 
-    /// Counts bytes; true if the link is to be cut now.
-    fn spend(&self, counter: &AtomicU64, bytes: usize) -> bool {
-        counter.fetch_add(bytes as u64, Ordering::Relaxed);
+    /// Counts bytes that arrive; gives how many of them still cross, fewer than all if the link is cut here.
+    fn spend(&self, counter: &AtomicU64, bytes: usize) -> usize {
         let left = self.cut_after.load(Ordering::Relaxed);
-        if left < 0 {
-            return false;
+        let crossing = if left < 0 { bytes } else { bytes.min(left as usize) };
+        if left >= 0 {
+            let after = if crossing < bytes { -1 } else { left - bytes as i64 };
+            self.cut_after.store(after, Ordering::Relaxed);
         }
-        let after = left - bytes as i64;
-        self.cut_after.store(after.max(-1), Ordering::Relaxed);
-        after < 0
+        counter.fetch_add(crossing as u64, Ordering::Relaxed);
+        crossing
     }
 }
 
@@ -151,10 +151,11 @@ async fn one_way(
             if n == 0 {
                 return to.shutdown().await;
             }
-            if count(&counts, &buffer[..n], is_up) {
+            let crossing = count(&counts, &buffer[..n], is_up);
+            to.write_all(&buffer[..crossing]).await?;
+            if crossing < n {
                 return Err(cut());
             }
-            to.write_all(&buffer[..n]).await?;
         }
     }
     let (queue, mut waiting) = mpsc::channel::<(Instant, Vec<u8>)>(24);
@@ -163,16 +164,15 @@ async fn one_way(
             sleep_until(due).await;
             to.write_all(&part).await?;
         }
-        to.shutdown().await
+        Ok(to)
     };
+    // what was on its way before a cut still arrives
     let reader = async move {
         loop {
             let n = from.read(&mut buffer).await?;
+            let crossing = count(&counts, &buffer[..n], is_up);
             if n == 0 {
-                return Ok(());
-            }
-            if count(&counts, &buffer[..n], is_up) {
-                return Err(cut());
+                return std::io::Result::Ok(false);
             }
             let due = {
                 let mut free = bucket.lock().await;
@@ -181,14 +181,18 @@ async fn one_way(
                 *free = start + Duration::from_nanos(nanos);
                 *free
             };
-            let _ = queue.send((due + options.rtt / 2, buffer[..n].to_vec())).await;
+            let _ = queue.send((due + options.rtt / 2, buffer[..crossing].to_vec())).await;
+            if crossing < n {
+                return Ok(true);
+            }
         }
     };
-    tokio::try_join!(reader, writer).map(|_| ())
+    let (was_cut, mut to): (bool, OwnedWriteHalf) = tokio::try_join!(reader, writer)?;
+    if was_cut { Err(cut()) } else { to.shutdown().await }
 }
 
-/// Counts bytes and, upwards, the requests that start in them.
-fn count(counts: &Counts, bytes: &[u8], is_up: bool) -> bool {
+/// Counts bytes and, upwards, the requests that start in them; gives how many of the bytes cross.
+fn count(counts: &Counts, bytes: &[u8], is_up: bool) -> usize {
     if is_up {
         let starts = [b"POST /".as_slice(), b"GET /".as_slice()];
         let found = starts.iter().map(|s| bytes.windows(s.len()).filter(|w| w == s).count()).sum::<usize>();

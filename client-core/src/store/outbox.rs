@@ -90,6 +90,16 @@ impl Store {
         })
     }
 
+    /// Notes that an upload's bytes are about to leave: until it is answered, the server may have any part of it.
+    pub fn mark_attempt(&self, digest: [u8; 32]) -> Result<()> {
+        self.in_transaction(Durability::Process, |work| set_meta(work.db, "attempt", digest))
+    }
+
+    /// The upload that was tried last; what the server has of it is unknown while it is pending.
+    pub fn attempted(&self) -> Result<Option<[u8; 32]>> {
+        self.connections.read(|db| meta(db, "attempt"))
+    }
+
     /// Takes the states of a batch's changes, in its order; gives up nothing: what was refused stays with its reason.
     pub fn apply_statuses(
         &self,

@@ -120,7 +120,6 @@ struct Round {
     welcome: Option<Welcome>,
     more: bool,
     again: bool,
-    closed_cleanly: bool,
     scope: Option<crate::protocol::ScopeDigest>,
     progressed: bool,
 }
@@ -165,7 +164,8 @@ impl Engine {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<(), SyncError> {
-        let mut memory = Memory { batch_changes: BATCH_CHANGES, ..Memory::default() };
+        let uncertain = self.store.attempted()?;
+        let mut memory = Memory { batch_changes: BATCH_CHANGES, uncertain, ..Memory::default() };
         let mut backoff = Backoff::new(self.options.wait_first, self.options.wait_max);
         let mut tries_left = self.options.tries;
         for _ in 0..ROUNDS_MAX {
@@ -226,13 +226,16 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<(), SyncError> {
         let pending = self.store.pending_upload(memory.batch_changes)?;
+        if memory.uncertain != pending.as_ref().map(|p| p.digest) {
+            (memory.uncertain, memory.staged) = (None, 0);
+        }
         let (request, tenant_key) = self.request(memory, pending.as_ref(), false)?;
         report.requests += 1;
         report.bytes_up += request.len() as u64;
         if let Some(pending) = &pending {
-            if memory.uncertain != Some(pending.digest) {
-                memory.staged = 0;
+            if memory.uncertain.is_none() {
                 report.changes_sent += pending.changes as u64;
+                self.store.mark_attempt(pending.digest)?;
             }
             memory.uncertain = Some(pending.digest);
         }
@@ -250,7 +253,6 @@ impl Engine {
         if !decoder.is_done() {
             return Err(TransportError::Cut.into());
         }
-        round.closed_cleanly = true;
         if memory.uncertain.is_some() {
             // the server has not taken the upload yet: send it, from where it was cut
             memory.staged = round.welcome.as_ref().map_or(0, |w| w.staged);

@@ -72,7 +72,7 @@ impl Attack {
             older: Vec::new(),
             cost_only: true,
             diverged: false,
-            upload: Some(Upload {
+            upload: (number > 0).then(|| Upload {
                 kind: UploadKind::Batch,
                 number,
                 digest: Sha256::digest(upload).into(),
