@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use doorstep_core::clock::{Clock, Entropy, random};
+use doorstep_core::fault;
 use doorstep_core::id::{DeviceId, TenantId, TenantKey};
 
 use crate::metrics::Metrics;
@@ -74,7 +75,7 @@ impl Service {
     fn take_counter(&self, device: DeviceId, durable: u64, counter: u64) -> Result<(), u64> {
         let mut counters = self.counters.lock().unwrap_or_else(|e| e.into_inner());
         let last = counters.entry(device).or_insert(durable);
-        if counter <= *last {
+        if counter <= *last && !fault::bug("take_counter_twice") {
             return Err(*last);
         }
         *last = counter;

@@ -70,6 +70,9 @@ pub struct Hello {
     pub areas: u64,
     /// Older points of the feed, newest first; sent only after "rewound".
     pub older: Vec<Position>,
+    /// The newest point that the server told with final states or a refill, where that is ahead of `feed`: shows a rewind
+    /// that took those back and nothing that the device has read.
+    pub told: Option<Position>,
     /// Asks only what a pull would cost.
     pub cost_only: bool,
     /// The device found its scope digest to differ from the server's.
@@ -108,6 +111,9 @@ impl Hello {
             w.number(u64::from(u.total));
             w.number(u64::from(u.offset));
         });
+        if let Some(told) = &self.told {
+            write_position(&mut w, told);
+        }
         w.0
     }
 
@@ -177,8 +183,9 @@ impl Hello {
         if upload.is_some_and(|u| u.total as usize > limits::UPLOAD_MAX || u.offset > u.total) {
             return Err(DecodeError::Limit("upload"));
         }
+        let told = if r.is_empty() { None } else { Some(read_position(&mut r)?) };
         let (cost_only, diverged) = (flags & 1 != 0, flags & 2 != 0);
-        Ok(Self { tenant, device, counter, branch, grants, feed, fills, areas, older, cost_only, diverged, upload })
+        Ok(Self { tenant, device, counter, branch, grants, feed, fills, areas, older, told, cost_only, diverged, upload })
     }
 }
 

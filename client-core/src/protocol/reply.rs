@@ -6,7 +6,7 @@ use super::limits;
 use super::records::{RecordFrame, read_records, write_records};
 use super::status::{Outcome, read_outcomes, write_outcomes};
 use crate::clock::Millis;
-use crate::id::{AreaId, MacTag, RecordId, TenantKey};
+use crate::id::{AreaId, Chain, MacTag, RecordId, TenantKey};
 
 /// First frame of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -147,6 +147,8 @@ pub enum ReplyFrame {
         as_of: u64,
         /// Receipt over the acknowledged changes, in order.
         receipt: MacTag,
+        /// The feed's chain at `as_of`.
+        chain: Chain,
     },
     /// The batch's number was used before with other content: a cloned or restored phone. Nothing of it was taken; take
     /// a new branch and make the changes anew.
@@ -167,6 +169,8 @@ pub enum ReplyFrame {
         stored: u32,
         /// Changes refused or not covered by a genuine receipt.
         refused: u32,
+        /// The feed's head after the commit.
+        head: Position,
     },
     /// New entries of the user's grants.
     Grants {
@@ -237,12 +241,13 @@ impl ReplyFrame {
                 w.number(u64::from(welcome.retry_after_s));
                 kind::WELCOME
             }
-            Self::Statuses { branch, number, outcomes, as_of, receipt } => {
+            Self::Statuses { branch, number, outcomes, as_of, receipt, chain } => {
                 w.number(u64::from(*branch));
                 w.number(*number);
                 write_outcomes(&mut w, outcomes);
                 w.number(*as_of);
                 w.raw(&receipt.0);
+                w.raw(&chain.0);
                 kind::STATUSES
             }
             Self::BranchTaken { branch } => {
@@ -254,9 +259,10 @@ impl ReplyFrame {
                 w.number(*last);
                 kind::BATCH_GAP
             }
-            Self::Refilled { stored, refused } => {
+            Self::Refilled { stored, refused, head } => {
                 w.number(u64::from(*stored));
                 w.number(u64::from(*refused));
+                write_position(&mut w, head);
                 kind::REFILLED
             }
             Self::Grants { position, entries } => {
@@ -323,10 +329,13 @@ impl ReplyFrame {
                 outcomes: read_outcomes(r, limits::BATCH_CHANGES_MAX)?,
                 as_of: r.number()?,
                 receipt: MacTag(r.array()?),
+                chain: Chain(r.array()?),
             },
             kind::BRANCH_TAKEN => Self::BranchTaken { branch: r.number32()? },
             kind::BATCH_GAP => Self::BatchGap { branch: r.number32()?, last: r.number()? },
-            kind::REFILLED => Self::Refilled { stored: r.number32()?, refused: r.number32()? },
+            kind::REFILLED => {
+                Self::Refilled { stored: r.number32()?, refused: r.number32()?, head: read_position(r)? }
+            }
             kind::GRANTS => {
                 let position = read_position(r)?;
                 let n = r.count(100_000, "number of grants")?;

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, TransactionBehav
 use super::Enrolment;
 use super::error::{Result, StoreError};
 use crate::clock::{Clock, Entropy};
+use crate::fault;
 use crate::protocol::ScopeDigest;
 
 /// How durable a commit is.
@@ -38,6 +39,30 @@ impl Writer {
         tools: &Tools,
         f: impl FnOnce(&mut Work<'_>) -> Result<T>,
     ) -> Result<T> {
+        let spare = fault::spare_pages("phone");
+        if spare.is_some() {
+            self.bound(spare)?;
+        }
+        let done = self.run_unbounded(durability, tools, f);
+        if spare.is_some() {
+            self.bound(None)?;
+        }
+        done
+    }
+
+    /// Lets the file grow by so many pages, as on a disk that is nearly full; `None`: without bounds.
+    fn bound(&self, spare: Option<u32>) -> Result<()> {
+        let pages: u32 = self.connection.pragma_query_value(None, "page_count", |r| r.get(0))?;
+        let max = spare.map_or(u32::MAX - 1, |spare| pages + spare);
+        Ok(self.connection.query_row(&format!("PRAGMA max_page_count = {max}"), [], |_| Ok(()))?)
+    }
+
+    fn run_unbounded<T>(
+        &mut self,
+        durability: Durability,
+        tools: &Tools,
+        f: impl FnOnce(&mut Work<'_>) -> Result<T>,
+    ) -> Result<T> {
         if self.durability != durability {
             let level = if durability == Durability::Power { "FULL" } else { "NORMAL" };
             self.connection.execute_batch(&format!("PRAGMA synchronous = {level}"))?;
@@ -52,7 +77,9 @@ impl Writer {
             set_meta(&tx, "digest_count", now.count.cast_signed())?;
             set_meta(&tx, "digest_sum", now.sum.cast_signed())?;
         }
+        fault::point("store.commit.before");
         tx.commit()?;
+        fault::point("store.commit.after");
         Ok(value)
     }
 }

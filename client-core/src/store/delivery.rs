@@ -9,6 +9,7 @@ use super::connection::{Durability, Work, number};
 use super::content::{self, Held, Stored, changes, held, state};
 use super::error::Result;
 use super::remake::ReRooted;
+use crate::fault;
 use crate::id::{ActorId, ChangeHash, RecordId};
 use crate::protocol::{ChangeHead, Delivery, RecordBody, RecordFrame, Source, WireChange};
 use crate::record::Record;
@@ -39,6 +40,9 @@ struct Aftermath {
 impl Store {
     /// Takes one frame: records, receipt and position in one transaction. Taking it twice changes nothing more.
     pub fn apply_delivery(&self, delivery: &Delivery) -> Result<DeliveryReport> {
+        if let (Source::Feed(position), true) = (delivery.source, fault::bug("early_cursor")) {
+            self.in_transaction(Durability::Power, |work| work.set_feed(position))?;
+        }
         self.in_transaction(Durability::Power, |work| {
             let (mut report, mut after) = (DeliveryReport::default(), Aftermath::default());
             let (own, _) = work.own_actor()?;

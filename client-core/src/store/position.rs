@@ -6,6 +6,7 @@ use super::connection::{Durability, Work, clear_meta, meta, number, read_digest,
 use super::error::{Result, StoreError};
 use super::{Enrolment, Store};
 use crate::clock::Millis;
+use crate::fault;
 use crate::id::Chain;
 use crate::protocol::{AreaEntry, FillPosition, GrantEntry, Position, ScopeDigest, limits};
 
@@ -27,6 +28,8 @@ pub struct SyncState {
     pub grants: Position,
     /// Where it stands in the feed; `None` before the first reply.
     pub feed: Option<Position>,
+    /// The newest point that the server told with final states or a refill, where that is ahead of the feed.
+    pub told: Option<Position>,
     /// Fills that aren't closed.
     pub fills: Vec<FillPosition>,
     /// Version of the area table.
@@ -72,7 +75,9 @@ impl Store {
                 Some(seq) => Some(Position { seq: seq.cast_unsigned(), chain: chain(meta(db, "feed_chain")?) }),
                 None => None,
             };
+            let told = Position { seq: number(db, "told_seq")?, chain: chain(meta(db, "told_chain")?) };
             Ok(SyncState {
+                told: (told.seq > feed.map_or(0, |f| f.seq)).then_some(told),
                 enrolment: super::connection::enrolment(db)?,
                 counter: number(db, "counter")?,
                 branch: number(db, "branch")? as u32,
@@ -119,8 +124,8 @@ impl Store {
                 work.db.prepare_cached("DELETE FROM fill WHERE grant_no = ?")?.execute([grant])?;
                 if entry.active {
                     work.db
-                        .prepare_cached("INSERT INTO fill (grant_no, after, closed) VALUES (?, 0, 0)")?
-                        .execute([grant])?;
+                        .prepare_cached("INSERT INTO fill (grant_no, after, closed) VALUES (?, 0, ?)")?
+                        .execute(params![grant, fault::bug("forget_fill")])?;
                 }
             }
             set_meta(work.db, "grants_seq", position.seq.cast_signed())?;
@@ -179,6 +184,17 @@ impl Store {
         })
     }
 
+    /// Remembers a point that the server told beside the feed, before what it vouches for is taken.
+    pub fn note_told(&self, told: Position) -> Result<()> {
+        self.in_transaction(Durability::Process, |work| {
+            if told.seq > number(work.db, "told_seq")? {
+                set_meta(work.db, "told_seq", told.seq.cast_signed())?;
+                set_meta(work.db, "told_chain", told.chain.0)?;
+            }
+            Ok(())
+        })
+    }
+
     /// The server went back in time to `common` (`None`: to where the phone knows no point). The feed goes on from there;
     /// what the server had vouched for since is to be brought back.
     pub fn rewound(&self, common: Option<Position>) -> Result<()> {
@@ -186,10 +202,13 @@ impl Store {
             let from = common.map_or(0, |c| c.seq).cast_signed();
             work.db.prepare_cached("DELETE FROM point WHERE seq > ?")?.execute([from])?;
             work.store_feed(common)?;
+            clear_meta(work.db, "told_seq")?;
             if common.is_none() {
                 work.restart_fills()?;
             }
-            work.db.prepare_cached("UPDATE receipt SET bring_from = 0 WHERE as_of > ?")?.execute([from])?;
+            if !fault::bug("skip_receipt") {
+                work.db.prepare_cached("UPDATE receipt SET bring_from = 0 WHERE as_of > ?")?.execute([from])?;
+            }
             work.db.execute("DELETE FROM refill", [])?;
             Ok(())
         })

@@ -11,6 +11,7 @@ use super::content::{self, Held, Stored, changes, held_by_no, state};
 use super::error::Result;
 use super::outbox::batch_state;
 use crate::clock::random;
+use crate::fault;
 use crate::id::{ActorId, ChangeHash, branch_actor};
 use crate::record::{Author, ChangeNote, RawChange, Record};
 
@@ -59,7 +60,7 @@ impl Work<'_> {
         let branch = loop {
             let branch = u32::from_be_bytes(random(&*self.tools.entropy));
             if branch != 0 && branch != before {
-                break branch;
+                break if fault::bug("reuse_actor") { before } else { branch };
             }
         };
         let actor = branch_actor(key.verifying_key().as_bytes(), branch);

@@ -290,6 +290,7 @@ impl Engine {
             fills: state.fills,
             areas: state.areas_version,
             older: if memory.older { self.store.older_points()? } else { Vec::new() },
+            told: state.told,
             cost_only,
             diverged: state.diverged,
             upload: pending.map(|p| Upload { kind: p.kind, number: p.number, digest: p.digest, total, offset }),
@@ -310,7 +311,8 @@ impl Engine {
     ) -> Result<(), SyncError> {
         match frame {
             ReplyFrame::Welcome(welcome) => self.welcome(welcome, memory, round, report)?,
-            ReplyFrame::Statuses { branch, number, outcomes, as_of, receipt } => {
+            ReplyFrame::Statuses { branch, number, outcomes, as_of, receipt, chain } => {
+                self.store.note_told(Position { seq: as_of, chain })?;
                 fault::point("phone.before_statuses");
                 let done = self.store.apply_statuses(branch, number, &outcomes, as_of, receipt)?;
                 fault::point("phone.after_statuses");
@@ -335,7 +337,8 @@ impl Engine {
                 self.store.rewind_batches(branch, last)?;
                 round.again = true;
             }
-            ReplyFrame::Refilled { stored, .. } => {
+            ReplyFrame::Refilled { stored, head, .. } => {
+                self.store.note_told(head)?;
                 if let Some(digest) = memory.uncertain.take() {
                     self.store.refill_done(digest)?;
                 }
@@ -376,7 +379,8 @@ impl Engine {
         round: &mut Round,
         report: &mut SyncReport,
     ) -> Result<(), SyncError> {
-        self.store.note_server_time(welcome.server_ms)?;
+        let by_phone = fault::bug("prune_by_phone_clock");
+        self.store.note_server_time(if by_phone { self.clock.now_ms() } else { welcome.server_ms })?;
         report.clock_off_ms = self.clock.now_ms() as i64 - welcome.server_ms as Millis as i64;
         report.reads_closed = welcome.reads_closed;
         if welcome.upload_refused {

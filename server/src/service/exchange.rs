@@ -10,7 +10,7 @@ use doorstep_core::fault;
 use doorstep_core::id::{ChangeHash, RecordId};
 use doorstep_core::protocol::hello::SignedHello;
 use doorstep_core::protocol::{
-    Batch, ChangeHead, Hello, ManifestEntry, Outcome, Receipt, RecordBody, Refill, ReplyFrame, State, Upload, UploadKind,
+    Batch, ChangeHead, Hello, ManifestEntry, Outcome, Position, Receipt, RecordBody, Refill, ReplyFrame, State, Upload, UploadKind,
     Welcome, limits, stream,
 };
 use ed25519_dalek::VerifyingKey;
@@ -177,14 +177,14 @@ impl Exchange {
             let push = Merge::new(&*service.storage, sender, self.hello.counter, self.received_ms).batch(batch, digest)?;
             let outcomes = push.batch.as_ref().map(|row| row.outcomes.clone()).unwrap_or_default();
             if fault::bug("acknowledge_before_commit") {
-                self.statuses(named, &batch.manifest(), outcomes, 0, pushed);
+                self.statuses(named, &batch.manifest(), outcomes, Position::default(), pushed);
                 fault::point("server.early_ack");
                 let _ = service.committer.commit(&*service.storage, push);
                 return Ok(());
             }
             match self.commit(push)? {
                 Committed::Done(head) => {
-                    self.statuses(named, &batch.manifest(), outcomes, head.seq, pushed);
+                    self.statuses(named, &batch.manifest(), outcomes, head, pushed);
                     add(&service.metrics.batches, 1);
                     return Ok(());
                 }
@@ -208,7 +208,7 @@ impl Exchange {
         let known = |o: Outcome| if o.state == State::Stored { Outcome::of(State::Known) } else { o };
         let outcomes = row.outcomes.into_iter().map(known).collect();
         let (head, _) = self.service.storage.head(self.device.township)?;
-        self.statuses((row.branch, row.number), &manifest, outcomes, head.seq, pushed);
+        self.statuses((row.branch, row.number), &manifest, outcomes, head, pushed);
         Ok(())
     }
 
@@ -217,7 +217,7 @@ impl Exchange {
         (branch, number): (u32, u64),
         manifest: &[ManifestEntry],
         outcomes: Vec<Outcome>,
-        as_of: u64,
+        head: Position,
         pushed: &mut Pushed,
     ) {
         let (service, metrics) = (&self.service, &self.service.metrics);
@@ -237,8 +237,15 @@ impl Exchange {
             add(counter, 1);
         }
         let secrets = &service.secrets;
-        let receipt = Receipt::tag(&secrets.receipt_key, secrets.tenant, self.device.id, as_of, &acknowledged);
-        pushed.frames.push(ReplyFrame::Statuses { branch, number, outcomes, as_of, receipt });
+        let receipt = Receipt::tag(&secrets.receipt_key, secrets.tenant, self.device.id, head.seq, &acknowledged);
+        pushed.frames.push(ReplyFrame::Statuses {
+            branch,
+            number,
+            outcomes,
+            as_of: head.seq,
+            receipt,
+            chain: head.chain,
+        });
     }
 
     fn refill(&self, refill: Refill, pushed: &mut Pushed) -> Result<(), Refused> {
@@ -255,9 +262,9 @@ impl Exchange {
             let merge = Merge::new(&*service.storage, sender, self.hello.counter, self.received_ms);
             let (push, refused) = merge.refill(&refill)?;
             let stored = push.records.iter().map(|r| r.changes.len() as u32).sum();
-            if matches!(self.commit(push)?, Committed::Done(_)) {
+            if let Committed::Done(head) = self.commit(push)? {
                 add(&service.metrics.changes_refilled, u64::from(stored));
-                pushed.frames.push(ReplyFrame::Refilled { stored, refused });
+                pushed.frames.push(ReplyFrame::Refilled { stored, refused, head });
                 for record in &refill.records {
                     if let RecordBody::Changes(changes) = &record.body {
                         pushed.held.extend(changes.iter().map(|c| (record.id, c.hash)));

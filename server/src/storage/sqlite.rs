@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use doorstep_core::clock::Millis;
+use doorstep_core::fault;
 use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Incarnation, RecordId, UserId};
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Position, ScopeDigest};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
@@ -148,10 +149,31 @@ impl SqliteStorage {
 }
 
 fn write_on<T>(writer: &mut Connection, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+    let spare = fault::spare_pages("server");
+    if let Some(spare) = spare {
+        bound(writer, Some(spare))?;
+    }
+    let done = write_in_transaction(writer, work);
+    if spare.is_some() {
+        bound(writer, None)?;
+    }
+    done
+}
+
+fn write_in_transaction<T>(writer: &mut Connection, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
     let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let value = work(&transaction)?;
+    fault::point("sqlite.commit.before");
     transaction.commit()?;
+    fault::point("sqlite.commit.after");
     Ok(value)
+}
+
+/// Lets the file grow by so many pages, as on a disk that is nearly full; `None`: without bounds.
+fn bound(connection: &Connection, spare: Option<u32>) -> Result<()> {
+    let pages: u32 = connection.pragma_query_value(None, "page_count", |r| r.get(0))?;
+    let max = spare.map_or(u32::MAX - 1, |spare| pages + spare);
+    Ok(connection.query_row(&format!("PRAGMA max_page_count = {max}"), [], |_| Ok(()))?)
 }
 
 /// What every connection is set to; `cache_kib` bounds its page cache.

@@ -246,6 +246,7 @@ impl World<'_> {
             fills: Vec::new(),
             areas: 0,
             older: Vec::new(),
+            told: None,
             cost_only: false,
             diverged: false,
             upload: Some(upload),

@@ -19,6 +19,17 @@ pub const BUGS: &[&str] = &[
     "skip_signature",
     "trust_batch_number",
     "ignore_chain",
+    "take_counter_twice",
+    "trust_ok",
+    "all_or_nothing",
+    "cursor_skips",
+    "early_cursor",
+    "forget_fill",
+    "reuse_actor",
+    "skip_receipt",
+    "prune_by_phone_clock",
+    "draft_not_journaled",
+    "merge_on_merged_heads",
 ];
 
 /// Faults and states that a sweep must have seen.

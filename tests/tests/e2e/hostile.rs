@@ -70,6 +70,7 @@ impl Attack {
             fills: Vec::new(),
             areas: 0,
             older: Vec::new(),
+            told: None,
             cost_only: true,
             diverged: false,
             upload: (number > 0).then(|| Upload {
