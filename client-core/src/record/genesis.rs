@@ -2,8 +2,8 @@
 //!
 //! Its bytes are frozen: any difference between two devices would split the record for good.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{Automerge, AutomergeError, ObjId, ObjType, ROOT, ReadDoc};
@@ -26,22 +26,20 @@ pub(super) struct Genesis {
     maps: [ObjId; 3],
 }
 
-static CACHE: LazyLock<Mutex<HashMap<String, Arc<Genesis>>>> = LazyLock::new(Mutex::default);
+static CACHE: Mutex<BTreeMap<Identity, Arc<Genesis>>> = Mutex::new(BTreeMap::new());
 
 impl Genesis {
-    /// The first change of `identity`. Those without key are kept, within limits.
+    /// The first change of `identity`, kept for the next time.
     pub fn of(identity: &Identity) -> Arc<Self> {
-        if !identity.key.is_empty() {
-            return Arc::new(Self::make(identity));
-        }
-        let mut cache = CACHE.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(genesis) = cache.get(&identity.record_type) {
+        if let Some(genesis) = CACHE.lock().unwrap_or_else(PoisonError::into_inner).get(identity) {
             return genesis.clone();
         }
         let genesis = Arc::new(Self::make(identity));
-        if cache.len() < limits::CACHED_TYPES {
-            cache.insert(identity.record_type.clone(), genesis.clone());
+        let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= limits::CACHED_FIRST_CHANGES {
+            cache.clear();
         }
+        cache.insert(identity.clone(), genesis.clone());
         genesis
     }
 

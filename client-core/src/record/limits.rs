@@ -34,5 +34,5 @@ pub const SNAPSHOT_ROWS: u64 = 1 << 20;
 pub const SNAPSHOT_ROWS_PER_BYTE: u64 = 4;
 /// Most actors in a snapshot.
 pub const SNAPSHOT_ACTORS: u64 = 65_536;
-/// Record types whose derived first change is kept in memory.
-pub const CACHED_TYPES: usize = 64;
+/// Derived first changes kept in memory, each of a few kilobytes.
+pub const CACHED_FIRST_CHANGES: usize = 256;
