@@ -21,7 +21,7 @@ mod view;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use automerge::{Automerge, Change, ObjType, ROOT, ReadDoc, ValueRef};
+use automerge::{Automerge, Change, ReadDoc, ValueRef};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ActorId, ChangeHash, Identity};
@@ -150,30 +150,33 @@ impl Record {
 
     /// Checks a raw change from elsewhere and takes it; a refusal leaves the record as it was.
     pub fn accept(&mut self, raw: &[u8]) -> Result<Accepted, Refusal> {
-        let checked = guard::check(self, raw)?;
-        Ok(self.take(checked))
+        self.accept_if(raw, |_| Ok(()))
     }
 
     /// Like [`Record::accept`], and checks that the result can be saved, loaded and shown again: slower by a load.
     pub fn accept_checked(&mut self, raw: &[u8]) -> Result<Accepted, Refusal> {
-        let checked = guard::check(self, raw)?;
-        if let Some(doc) = &checked.doc {
+        self.accept_if(raw, |next| {
             contain::contain(|| {
-                let loaded = Automerge::load(&doc.save_nocompress()).map_err(|_| Refusal::Snapshot)?;
-                let [next, loaded] = [doc.clone(), loaded].map(|doc| Self { own: Some(doc), ..self.clone() });
+                let loaded = Automerge::load(&next.snapshot()).map_err(|_| Refusal::Snapshot)?;
+                let loaded = Self { own: Some(loaded), ..next.clone() };
                 if loaded.heads() == next.heads() && loaded.view() == next.view() { Ok(()) } else { Err(Refusal::Snapshot) }
-            })?;
-        }
-        Ok(self.take(checked))
+            })
+        })
     }
 
-    fn take(&mut self, checked: guard::Checked) -> Accepted {
-        let accepted = checked.accepted;
-        if let Some(doc) = checked.doc {
-            self.own = Some(doc);
-            self.last.insert(accepted.actor, (accepted.seq, accepted.hash));
+    fn accept_if(&mut self, raw: &[u8], check: impl FnOnce(&Self) -> Result<(), Refusal>) -> Result<Accepted, Refusal> {
+        let (change, accepted) = guard::check(self, raw)?;
+        if accepted.already_known {
+            return Ok(accepted);
         }
-        accepted
+        let doc = guard::apply(self.doc().clone(), change, raw)?;
+        let before = self.own.replace(doc);
+        if let Err(refusal) = check(self) {
+            self.own = before;
+            return Err(refusal);
+        }
+        self.last.insert(accepted.actor, (accepted.seq, accepted.hash));
+        Ok(accepted)
     }
 
     /// Takes changes from the own storage, which the guard let through before; in causal order or not, but none may be
@@ -211,37 +214,41 @@ impl Record {
     }
 
     /// A record from a snapshot that came over the wire, with the heads that were announced, sorted.
+    ///
+    /// Only its changes are taken from it, and each of them passes the guard: a snapshot can't bring in what changes
+    /// can't.
     pub fn from_snapshot(identity: Identity, snapshot: &[u8], heads: &[ChangeHash]) -> Result<Self, Refusal> {
         prescan::document(snapshot)?;
-        contain::contain(|| {
-            let record = Self::load(identity, snapshot)?;
-            record.check_history()?;
-            if record.heads() == heads { Ok(record) } else { Err(Refusal::Snapshot) }
-        })
+        let changes = contain::contain(|| {
+            let doc = Automerge::load(snapshot).map_err(|_| Refusal::Snapshot)?;
+            Ok(doc.get_changes(&[]))
+        })?;
+        let mut record = Self::new(identity);
+        for change in changes {
+            let raw = change.raw_bytes();
+            if change.hash().0 == record.genesis.hash.0 {
+                continue;
+            }
+            let (checked, accepted) = guard::check(&record, raw)?;
+            // no copy as in `accept`: after a refusal the whole record is thrown away
+            let doc = record.own.take().unwrap_or_else(|| record.genesis.doc.clone());
+            record.own = Some(guard::apply(doc, checked, raw)?);
+            record.last.insert(accepted.actor, (accepted.seq, accepted.hash));
+        }
+        if record.heads() == heads { Ok(record) } else { Err(Refusal::Snapshot) }
     }
 
     /// A record from a snapshot of the own storage.
     pub fn from_own_snapshot(identity: Identity, snapshot: &[u8]) -> Result<Self, Refusal> {
-        contain::contain(|| Self::load(identity, snapshot))
-    }
-
-    fn load(identity: Identity, snapshot: &[u8]) -> Result<Self, Refusal> {
-        let doc = Automerge::load(snapshot).map_err(|_| Refusal::Snapshot)?;
-        let record = Self { own: Some(doc), ..Self::new(identity) };
-        if !record.contains(&record.genesis.hash) || !record.has_fixed_root() {
-            return Err(Refusal::Snapshot);
-        }
-        let last = record.last_changes();
-        Ok(Self { last, ..record })
-    }
-
-    fn has_fixed_root(&self) -> bool {
-        let of = |doc: &Automerge| -> Vec<_> {
-            doc.map_range(ROOT, ..)
-                .map(|i| (i.key.to_string(), matches!(i.value, ValueRef::Object(ObjType::Map)), i.conflict, guard::op_key(&i.id())))
-                .collect()
-        };
-        of(self.doc()) == of(&self.genesis.doc)
+        contain::contain(|| {
+            let doc = Automerge::load(snapshot).map_err(|_| Refusal::Snapshot)?;
+            let record = Self { own: Some(doc), ..Self::new(identity) };
+            if !record.contains(&record.genesis.hash) {
+                return Err(Refusal::Snapshot);
+            }
+            let last = record.last_changes();
+            Ok(Self { last, ..record })
+        })
     }
 
     /// The last change of every actor but the first change's.
@@ -251,22 +258,6 @@ impl Record {
             note_last(&mut last, &self.genesis, &meta.actor, meta.seq, meta.hash);
         }
         last
-    }
-
-    /// Checks the operations and notes of every change but the first.
-    fn check_history(&self) -> Result<(), Refusal> {
-        for change in self.others() {
-            if *change.actor_id() == self.genesis.actor {
-                return Err(Refusal::GenesisActor);
-            }
-            if change.message().and_then(|m| m.parse::<ChangeNote>().ok()).is_none() {
-                return Err(Refusal::Message);
-            }
-            for op in &change.decode().operations {
-                guard::static_check(self, op)?;
-            }
-        }
-        Ok(())
     }
 
     /// Every change but the derived first one, in causal order.

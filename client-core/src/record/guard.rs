@@ -18,14 +18,8 @@ use super::{Accepted, ChangeNote, Edit, Record, Section, Value, key, limits, pre
 /// An operation id: counter and actor.
 pub(super) type OpKey = (u64, automerge::ActorId);
 
-pub(super) struct Checked {
-    /// The record's next document; `None` when the change is known already.
-    pub doc: Option<Automerge>,
-    pub accepted: Accepted,
-}
-
-/// Runs all steps; the record itself stays as it is.
-pub(super) fn check(record: &Record, raw: &[u8]) -> Result<Checked, Refusal> {
+/// All steps before applying: gives the change, to be applied unless it is known already.
+pub(super) fn check(record: &Record, raw: &[u8]) -> Result<(Change, Accepted), Refusal> {
     let hash = ChangeHash(prescan::change(raw)?);
     let (change, decoded) = decode(raw)?;
     if change.hash().0 != hash.0 {
@@ -34,12 +28,11 @@ pub(super) fn check(record: &Record, raw: &[u8]) -> Result<Checked, Refusal> {
     let mut accepted = describe(&change, hash)?;
     if record.contains(&hash) {
         accepted.already_known = true;
-        return Ok(Checked { doc: None, accepted });
+        return Ok((change, accepted));
     }
     check_place(record, &change, &accepted)?;
     contain(|| check_operations(record, &change, &decoded))?;
-    let doc = apply(record, change, raw)?;
-    Ok(Checked { doc: Some(doc), accepted })
+    Ok((change, accepted))
 }
 
 /// Decodes the scanned bytes.
@@ -180,11 +173,10 @@ pub(super) fn static_check<'a>(record: &Record, op: &'a Op) -> Result<(Section, 
     }
 }
 
-/// Applies to a copy and compares what automerge stored: other bytes mean that the change wasn't canonical.
-fn apply(record: &Record, change: Change, raw: &[u8]) -> Result<Automerge, Refusal> {
-    let hash = change.hash();
+/// Applies to a document of its own and compares what automerge stored: other bytes mean that the change wasn't canonical.
+pub(super) fn apply(mut doc: Automerge, change: Change, raw: &[u8]) -> Result<Automerge, Refusal> {
     contain(|| {
-        let mut doc = record.doc().clone();
+        let hash = change.hash();
         doc.apply_changes([change]).map_err(|_| Refusal::Refused)?;
         let stored = doc.get_change_by_hash(&hash).ok_or(Refusal::Refused)?;
         if stored.raw_bytes() == raw { Ok(doc) } else { Err(Refusal::NotCanonical) }

@@ -8,7 +8,7 @@ use automerge::legacy::{ObjectId, OpId, OpType};
 use super::*;
 
 /// A change made again with parts of it altered, past every check of ours.
-fn altered(raw: &RawChange, alter: impl FnOnce(&mut ExpandedChange)) -> Vec<u8> {
+pub(super) fn altered(raw: &RawChange, alter: impl FnOnce(&mut ExpandedChange)) -> Vec<u8> {
     let mut decoded = Change::try_from(&raw.bytes[..]).unwrap().decode();
     alter(&mut decoded);
     Change::from(decoded).raw_bytes().to_vec()

@@ -1,6 +1,7 @@
 //! Hostile bytes: nothing is accepted that can't be saved, loaded and edited again.
 
 use automerge::transaction::{CommitOptions, Transactable};
+use automerge::{ObjType, ROOT};
 use sha2::{Digest, Sha256};
 
 use super::*;
