@@ -113,6 +113,7 @@ impl Phone {
             signing_seed: seed,
             server_url: server_url.to_owned(),
             server_identity: bytes(&answer.server_identity)?,
+            certificate: Some(answer.certificate),
         };
         self.store.enrol(&enrolment)?;
         self.use_transport(Arc::new(transport));

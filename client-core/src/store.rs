@@ -79,6 +79,9 @@ pub struct Enrolment {
     pub server_url: String,
     /// The server's long-lived Ed25519 identity.
     pub server_identity: [u8; 32],
+    /// The server's word for all this, shown to a restored server that has forgotten the phone.
+    #[serde(default)]
+    pub certificate: Option<crate::protocol::enrol::SignedCertificate>,
 }
 
 impl std::fmt::Debug for Enrolment {

@@ -496,11 +496,12 @@ pub trait Storage: Send + Sync {
     fn batch(&self, device: DeviceId, branch: u32, number: u64) -> Result<Option<BatchRow>>;
     /// Records by id, in the order asked, as of one snapshot.
     fn load_records(&self, township: TownshipId, ids: &[RecordId]) -> Result<Vec<Option<StoredRecord>>>;
-    /// The changes that wait for these records' changes, each with the device that sent it; and, of the given hashes, those
-    /// that stand in quarantine for these records.
+    /// The changes that wait for these records' changes, each with the device that sent it.
     fn waiting(&self, township: TownshipId, records: &[RecordId]) -> Result<Vec<(DeviceId, HeldChange)>>;
     /// How many changes of a device wait, and their bytes.
     fn waiting_of(&self, device: DeviceId) -> Result<(u64, u64)>;
+    /// How many changes of a device stand in quarantine, and their bytes.
+    fn quarantined_of(&self, device: DeviceId) -> Result<(u64, u64)>;
     /// Which of these hashes stand in quarantine for the record.
     fn quarantined(&self, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>>;
     /// Commits several pushes in one transaction, durably; each push alone in a savepoint, all or nothing. Answers in order.

@@ -1,11 +1,17 @@
 //! Enrolment: a phone registers its key with a one-time code. JSON over `POST /enrol`.
 
+use data_encoding::HEXLOWER;
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Millis;
 use crate::id::{AreaId, DeviceId, TenantId, UserId};
 
 /// The path.
 pub const ENROL_PATH: &str = "/enrol";
+
+/// Where a phone shows its certificate to a server that has forgotten it.
+pub const ENROL_AGAIN_PATH: &str = "/enrol/again";
 
 /// What the phone sends.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,6 +41,63 @@ pub struct EnrolAnswer {
     pub user_name: String,
     /// The server's long-lived Ed25519 identity, hexadecimal.
     pub server_identity: String,
+    /// The server's word for all this, to be shown if a restored server has forgotten the phone.
+    pub certificate: SignedCertificate,
+}
+
+/// What a server signs when it enrols a phone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Whose data.
+    pub tenant: TenantId,
+    /// The phone.
+    pub device: DeviceId,
+    /// The person.
+    pub user: UserId,
+    /// Their name.
+    pub user_name: String,
+    /// Which township's feed the phone reads.
+    pub township: AreaId,
+    /// The phone's Ed25519 public key, hexadecimal.
+    pub public_key: String,
+    /// When it was enrolled, by the server's clock.
+    pub enrolled_ms: Millis,
+}
+
+/// A certificate with the server's signature over its JSON.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedCertificate {
+    /// The certificate's JSON, as signed.
+    pub content: String,
+    /// Ed25519 by the server's identity over `"doorstep/certificate/1"` and the content, hexadecimal.
+    pub signature: String,
+}
+
+impl std::fmt::Debug for SignedCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SignedCertificate(..)")
+    }
+}
+
+const CERTIFICATE: &[u8] = b"doorstep/certificate/1";
+
+impl Certificate {
+    /// Signs it with the server's identity; `None` if it can't be written as JSON, which no certificate can't.
+    pub fn sign(&self, identity: &SigningKey) -> Option<SignedCertificate> {
+        let content = serde_json::to_string(self).ok()?;
+        let signature = identity.sign(&[CERTIFICATE, content.as_bytes()].concat()).to_bytes();
+        Some(SignedCertificate { content, signature: HEXLOWER.encode(&signature) })
+    }
+}
+
+impl SignedCertificate {
+    /// The certificate, if this server identity signed it.
+    pub fn verified(&self, identity: &VerifyingKey) -> Option<Certificate> {
+        let signature: [u8; 64] = HEXLOWER.decode(self.signature.as_bytes()).ok()?.try_into().ok()?;
+        let message = [CERTIFICATE, self.content.as_bytes()].concat();
+        identity.verify_strict(&message, &Signature::from_bytes(&signature)).ok()?;
+        serde_json::from_str(&self.content).ok()
+    }
 }
 
 impl std::fmt::Debug for EnrolAnswer {

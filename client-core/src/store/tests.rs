@@ -39,6 +39,7 @@ pub(super) fn enrolment(device: u8) -> Enrolment {
         signing_seed: [device; 32],
         server_url: "http://localhost".into(),
         server_identity: [4; 32],
+        certificate: None,
     }
 }
 

@@ -136,6 +136,8 @@ struct Memory {
     /// The digest was compared and a refill of the scope started: once a sync.
     diverged: bool,
     batch_changes: usize,
+    /// The certificate was shown once in this sync.
+    shown_certificate: bool,
 }
 
 impl Engine {
@@ -188,6 +190,12 @@ impl Engine {
                 {
                     self.store.raise_counter(last)?;
                 }
+                Err(SyncError::Transport(TransportError::Refused { code, .. }))
+                    if code == "unknown_device" && !memory.shown_certificate =>
+                {
+                    memory.shown_certificate = true;
+                    self.enrol_again(cancel)?;
+                }
                 Err(SyncError::Transport(error)) if error.is_temporary() && tries_left > 0 => {
                     tries_left -= 1;
                     memory.batch_changes = (memory.batch_changes / 2).max(BATCH_CHANGES_MIN);
@@ -201,6 +209,19 @@ impl Engine {
             }
         }
         Err(SyncError::Endless)
+    }
+
+    /// A restored server has forgotten the phone: shows it its own signature.
+    fn enrol_again(&self, cancel: &Cancel) -> Result<(), SyncError> {
+        let enrolment = self.store.enrolment()?.ok_or(SyncError::NotEnrolled)?;
+        let forgotten = || TransportError::Refused {
+            status: 401,
+            code: "unknown_device".to_owned(),
+            last_counter: None,
+            retry_after_s: None,
+        };
+        let certificate = enrolment.certificate.ok_or_else(forgotten)?;
+        Ok(self.transport.enrol_again(&certificate, cancel)?)
     }
 
     fn wait(&self, wait: Duration, cancel: &Cancel) -> Result<(), SyncError> {

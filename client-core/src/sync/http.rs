@@ -11,7 +11,9 @@ use tokio::runtime::Runtime;
 
 use super::transport::{Cancel, Reply, Transport, TransportError};
 use crate::protocol;
-use crate::protocol::enrol::{ENROL_PATH, EnrolAnswer, EnrolBody, proof_message};
+use crate::protocol::enrol::{
+    ENROL_AGAIN_PATH, ENROL_PATH, EnrolAnswer, EnrolBody, SignedCertificate, proof_message,
+};
 
 /// How long connecting may take on a bad link.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -113,6 +115,16 @@ impl Transport for HttpTransport {
             }
         })?;
         Ok(Box::new(HttpReply { transport: self, response, cancel: cancel.clone() }))
+    }
+
+    fn enrol_again(&self, certificate: &SignedCertificate, cancel: &Cancel) -> Result<(), TransportError> {
+        let body = serde_json::to_vec(certificate).map_err(|_| TransportError::Unreachable)?;
+        let url = format!("{}{ENROL_AGAIN_PATH}", self.base);
+        let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
+        self.wait(cancel, async {
+            let response = request.send().await.map_err(|e| classify(&e))?;
+            if response.status().is_success() { Ok(()) } else { Err(refusal(response).await) }
+        })
     }
 }
 

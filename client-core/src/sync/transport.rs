@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::protocol::enrol::SignedCertificate;
+
 /// Stops a sync from another thread. Clones share the mark.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
@@ -79,4 +81,7 @@ pub trait Reply {
 pub trait Transport: Send + Sync {
     /// Sends a request body and gives the reply's body as it arrives.
     fn exchange(&self, request: Vec<u8>, cancel: &Cancel) -> Result<Box<dyn Reply + '_>, TransportError>;
+
+    /// Shows the phone's certificate to a server that has forgotten the phone.
+    fn enrol_again(&self, certificate: &SignedCertificate, cancel: &Cancel) -> Result<(), TransportError>;
 }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
 use data_encoding::HEXLOWER;
-use doorstep_core::protocol::enrol::{ENROL_PATH, EnrolAnswer, EnrolBody};
+use doorstep_core::protocol::enrol::{ENROL_AGAIN_PATH, ENROL_PATH, EnrolAnswer, EnrolBody, SignedCertificate};
 
 use super::ApiError;
 use crate::app::App;
@@ -15,7 +15,7 @@ use crate::service::people::EnrolmentRequest;
 
 /// The route.
 pub fn router() -> Router<Arc<App>> {
-    Router::new().route(ENROL_PATH, post(post_enrol))
+    Router::new().route(ENROL_PATH, post(post_enrol)).route(ENROL_AGAIN_PATH, post(post_enrol_again))
 }
 
 async fn post_enrol(
@@ -34,7 +34,9 @@ async fn post_enrol(
             let device = service.enrol(&EnrolmentRequest { code, public_key, proof })?;
             let users = service.storage.users()?;
             let user_name = users.into_iter().find(|u| u.id == device.user).map(|u| u.name).unwrap_or_default();
+            let certificate = service.certificate(&device, &user_name).ok_or(crate::service::Refused::Signature)?;
             Ok::<_, crate::service::Refused>(EnrolAnswer {
+                certificate,
                 tenant: service.secrets.tenant,
                 tenant_key: HEXLOWER.encode(&service.secrets.tenant_key),
                 township: device.township,
@@ -46,6 +48,15 @@ async fn post_enrol(
         })
         .await??;
     Ok(Json(answer))
+}
+
+async fn post_enrol_again(
+    State(app): State<Arc<App>>,
+    body: Result<Json<SignedCertificate>, axum::extract::rejection::JsonRejection>,
+) -> Result<(), ApiError> {
+    let Json(certificate) = body.map_err(|_| ApiError::bad_request("body"))?;
+    let service = app.service.clone();
+    Ok(app.blocking(move || service.enrol_again(&certificate)).await??)
 }
 
 fn array<const N: usize>(hex: &str) -> Option<[u8; N]> {

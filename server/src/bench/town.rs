@@ -77,6 +77,7 @@ impl Town {
             signing_seed,
             server_url: "http://127.0.0.1".into(),
             server_identity: service.identity(),
+            certificate: None,
         })?;
         Ok(store.close()?)
     }

@@ -16,6 +16,10 @@ use crate::storage::{
 const WAITING_CHANGES_MAX: u64 = 1_000;
 /// Their bytes.
 const WAITING_BYTES_MAX: u64 = 4 << 20;
+/// Refused changes of one device that are kept; what comes after them is denied, until an administrator looked.
+const QUARANTINE_CHANGES_MAX: u64 = 10_000;
+/// Their bytes.
+const QUARANTINE_BYTES_MAX: u64 = 64 << 20;
 /// Changes in a record's history between two cached snapshots.
 const SNAPSHOT_EVERY: usize = 16;
 /// One change in so many is saved and loaded again in service, to notice what the guard doesn't know.
@@ -72,6 +76,7 @@ pub struct Merge<'a> {
     push: PreparedPush,
     outcomes: Vec<Outcome>,
     waiting_left: Option<(u64, u64)>,
+    quarantine_left: Option<(u64, u64)>,
 }
 
 impl<'a> Merge<'a> {
@@ -89,7 +94,7 @@ impl<'a> Merge<'a> {
             settled: Vec::new(),
             quarantined: Vec::new(),
         };
-        Self { storage, sender, push, outcomes: Vec::new(), waiting_left: None }
+        Self { storage, sender, push, outcomes: Vec::new(), waiting_left: None, quarantine_left: None }
     }
 
     /// Merges a batch whose signature was checked.
@@ -131,7 +136,7 @@ impl<'a> Merge<'a> {
         let mut seen: HashSet<RecordId> = HashSet::new();
         for (frame, stored) in frames.iter().zip(stored) {
             if !seen.insert(frame.id) {
-                self.refuse_all(frame, "record_twice");
+                self.refuse_all(frame, "record_twice")?;
                 continue;
             }
             self.record(frame, stored, waiting.remove(&frame.id).unwrap_or_default())?;
@@ -148,16 +153,14 @@ impl<'a> Merge<'a> {
         let RecordBody::Changes(changes) = &frame.body else { return Ok(()) };
         if let Some(stored) = &stored {
             if stored.identity != frame.identity {
-                self.refuse_all(frame, "identity");
-                return Ok(());
+                return self.refuse_all(frame, "identity");
             }
             if frame.incarnation > stored.incarnation {
-                self.refuse_all(frame, "unknown_incarnation");
-                return Ok(());
+                return self.refuse_all(frame, "unknown_incarnation");
             }
             if frame.incarnation < stored.incarnation {
                 for change in changes {
-                    self.hold(frame, change.hash, &change.bytes, State::Equivocation, "old_incarnation");
+                    self.hold(frame, change.hash, &change.bytes, State::Equivocation, "old_incarnation")?;
                 }
                 return Ok(());
             }
@@ -168,8 +171,7 @@ impl<'a> Merge<'a> {
                 Ok(record) => record,
                 Err(refusal) => {
                     tracing::error!(code = refusal.code(), "a stored record can't be opened; its changes wait");
-                    self.refuse_all(frame, "record_damaged");
-                    return Ok(());
+                    return self.refuse_all(frame, "record_damaged");
                 }
             },
         };
@@ -205,7 +207,7 @@ impl<'a> Merge<'a> {
         }
         if let Some(reason) = self.forbidden(frame.id, hash, bytes) {
             merging.refused.insert(hash);
-            self.hold(frame, hash, bytes, State::Quarantined, reason);
+            self.hold(frame, hash, bytes, State::Quarantined, reason)?;
             return Ok(());
         }
         match accept(&mut merging.record, hash, bytes) {
@@ -221,11 +223,11 @@ impl<'a> Merge<'a> {
             Err(Refusal::MissingDependencies(missing)) => self.missing(frame, merging, hash, bytes, &missing)?,
             Err(Refusal::Equivocation) => {
                 merging.refused.insert(hash);
-                self.hold(frame, hash, bytes, State::Equivocation, "equivocation");
+                self.hold(frame, hash, bytes, State::Equivocation, "equivocation")?;
             }
             Err(refusal) => {
                 merging.refused.insert(hash);
-                self.hold(frame, hash, bytes, State::Quarantined, refusal.code());
+                self.hold(frame, hash, bytes, State::Quarantined, refusal.code())?;
             }
         }
         Ok(())
@@ -265,7 +267,7 @@ impl<'a> Merge<'a> {
             || !self.storage.quarantined(frame.id, missing)?.is_empty();
         if refused {
             merging.refused.insert(hash);
-            self.hold(frame, hash, bytes, State::Quarantined, "depends_on_refused");
+            self.hold(frame, hash, bytes, State::Quarantined, "depends_on_refused")?;
             return Ok(());
         }
         let left = match &mut self.waiting_left {
@@ -280,7 +282,7 @@ impl<'a> Merge<'a> {
         };
         if left.0 == 0 || left.1 < bytes.len() as u64 {
             merging.refused.insert(hash);
-            self.hold(frame, hash, bytes, State::Quarantined, "too_many_waiting");
+            self.hold(frame, hash, bytes, State::Quarantined, "too_many_waiting")?;
             return Ok(());
         }
         *left = (left.0 - 1, left.1 - bytes.len() as u64);
@@ -318,17 +320,42 @@ impl<'a> Merge<'a> {
         }
     }
 
-    fn refuse_all(&mut self, frame: &RecordFrame, reason: &str) {
+    fn refuse_all(&mut self, frame: &RecordFrame, reason: &str) -> Result<(), StorageError> {
         if let RecordBody::Changes(changes) = &frame.body {
             for change in changes {
-                self.hold(frame, change.hash, &change.bytes, State::Quarantined, reason);
+                self.hold(frame, change.hash, &change.bytes, State::Quarantined, reason)?;
             }
         }
+        Ok(())
     }
 
-    fn hold(&mut self, frame: &RecordFrame, hash: ChangeHash, bytes: &[u8], state: State, reason: &str) {
+    /// Keeps a refused change with its reason, as far as there is room for this device.
+    fn hold(
+        &mut self,
+        frame: &RecordFrame,
+        hash: ChangeHash,
+        bytes: &[u8],
+        state: State,
+        reason: &str,
+    ) -> Result<(), StorageError> {
+        let left = match &mut self.quarantine_left {
+            Some(left) => left,
+            None => {
+                let (changes, size) = self.storage.quarantined_of(self.push.device)?;
+                self.quarantine_left.insert((
+                    QUARANTINE_CHANGES_MAX.saturating_sub(changes),
+                    QUARANTINE_BYTES_MAX.saturating_sub(size),
+                ))
+            }
+        };
+        if left.0 == 0 || left.1 < bytes.len() as u64 {
+            self.outcomes.push(Outcome { state: State::Denied, reason: "quarantine_full".to_owned() });
+            return Ok(());
+        }
+        *left = (left.0 - 1, left.1 - bytes.len() as u64);
         self.push.quarantined.push(held(frame, hash, bytes, reason));
         self.outcomes.push(Outcome { state, reason: reason.to_owned() });
+        Ok(())
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use doorstep_core::clock::{Millis, random};
 use doorstep_core::id::{DeviceId, UserId};
-use doorstep_core::protocol::enrol::{normal_code, proof_message};
+use doorstep_core::protocol::enrol::{Certificate, SignedCertificate, normal_code, proof_message};
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 
 use super::{Refused, Service};
-use crate::storage::{Device, StorageError, TownshipId};
+use crate::storage::{Device, READS_CLOSED, StorageError, TownshipId, User};
 
 /// How long an invitation holds.
 const INVITATION_MS: Millis = 7 * 24 * 3600 * 1000;
@@ -59,6 +59,53 @@ impl Service {
             feed_seq: 0,
         };
         self.storage.redeem_invitation(code_hash(&request.code), &device, now_ms)?.ok_or(Refused::Invitation)
+    }
+
+    /// The server's word for an enrolment.
+    pub fn certificate(&self, device: &Device, user_name: &str) -> Option<SignedCertificate> {
+        let certificate = Certificate {
+            tenant: self.secrets.tenant,
+            device: device.id,
+            user: device.user,
+            user_name: user_name.to_owned(),
+            township: device.township,
+            public_key: HEXLOWER.encode(&device.public_key),
+            enrolled_ms: device.enrolled_ms,
+        };
+        certificate.sign(&SigningKey::from_bytes(&self.secrets.identity_seed))
+    }
+
+    /// Takes back a phone that this database has forgotten, on the server's own signature. That a signed phone is unknown
+    /// means that the database is older than the enrolment: reading closes until an administrator has looked through
+    /// revoked phones.
+    pub fn enrol_again(&self, signed: &SignedCertificate) -> Result<(), Refused> {
+        let identity = SigningKey::from_bytes(&self.secrets.identity_seed).verifying_key();
+        let certificate = signed.verified(&identity).filter(|c| c.tenant == self.secrets.tenant);
+        let certificate = certificate.ok_or(Refused::Signature)?;
+        if self.storage.device(certificate.device)?.is_some() {
+            return Ok(());
+        }
+        let public_key = HEXLOWER.decode(certificate.public_key.as_bytes()).ok().and_then(|k| k.try_into().ok());
+        let device = Device {
+            id: certificate.device,
+            user: certificate.user,
+            township: certificate.township,
+            public_key: public_key.ok_or(Refused::Signature)?,
+            enrolled_ms: certificate.enrolled_ms,
+            revoked: false,
+            counter: 0,
+            last_sync_ms: 0,
+            previous_sync_ms: 0,
+            feed_seq: 0,
+        };
+        self.storage.set_setting(READS_CLOSED, "1")?;
+        if !self.storage.users()?.iter().any(|u| u.id == certificate.user) {
+            let user = User { id: certificate.user, name: certificate.user_name, unit: String::new() };
+            self.storage.put_users(&[user])?;
+        }
+        self.storage.put_device(&device)?;
+        tracing::warn!(device = %device.id, "a phone showed an enrolment that this database has forgotten; reading is closed");
+        Ok(())
     }
 
     /// The server's public identity, which phones pin.

@@ -332,7 +332,11 @@ impl Storage for PostgresStorage {
     }
 
     fn waiting_of(&self, device: DeviceId) -> Result<(u64, u64)> {
-        self.ask(async |c, t| held::waiting_of(c, t, device).await)
+        self.ask(async |c, t| held::held_of(c, t, "waiting", device).await)
+    }
+
+    fn quarantined_of(&self, device: DeviceId) -> Result<(u64, u64)> {
+        self.ask(async |c, t| held::held_of(c, t, "quarantine", device).await)
     }
 
     fn quarantined(&self, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>> {

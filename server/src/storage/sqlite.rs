@@ -310,7 +310,11 @@ impl Storage for SqliteStorage {
     }
 
     fn waiting_of(&self, device: DeviceId) -> Result<(u64, u64)> {
-        self.read(|c| held::waiting_of(c, device))
+        self.read(|c| held::held_of(c, &held::Shelf::Waiting, device))
+    }
+
+    fn quarantined_of(&self, device: DeviceId) -> Result<(u64, u64)> {
+        self.read(|c| held::held_of(c, &held::Shelf::Quarantine, device))
     }
 
     fn quarantined(&self, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>> {

@@ -238,6 +238,15 @@ impl State {
 }
 
 impl Transport for Network {
+    // every phone of the simulation is enrolled before the first backup
+    fn enrol_again(
+        &self,
+        _certificate: &doorstep_core::protocol::enrol::SignedCertificate,
+        _cancel: &Cancel,
+    ) -> Result<(), TransportError> {
+        Err(TransportError::Unreachable)
+    }
+
     fn exchange(&self, request: Vec<u8>, _cancel: &Cancel) -> Result<Box<dyn Reply + '_>, TransportError> {
         let (stream, cut_after) = self.with(|s| {
             let fault = s.draw();

@@ -184,6 +184,7 @@ impl<'a> World<'a> {
             signing_seed: seed,
             server_url: "https://server.invalid".into(),
             server_identity: service.identity(),
+            certificate: None,
         };
         let clock = Arc::new(ManualClock::at(START_MS));
         let entropy = Arc::new(SeededEntropy::new(self.dice.seed()));

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
 mod api;
+mod cli;
 mod cuts;
 mod hostile;
 mod merging;
 mod networks;
+mod postgres;
 mod recovery;
 
 /// The command line, as a binary of this crate.

@@ -179,3 +179,57 @@ fn a_request_that_was_captured_can_not_be_replayed() {
     phone.use_transport(std::sync::Arc::new(transport));
     assert!(try_sync(&phone).is_ok());
 }
+
+#[test]
+fn a_phone_enrolled_after_the_backup_shows_its_certificate_and_brings_its_work_back() {
+    let dirs: Vec<TempDir> = (0..4).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let backup = dirs[1].path().join("backup.db");
+    server.service.storage.backup(&backup).unwrap();
+    let phone = server.phone(dirs[2].path(), "甲");
+    let household = add_household(&phone, server.villages[0], "0001", "李四");
+    sync(&phone);
+    drop(server);
+    let file = dirs[3].path().join("doorstep.db");
+    sqlite::restore(&backup, &file).unwrap();
+    let server = TestServer::start(dirs[3].path());
+    server.service.storage.set_setting(READS_CLOSED, "0").unwrap();
+    phone.use_transport(std::sync::Arc::new(doorstep_core::sync::HttpTransport::new(&server.url()).unwrap()));
+    let report = sync(&phone);
+    assert!(report.reads_closed, "an enrolment that was forgotten closes reading until somebody looked");
+    let back = server.service.storage.full_record(household).unwrap();
+    assert!(back.is_some(), "the household is back: {report:?}");
+    assert!(server.service.storage.users().unwrap().iter().any(|u| u.name == "甲"));
+}
+
+#[test]
+fn a_certificate_that_the_server_did_not_sign_enrols_nobody() {
+    let dirs: Vec<TempDir> = (0..2).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let phone = server.phone(dirs[1].path(), "甲");
+    let mut certificate = phone.enrolment().unwrap().unwrap().certificate.unwrap();
+    server.service.enrol_again(&certificate).expect("its own signature");
+    let other = doorstep_core::id::DeviceId([9; 16]).to_string();
+    let device = phone.enrolment().unwrap().unwrap().device.to_string();
+    certificate.content = certificate.content.replace(&device, &other);
+    assert!(server.service.enrol_again(&certificate).is_err());
+    assert_eq!(server.service.storage.devices(server.township).unwrap().len(), 1);
+}
+
+#[test]
+fn a_phone_whose_clock_is_ten_years_off_syncs_and_is_told() {
+    let dirs: Vec<TempDir> = (0..2).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let ten_years = 10 * 365 * 24 * 3600 * 1000u64;
+    let now = doorstep_core::clock::Clock::now_ms(&doorstep_core::clock::SystemClock);
+    let phone = doorstep_tests::harness::open_phone_at(dirs[1].path(), now - ten_years);
+    phone.enrol(&server.url(), &server.code("甲")).unwrap();
+    let household = add_household(&phone, server.villages[0], "0001", "李四");
+    let report = sync(&phone);
+    assert_eq!(report.changes_acknowledged, 1);
+    let off = report.clock_off_ms.unsigned_abs();
+    assert!(off.abs_diff(ten_years) < 3_600_000, "{off}");
+    let page = doorstep_server::service::view::record_page(&server.service, household).unwrap().unwrap();
+    let entry = &page.history[0];
+    assert!(entry.received_ms >= now && entry.claimed_s < (now / 1000) as i64 - 300_000_000, "both times are kept");
+}

@@ -37,9 +37,17 @@ pub(super) async fn waiting(
     found.iter().map(|r| Ok((DeviceId(array(r, 0)?), held(r)?))).collect()
 }
 
-pub(super) async fn waiting_of(c: &impl GenericClient, tenant: &[u8], device: DeviceId) -> Result<(u64, u64)> {
-    let sql = "SELECT count(*), coalesce(sum(length(bytes)), 0)::BIGINT FROM waiting WHERE tenant = $1 AND device = $2";
-    match row(c, sql, &[&tenant, &device.0.as_slice()]).await? {
+/// Changes of a device in a table of held changes, and their bytes.
+pub(super) async fn held_of(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    table: &'static str,
+    device: DeviceId,
+) -> Result<(u64, u64)> {
+    let sql = format!(
+        "SELECT count(*), coalesce(sum(length(bytes)), 0)::BIGINT FROM {table} WHERE tenant = $1 AND device = $2"
+    );
+    match row(c, &sql, &[&tenant, &device.0.as_slice()]).await? {
         Some(r) => Ok((number(&r, 0)?, number(&r, 1)?)),
         None => Ok((0, 0)),
     }

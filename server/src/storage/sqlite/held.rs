@@ -37,9 +37,15 @@ pub(super) fn waiting(c: &Connection, township: TownshipId, records: &[RecordId]
     Ok(found)
 }
 
-pub(super) fn waiting_of(c: &Connection, device: DeviceId) -> Result<(u64, u64)> {
-    let mut statement =
-        c.prepare_cached("SELECT count(*), coalesce(sum(length(bytes)), 0) FROM waiting WHERE device = ?")?;
+/// Changes of a device on a shelf, and their bytes.
+pub(super) fn held_of(c: &Connection, shelf: &Shelf, device: DeviceId) -> Result<(u64, u64)> {
+    let table = match shelf {
+        Shelf::Waiting => "waiting",
+        Shelf::Quarantine => "quarantine",
+    };
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT count(*), coalesce(sum(length(bytes)), 0) FROM {table} WHERE device = ?"
+    ))?;
     Ok(statement.query_row([device.0], |r| Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get::<_, i64>(1)?.cast_unsigned())))?)
 }
 

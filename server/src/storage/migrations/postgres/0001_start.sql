@@ -194,4 +194,5 @@ CREATE TABLE quarantine (
     PRIMARY KEY (tenant, township, no),
     UNIQUE (tenant, township, record, hash, device)
 );
+CREATE INDEX quarantine_device ON quarantine (tenant, device);
 CREATE INDEX quarantine_record ON quarantine (tenant, record, hash);

@@ -171,3 +171,4 @@ CREATE TABLE quarantine (
     UNIQUE (record, hash, device)
 );
 CREATE INDEX quarantine_township ON quarantine (township_no);
+CREATE INDEX quarantine_device ON quarantine (device);

@@ -1,0 +1,59 @@
+//! The README's two terminals: the command line as people type it.
+
+use std::path::Path;
+use std::process::Command;
+
+use doorstep_tests::harness::ServerProcess;
+use tempfile::TempDir;
+
+/// Runs a command that must succeed; gives its output.
+fn run(args: &[&str]) -> String {
+    let output = Command::new(crate::BINARY).args(args).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "doorstep {}: {error}", args.join(" "));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn path(dir: &Path) -> &str {
+    dir.to_str().unwrap()
+}
+
+#[test]
+fn the_readme_s_two_terminals_work() {
+    let dirs: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
+    let (data, one, two) = (path(dirs[0].path()), path(dirs[1].path()), path(dirs[2].path()));
+    run(&["township", "--data", data, "--name", "示例镇", "--village", "青山村", "--village", "石桥村"]);
+    let codes = [run(&["invite", "--data", data, "--name", "张三"]), run(&["invite", "--data", data, "--name", "王五"])];
+    let server = ServerProcess::start(crate::BINARY, dirs[0].path());
+    for (phone, code) in [(one, &codes[0]), (two, &codes[1])] {
+        run(&["phone", "--data", phone, "init", "--server", &server.url, "--code", code]);
+    }
+    let add = ["--set", "head_name=李四", "--set", "village=青山村", "--set", "status=out", "--set", "household_no=0001"];
+    run(&[&["phone", "--data", one, "add", "--village", "青山"], add.as_slice()].concat());
+    let visit = ["--set", "visit_date=2026-11-24", "--set", "result=met", "--set", "remark=屋面渗漏"];
+    run(&[&["phone", "--data", one, "visit", "0001"], visit.as_slice()].concat());
+    assert!(run(&["phone", "--data", one, "cost"]).contains("2 changes"));
+    assert!(run(&["phone", "--data", one, "sync"]).contains("2 changes acknowledged"));
+    run(&["phone", "--data", two, "sync"]);
+    assert!(run(&["phone", "--data", two, "households", "--village", "青山"]).contains("李四"));
+    run(&["phone", "--data", one, "edit", "0001", "--set", "address=一组 1 号"]);
+    run(&["phone", "--data", two, "edit", "0001", "--set", "address=一组 2 号"]);
+    for phone in [one, two, one] {
+        run(&["phone", "--data", phone, "sync"]);
+    }
+    let conflicts = run(&["phone", "--data", one, "conflicts"]);
+    assert!(conflicts.contains("address") && conflicts.contains("一组 1 号") && conflicts.contains("一组 2 号"));
+    run(&["phone", "--data", one, "resolve", "0001", "address", "一组 2 号"]);
+    run(&["phone", "--data", one, "sync"]);
+    run(&["phone", "--data", two, "sync"]);
+    assert_eq!(run(&["phone", "--data", two, "conflicts"]), "");
+    let shown = run(&["phone", "--data", two, "show", "0001"]);
+    assert!(shown.contains("一组 2 号") && shown.contains("about it: visit"));
+    drop(server);
+    let backup = dirs[0].path().join("backup.db");
+    run(&["backup", "--data", data, path(&backup)]);
+    run(&["restore", "--data", data, path(&backup)]);
+    run(&["reopen", "--data", data]);
+    let again = Command::new(crate::BINARY).args(["backup", "--data", data, path(&backup)]).output().unwrap();
+    assert!(!again.status.success(), "a backup never replaces a file");
+}
