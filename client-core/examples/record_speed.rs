@@ -29,7 +29,11 @@ fn measure<T>(name: &str, mut work: impl FnMut(usize) -> T) {
 }
 
 fn author(n: u8) -> Author {
-    let note = ChangeNote { user: UserId([n; 16]), form: Some(FormRef { name: "visit".into(), version: 3 }), remade_from: None };
+    let note = ChangeNote {
+        user: UserId([n; 16]),
+        form: Some(FormRef { name: "visit".into(), version: 3 }),
+        remade_from: None,
+    };
     Author { actor: ActorId([n; 16]), note, claimed_s: 1_790_000_000 }
 }
 
@@ -67,7 +71,12 @@ fn main() {
         let heads = record.heads();
         record.edit(&heads, &author(2), &[Edit::answer("question_3", "新村")]).unwrap().unwrap()
     };
-    println!("a visit of {} bytes, a household of {}, an edit of {}", new_visit.bytes.len(), new_household.bytes.len(), later.bytes.len());
+    println!(
+        "a visit of {} bytes, a household of {}, an edit of {}",
+        new_visit.bytes.len(),
+        new_household.bytes.len(),
+        later.bytes.len()
+    );
     measure("new visit: Record::new", |_| Record::new(visit.clone()));
     measure("new visit: new, accept", |_| {
         let mut record = Record::new(visit.clone());

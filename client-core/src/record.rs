@@ -159,7 +159,11 @@ impl Record {
             contain::contain(|| {
                 let loaded = Automerge::load(&next.snapshot()).map_err(|_| Refusal::Snapshot)?;
                 let loaded = Self { own: Some(loaded), ..next.clone() };
-                if loaded.heads() == next.heads() && loaded.view() == next.view() { Ok(()) } else { Err(Refusal::Snapshot) }
+                if loaded.heads() == next.heads() && loaded.view() == next.view() {
+                    Ok(())
+                } else {
+                    Err(Refusal::Snapshot)
+                }
             })
         })
     }
@@ -199,7 +203,11 @@ impl Record {
             doc.apply_changes(changes).map_err(|_| Refusal::Refused)?;
             // automerge keeps a change without its dependencies in a queue, and only says so here
             let missing = doc.get_missing_deps(&hashes);
-            if missing.is_empty() { Ok((Some(doc), last)) } else { Err(Refusal::MissingDependencies(hashes_of(&missing))) }
+            if missing.is_empty() {
+                Ok((Some(doc), last))
+            } else {
+                Err(Refusal::MissingDependencies(hashes_of(&missing)))
+            }
         })?;
         if doc.is_some() {
             self.own = doc;
@@ -294,7 +302,9 @@ impl Record {
         let mut dropped = drop.clone();
         let mut kept = Vec::new();
         for change in self.others() {
-            if dropped.contains(&ChangeHash(change.hash().0)) || change.deps().iter().any(|d| dropped.contains(&ChangeHash(d.0))) {
+            if dropped.contains(&ChangeHash(change.hash().0))
+                || change.deps().iter().any(|d| dropped.contains(&ChangeHash(d.0)))
+            {
                 dropped.insert(ChangeHash(change.hash().0));
             } else {
                 kept.push(change);

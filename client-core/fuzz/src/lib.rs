@@ -18,7 +18,11 @@ pub fn identity() -> Identity {
 }
 
 fn author(n: u8) -> Author {
-    let note = ChangeNote { user: UserId([n; 16]), form: Some(FormRef { name: "visit".into(), version: 3 }), remade_from: None };
+    let note = ChangeNote {
+        user: UserId([n; 16]),
+        form: Some(FormRef { name: "visit".into(), version: 3 }),
+        remade_from: None,
+    };
     Author { actor: ActorId([n; 16]), note, claimed_s: 1_790_000_000 }
 }
 

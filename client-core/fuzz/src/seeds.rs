@@ -5,8 +5,8 @@ use std::path::Path;
 
 use doorstep_core::id::{AreaId, Chain, ChangeHash, DeviceId, MacTag, RecordId, TenantId};
 use doorstep_core::protocol::{
-    Batch, BatchHeader, FillPosition, Hello, ManifestEntry, Outcome, Position, Receipt, RecordBody, RecordFrame, Refill,
-    ReplyEncoder, ReplyFrame, State, Upload, UploadKind, Weight, WireChange,
+    Batch, BatchHeader, FillPosition, Hello, ManifestEntry, Outcome, Position, Receipt, RecordBody, RecordFrame,
+    Refill, ReplyEncoder, ReplyFrame, State, Upload, UploadKind, Weight, WireChange,
 };
 use doorstep_fuzz::{body, branched, identity};
 

@@ -86,7 +86,8 @@ impl Record {
             if edit.section == Section::Events && !visible.is_empty() {
                 return Err(EditError::EventExists { index: *index });
             }
-            let pred = visible.iter().filter_map(|(_, id)| guard::op_key(id)).map(|(n, actor)| OpId(n, actor)).collect();
+            let pred =
+                visible.iter().filter_map(|(_, id)| guard::op_key(id)).map(|(n, actor)| OpId(n, actor)).collect();
             operations.push(Op {
                 action: OpType::Put(value),
                 obj: ObjectId::Id(OpId(Genesis::counter(edit.section), self.genesis.actor.clone())),

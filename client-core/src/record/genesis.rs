@@ -94,6 +94,9 @@ impl Genesis {
 
     /// The first change's raw bytes.
     pub fn raw(&self) -> Vec<u8> {
-        self.doc.get_change_by_hash(&automerge::ChangeHash(self.hash.0)).map(|c| c.raw_bytes().to_vec()).unwrap_or_default()
+        self.doc
+            .get_change_by_hash(&automerge::ChangeHash(self.hash.0))
+            .map(|c| c.raw_bytes().to_vec())
+            .unwrap_or_default()
     }
 }

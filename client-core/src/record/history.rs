@@ -121,7 +121,9 @@ impl Record {
         let mut events: Vec<(OpKey, Event)> = Vec::new();
         for item in self.doc().map_range(map, ..) {
             for (value, id) in self.doc().get_all(map, item.key.as_ref()).unwrap_or_default() {
-                let (Some(order), Some(hash), Some(text)) = (guard::op_key(&id), self.doc().hash_for_opid(&id), value.as_str()) else {
+                let (Some(order), Some(hash), Some(text)) =
+                    (guard::op_key(&id), self.doc().hash_for_opid(&id), value.as_str())
+                else {
                     continue;
                 };
                 let Some(actor) = ActorId::from_slice(order.1.to_bytes()) else { continue };

@@ -57,7 +57,11 @@ impl FromStr for ChangeNote {
     /// Reads exactly what [`ChangeNote`] writes: any other text is refused.
     fn from_str(text: &str) -> Result<Self, ParseNoteError> {
         let note = parse(text).ok_or(ParseNoteError)?;
-        if text.len() as u64 <= limits::MESSAGE_BYTES && note.to_string() == text { Ok(note) } else { Err(ParseNoteError) }
+        if text.len() as u64 <= limits::MESSAGE_BYTES && note.to_string() == text {
+            Ok(note)
+        } else {
+            Err(ParseNoteError)
+        }
     }
 }
 

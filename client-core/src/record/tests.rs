@@ -9,7 +9,11 @@ use super::*;
 use crate::id::{RecordId, UserId};
 
 pub(super) fn author(n: u8) -> Author {
-    let note = ChangeNote { user: UserId([n; 16]), form: Some(FormRef { name: "visit".into(), version: 3 }), remade_from: None };
+    let note = ChangeNote {
+        user: UserId([n; 16]),
+        form: Some(FormRef { name: "visit".into(), version: 3 }),
+        remade_from: None,
+    };
     Author { actor: ActorId([n; 16]), note, claimed_s: 1_790_000_000 + i64::from(n) }
 }
 
@@ -51,7 +55,10 @@ fn two_helpers_editing_apart_give_a_difference_that_one_change_settles() {
     b.accept(&x.bytes).unwrap();
     assert_eq!(a.view(), b.view());
     let view = a.view();
-    assert_eq!(view.differences[0].values.iter().map(|v| v.value.clone()).collect::<Vec<_>>(), [200.into(), 100.into()]);
+    assert_eq!(
+        view.differences[0].values.iter().map(|v| v.value.clone()).collect::<Vec<_>>(),
+        [200.into(), 100.into()]
+    );
     assert_eq!(a.value(Section::Answers, "income"), Some(200.into()));
     put(&mut a, 1, "income", 200);
     assert!(a.view().differences.is_empty());
@@ -125,7 +132,9 @@ fn an_event_is_written_once() {
     let again = a.edit(&heads, &author(2), &[event(r#"{"kind":"closed"}"#)]);
     assert_eq!(again, Err(EditError::EventExists { index: 0 }));
     assert_eq!(a.events().len(), 1);
-    assert!(serde_json::from_str::<serde_json::Value>(&a.view().json).unwrap()["events"]["abababababababab"].is_object());
+    assert!(
+        serde_json::from_str::<serde_json::Value>(&a.view().json).unwrap()["events"]["abababababababab"].is_object()
+    );
 }
 
 #[test]
@@ -156,7 +165,9 @@ fn keys_and_notes_read_back_as_they_were_written() {
     for good in ["a", "a.b-c_1", "q=选项", "m#a1/q", "m#a1/q=x=y", "m#a1/@order", "m#a/n#b/@deleted"] {
         assert_eq!(key::AnswerKey::parse(good).unwrap().to_string(), good);
     }
-    for bad in ["", "1a", "@order", "q=", "q=a/b", "m#/q", "m#A/q", "m/q", "m#a/", "m#a/@other", "q=a\u{7}", &"a".repeat(257)] {
+    for bad in
+        ["", "1a", "@order", "q=", "q=a/b", "m#/q", "m#A/q", "m/q", "m#a/", "m#a/@other", "q=a\u{7}", &"a".repeat(257)]
+    {
         assert_eq!(key::AnswerKey::parse(bad), None);
     }
     let note = author(1).note;

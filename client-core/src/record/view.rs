@@ -118,7 +118,10 @@ impl Record {
             let change = ChangeHash(self.doc().hash_for_opid(&id)?.0);
             let info = self.author_of(&change)?;
             let (user, form) = (info.note.user, info.note.form);
-            values.push((op_key(&id)?, DifferingValue { value, actor: info.actor, user, form, claimed_s: info.claimed_s, change }));
+            values.push((
+                op_key(&id)?,
+                DifferingValue { value, actor: info.actor, user, form, claimed_s: info.claimed_s, change },
+            ));
         }
         values.sort_by(|a, b| b.0.cmp(&a.0));
         let values: Vec<_> = values.into_iter().map(|(_, value)| value).collect();

@@ -156,9 +156,11 @@ fn keys_and_texts_beyond_their_limits_are_refused_in_edits_and_in_changes() {
     let scene = Scene::new();
     let key = altered(&scene.by_three, |c| c.operations[0].key = automerge::legacy::Key::Map(long_key.into()));
     scene.refuses(&key, Refusal::ForbiddenKey);
-    let long = altered(&scene.by_three, |c| c.operations[0].action = OpType::Put(text(limits::TEXT_BYTES + 1).to_scalar()));
+    let long =
+        altered(&scene.by_three, |c| c.operations[0].action = OpType::Put(text(limits::TEXT_BYTES + 1).to_scalar()));
     scene.refuses(&long, Refusal::ForbiddenValue);
-    let huge = altered(&scene.by_three, |c| c.operations[0].action = OpType::Put(text(limits::CHANGE_BYTES).to_scalar()));
+    let huge =
+        altered(&scene.by_three, |c| c.operations[0].action = OpType::Put(text(limits::CHANGE_BYTES).to_scalar()));
     scene.refuses(&huge, Refusal::TooLarge);
 }
 
@@ -167,7 +169,10 @@ fn values_that_their_key_does_not_take_are_refused() {
     let scene = Scene::new();
     let refused = [f64::NAN, f64::INFINITY, -0.0].map(automerge::ScalarValue::F64);
     for value in refused.into_iter().chain([automerge::ScalarValue::Uint(1), automerge::ScalarValue::Timestamp(1)]) {
-        scene.refuses(&altered(&scene.by_three, |c| c.operations[0].action = OpType::Put(value)), Refusal::ForbiddenValue);
+        scene.refuses(
+            &altered(&scene.by_three, |c| c.operations[0].action = OpType::Put(value)),
+            Refusal::ForbiddenValue,
+        );
     }
     let fresh = put(&mut visit(), 3, "needs=a", true);
     let tick = altered(&fresh, |c| c.operations[0].action = OpType::Put(1.into()));

@@ -76,7 +76,11 @@ fn mutated_changes_are_refused_or_leave_a_record_that_saves_loads_and_takes_edit
 }
 
 /// A change made with automerge itself, past every check of ours.
-fn forged(record: &Record, actor: &[u8], write: impl FnOnce(&mut automerge::transaction::Transaction<'_>, &Record)) -> Vec<u8> {
+fn forged(
+    record: &Record,
+    actor: &[u8],
+    write: impl FnOnce(&mut automerge::transaction::Transaction<'_>, &Record),
+) -> Vec<u8> {
     let mut doc = record.doc().clone().with_actor(automerge::ActorId::from(actor));
     let mut tx = doc.transaction();
     write(&mut tx, record);
@@ -95,7 +99,8 @@ fn operations_other_than_puts_into_the_three_maps_are_refused() {
     check(made, Refusal::ForbiddenOperation);
     let root = forged(&record, &[5; 16], |tx, _| tx.put(ROOT, "x", 1).unwrap());
     check(root, Refusal::UnknownObject);
-    let counter = forged(&record, &[5; 16], |tx, r| tx.put(answers(r), "c", automerge::ScalarValue::counter(1)).unwrap());
+    let counter =
+        forged(&record, &[5; 16], |tx, r| tx.put(answers(r), "c", automerge::ScalarValue::counter(1)).unwrap());
     check(counter, Refusal::ForbiddenValue);
     let genesis = record.genesis.actor.to_bytes().to_vec();
     check(forged(&record, &genesis, |tx, r| tx.put(answers(r), "x", 1).unwrap()), Refusal::GenesisActor);
