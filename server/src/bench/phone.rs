@@ -56,7 +56,7 @@ pub fn phone(args: &PhoneArgs) -> Outcome {
     let (data, dir) = (scratch.path().join("server"), scratch.path().join("phone"));
     let households = HOUSEHOLDS.min(args.records / 2);
     let workload = Workload::invent(households, args.records - households);
-    let town = Town::make(&data, workload.villages)?;
+    let town = Town::make(&data, workload.villages, 0)?;
     town.enrol(&dir, town.township)?;
     town.seed(&workload.households)?;
     town.seed(&workload.visits)?;

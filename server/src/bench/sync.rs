@@ -10,7 +10,7 @@ use doorstep_core::id::AreaId;
 use serde_json::Value as Json;
 
 use super::Fault;
-use super::process::{Scratch, Server, Worker, cpu_ms};
+use super::process::{Scratch, Server, Worker, cpu_ms, memory_mb};
 use super::report::Line;
 use super::town::Town;
 use super::worker::{Ask, Written};
@@ -58,6 +58,7 @@ pub struct SyncArgs {
 pub struct Bench {
     workload: Workload,
     villages: Vec<AreaId>,
+    groups: Vec<AreaId>,
     campaign: doorstep_core::id::RecordId,
     server: Server,
     worker: Worker,
@@ -77,6 +78,7 @@ pub struct Measure {
     http_requests: u64,
     server_cpu_ms: u64,
     client_cpu_ms: u64,
+    server_rss_mb: f64,
     /// The worker's answer.
     answer: Json,
 }
@@ -90,7 +92,7 @@ pub fn sync(args: &SyncArgs) -> Outcome {
     }
     let mut bench = Bench::start(args, slow)?;
     for (name, case) in cases::ALL {
-        let wanted = if names.is_empty() { !(slow && *name == cases::FIFTY) } else { names.contains(name) };
+        let wanted = if names.is_empty() { !(slow && name.starts_with(cases::FIFTY)) } else { names.contains(name) };
         if wanted {
             case(&mut bench, Line::new(name))?.print(args.json);
         }
@@ -107,16 +109,17 @@ impl Bench {
         let scratch = Scratch::new(args.dir.as_deref())?;
         let data = scratch.path().join("server");
         let phones = scratch.path().join("phones");
-        let town = Town::make(&data, workload.villages)?;
+        let town = Town::make(&data, workload.villages, FLEET)?;
         for name in ["pull", "edit", "push", "screen", "first", "second"] {
             town.enrol(&phones.join(name), town.township)?;
         }
         for index in 0..FLEET {
-            town.enrol(&phones.join(fleet_name(index)), town.villages[index % workload.villages])?;
+            town.enrol(&phones.join(own_group(index)), town.groups[index])?;
+            town.enrol(&phones.join(shared_village(index)), town.villages[index % workload.villages])?;
         }
         town.seed(&workload.households)?;
         town.seed(&workload.visits)?;
-        let villages = town.villages.clone();
+        let (villages, groups) = (town.villages.clone(), town.groups.clone());
         drop(town);
         let (server, mut worker, runtime) = (Server::start(&data)?, Worker::start()?, runtime()?);
         for entry in std::fs::read_dir(&phones)? {
@@ -130,7 +133,7 @@ impl Bench {
         let campaign = doorstep_core::id::RecordId([7; 16]);
         let rounds = args.rounds.max(1);
         let (_runtime, _scratch) = (runtime, scratch);
-        Ok(Self { workload, villages, campaign, server, worker, link, slow, rounds, _runtime, _scratch })
+        Ok(Self { workload, villages, groups, campaign, server, worker, link, slow, rounds, _runtime, _scratch })
     }
 
     /// A sync that isn't measured: past the link, so that it costs no time.
@@ -168,6 +171,7 @@ impl Bench {
             http_requests,
             server_cpu_ms: after.0 - before.0,
             client_cpu_ms: after.1 - before.1,
+            server_rss_mb: memory_mb(server_pid)?.1,
             answer,
         })
     }
@@ -203,6 +207,7 @@ impl Measure {
             .with("http_requests", self.http_requests)
             .with("server_cpu_ms", self.server_cpu_ms)
             .with("client_cpu_ms", self.client_cpu_ms)
+            .with_tenths("server_rss_mb", self.server_rss_mb)
     }
 
     fn counted(&self, what: &str) -> u64 {
@@ -217,11 +222,18 @@ impl Measure {
             http_requests: self.http_requests + other.http_requests,
             server_cpu_ms: self.server_cpu_ms + other.server_cpu_ms,
             client_cpu_ms: self.client_cpu_ms + other.client_cpu_ms,
+            server_rss_mb: other.server_rss_mb,
             answer: other.answer,
         }
     }
 }
 
-fn fleet_name(index: usize) -> String {
-    format!("fleet-{index:02}")
+/// A device that reads a group in which nobody else writes.
+fn own_group(index: usize) -> String {
+    format!("group-{index:02}")
+}
+
+/// A device that reads a village in which others write too.
+fn shared_village(index: usize) -> String {
+    format!("village-{index:02}")
 }

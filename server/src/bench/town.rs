@@ -28,20 +28,25 @@ pub struct Town {
     pub township: AreaId,
     /// Its villages.
     pub villages: Vec<AreaId>,
+    /// Groups, in the villages in turn: an area of its own for each of the devices that push at once.
+    pub groups: Vec<AreaId>,
 }
 
 impl Town {
     /// Makes the township in an empty folder.
-    pub fn make(data: &Path, villages: usize) -> Result<Self, Fault> {
+    pub fn make(data: &Path, villages: usize, groups: usize) -> Result<Self, Fault> {
         let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&database_file(data)?)?);
         let service = Service::open(storage, Arc::new(SystemClock), Arc::new(SystemEntropy), Committer::Inline)?;
         let new_area = || AreaId(random(&SystemEntropy));
         let township = new_area();
         let villages: Vec<AreaId> = (0..villages).map(|_| new_area()).collect();
+        let groups: Vec<AreaId> = (0..groups).map(|_| new_area()).collect();
         let mut areas = vec![area(township, None, "township", 0)];
         areas.extend(villages.iter().enumerate().map(|(i, v)| area(*v, Some(township), "village", i + 1)));
+        let above = villages.iter().cycle();
+        areas.extend(groups.iter().zip(above).enumerate().map(|(i, (g, v))| area(*g, Some(*v), "group", i + 1)));
         service.storage.put_areas(township, &areas)?;
-        Ok(Self { service, township, villages })
+        Ok(Self { service, township, villages, groups })
     }
 
     fn user(&self, area: AreaId) -> Result<User, Fault> {
@@ -109,7 +114,7 @@ fn area(area: AreaId, parent: Option<AreaId>, level: &str, number: usize) -> Are
         parent,
         level: level.to_owned(),
         code: format!("999999001{number:03}"),
-        name_zh: format!("测量{number}村"),
-        name_en: format!("Bench village {number}"),
+        name_zh: format!("测量{number}"),
+        name_en: format!("Bench {level} {number}"),
     }
 }
