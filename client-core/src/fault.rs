@@ -18,6 +18,7 @@ mod armed {
     #[derive(Default)]
     struct Plan {
         countdown: Option<u64>,
+        next: Option<&'static str>,
         bugs: Vec<String>,
         hits: BTreeMap<&'static str, u64>,
         spare_pages: BTreeMap<&'static str, u32>,
@@ -31,7 +32,12 @@ mod armed {
 
     /// Crashes at the `n`th crash point reached from now on (1 is the next); `None` disarms.
     pub fn arm(n: Option<u64>) {
-        with(|plan| plan.countdown = n);
+        with(|plan| (plan.countdown, plan.next) = (n, None));
+    }
+
+    /// Crashes when this crash point is reached next; `None` disarms.
+    pub fn arm_at(name: Option<&'static str>) {
+        with(|plan| (plan.countdown, plan.next) = (None, name));
     }
 
     /// Fills the disk of `whose` databases (`phone` or `server`) up to so many pages; `None` gives room again.
@@ -61,6 +67,10 @@ mod armed {
     pub fn point(name: &'static str) {
         let crash = with(|plan| {
             *plan.hits.entry(name).or_default() += 1;
+            if plan.next == Some(name) {
+                plan.next = None;
+                return true;
+            }
             match plan.countdown.as_mut() {
                 Some(1) => {
                     plan.countdown = None;
@@ -85,7 +95,7 @@ mod armed {
 }
 
 #[cfg(feature = "fault")]
-pub use armed::{arm, bug, hits, limit_pages, plant, point, spare_pages};
+pub use armed::{arm, arm_at, bug, hits, limit_pages, plant, point, spare_pages};
 
 /// A place where the process may be killed: nothing, in this build.
 #[cfg(not(feature = "fault"))]

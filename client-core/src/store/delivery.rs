@@ -124,7 +124,10 @@ impl Work<'_> {
         report: &mut DeliveryReport,
         after: &mut Aftermath,
     ) -> Result<()> {
-        let rows = changes(self.db, held.no)?;
+        let mut rows = changes(self.db, held.no)?;
+        if self.yield_to_server(&rows, incoming, after)? {
+            rows = changes(self.db, held.no)?;
+        }
         let known: HashMap<ChangeHash, &Stored> = rows.iter().map(|c| (c.hash, c)).collect();
         let mut record = content::build(&held.identity, rows.iter().filter(|c| state::is_live(c.state)));
         let mut accepted: Vec<&WireChange> = Vec::new();
@@ -178,6 +181,33 @@ impl Work<'_> {
         report.records += u64::from(new > 0);
         report.changes += new;
         Ok(())
+    }
+
+    /// A server that went back in time may since have taken another change with an author and number that this phone
+    /// knows (a cloned phone's): what it has now holds. The rival and all that builds on it go aside; own ones are open
+    /// again, to be made anew. True if there was one.
+    fn yield_to_server(&mut self, rows: &[Stored], incoming: &[WireChange], after: &mut Aftermath) -> Result<bool> {
+        let live: HashSet<ChangeHash> = rows.iter().filter(|c| state::is_live(c.state)).map(|c| c.hash).collect();
+        if live.is_empty() {
+            return Ok(false);
+        }
+        let fresh = incoming.iter().filter(|c| !live.contains(&c.hash));
+        let taken: HashSet<(ActorId, u64)> =
+            fresh.filter_map(|c| ChangeHead::read(&c.bytes)).map(|h| (h.actor, h.seq)).collect();
+        let mut gone: HashSet<ChangeHash> = HashSet::new();
+        for row in rows.iter().filter(|c| c.state == state::ACKNOWLEDGED) {
+            let Some(head) = ChangeHead::read(&row.bytes) else { continue };
+            if taken.contains(&(head.actor, head.seq)) || head.dependencies.iter().any(|d| gone.contains(d)) {
+                gone.insert(row.hash);
+                match row.branch {
+                    Some(_) => self.set_state(row, state::BATCHED, "")?,
+                    None => self.set_state(row, state::SUPERSEDED, "equivocation")?,
+                }
+            }
+        }
+        let own = |c: &Stored| c.is_own_open() || c.branch.is_some() && gone.contains(&c.hash);
+        after.clash |= !gone.is_empty() && rows.iter().any(own);
+        Ok(!gone.is_empty())
     }
 
     fn stick(&self, no: i64, stuck: bool) -> Result<()> {

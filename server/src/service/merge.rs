@@ -121,8 +121,9 @@ impl<'a> Merge<'a> {
     pub fn refill(mut self, refill: &Refill) -> Result<(PreparedPush, u32), StorageError> {
         self.records(&refill.records)?;
         let refused = self.outcomes.iter().filter(|o| !o.state.is_acknowledged() && o.state != State::Waiting).count();
-        // what a receipt didn't cover isn't evidence against anybody: it is dropped, not quarantined
-        self.push.quarantined.clear();
+        // what a receipt didn't cover isn't evidence against anybody: it is dropped. What the server once held and can't
+        // take back, because it has another change of this author and number since, is kept for people to see.
+        self.push.quarantined.retain(|held| matches!(held.reason.as_str(), "equivocation" | "depends_on_refused"));
         Ok((self.push, refused as u32))
     }
 

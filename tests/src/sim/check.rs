@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use doorstep_core::id::{ChangeHash, RecordId};
-use doorstep_core::protocol::ScopeDigest;
+use doorstep_core::protocol::{ChangeHead, ScopeDigest};
 use doorstep_core::record::{Record, Section};
 use doorstep_server::storage::RecordRow;
 
@@ -135,8 +135,9 @@ fn phone_is_complete(device: &Device, server: &All) -> Result<(), Failure> {
             return Failure::err("I2", format!("phone {who} lacks the {} {id}", on_server.row.record_type));
         };
         if mine.heads() != on_server.record.heads() {
-            let (mine, theirs) = (mine.changes().len(), on_server.record.changes().len());
-            return Failure::err("I2", format!("phone {who} has {mine} changes of {id}, the server {theirs}"));
+            let (more, less) = (only_in(&mine, &on_server.record), only_in(&on_server.record, &mine));
+            let what = format!("phone {who} has other changes of {id} than the server: {more:?}, which has {less:?}");
+            return Failure::err("I2", what);
         }
         if mine.view().json != on_server.json {
             return Failure::err("I3", format!("phone {who} shows {id} differently under the same heads"));
@@ -160,8 +161,21 @@ fn phone_is_complete(device: &Device, server: &All) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The changes of a record that another state of it lacks: actor, number, what was put.
+fn only_in(one: &Record, other: &Record) -> Vec<String> {
+    let changes = one.changes().into_iter().filter(|c| !other.contains(&c.hash));
+    let told = |c: doorstep_core::record::RawChange| {
+        let info = one.author_of(&c.hash)?;
+        let edits: Vec<String> = one.operations(&c.hash).iter().map(|e| format!("{}={}", e.key, text(&e.value))).collect();
+        let remade = if info.note.remade_from.is_some() { " remade" } else { "" };
+        Some(format!("{}:{}{remade} {}", &info.actor.to_string()[..6], info.seq, edits.join(" ")))
+    };
+    changes.filter_map(told).collect()
+}
+
 /// I1, I2, I4: every finished answer was put, and either stands or was replaced by somebody who had seen it.
 fn answers_stand(world: &World<'_>, server: &All) -> Result<(), Failure> {
+    let kept = quarantined(world, server)?;
     let mut by_place: BTreeMap<(RecordId, &str), Vec<&Finished>> = BTreeMap::new();
     for f in &world.finished {
         by_place.entry((f.record, f.key.as_str())).or_default().push(f);
@@ -174,6 +188,9 @@ fn answers_stand(world: &World<'_>, server: &All) -> Result<(), Failure> {
         for (f, is_there) in answers.iter().zip(&there) {
             let what = || format!("{key} = {:?} of phone {} in {record}", f.value, f.phone);
             if f.lost {
+                continue;
+            }
+            if !is_there && kept.contains(&(record, key.to_owned(), text(&f.value))) {
                 continue;
             }
             if !is_there {
@@ -192,6 +209,30 @@ fn answers_stand(world: &World<'_>, server: &All) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What the changes in quarantine would have put, as far as what they build on is there.
+fn quarantined(world: &World<'_>, server: &All) -> Result<BTreeSet<(RecordId, String, String)>, Failure> {
+    let service = world.network.with(|s| s.server.up())?;
+    let mut kept = BTreeSet::new();
+    for row in service.storage.quarantine(world.township, None, 1_000)? {
+        let Some(on_server) = server.get(&row.change.record) else { continue };
+        let Some(head) = ChangeHead::read(&row.change.bytes) else { continue };
+        let (mut needed, mut next) = (BTreeSet::new(), head.dependencies);
+        while let Some(hash) = next.pop() {
+            if needed.insert(hash) {
+                next.extend(on_server.record.deps(&hash).unwrap_or_default());
+            }
+        }
+        let past = on_server.record.changes().into_iter().filter(|c| needed.contains(&c.hash)).map(|c| c.bytes);
+        let mut written = Record::new(on_server.record.identity().clone());
+        written.apply_trusted(past)?;
+        if written.accept(&row.change.bytes).is_ok() {
+            let puts = written.operations(&row.change.hash).into_iter();
+            kept.extend(puts.map(|e| (row.change.record, e.key, text(&e.value))));
+        }
+    }
+    Ok(kept)
 }
 
 /// I7: nothing that a hostile device wrote under another's name is in a record.

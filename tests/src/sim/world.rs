@@ -7,7 +7,7 @@ use doorstep_core::clock::{Clock, ManualClock, Millis, SeededEntropy};
 use doorstep_core::fault;
 use doorstep_core::id::{AreaId, Identity, RecordId, TenantKey, UserId};
 use doorstep_core::protocol::enrol::proof_message;
-use doorstep_core::protocol::{AreaEntry, GrantEntry};
+use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
 use doorstep_core::store::{Enrolment, StoreError};
 use doorstep_core::sync::{Cancel, Silent, SyncError, SyncOptions, SyncReport};
 use doorstep_server::service::office::{FormInstance, Office};
@@ -30,6 +30,23 @@ use super::truth::{Doing, Finished};
 const START_MS: Millis = 1_790_000_000_000;
 /// Rounds of syncs after the faults stopped, after which nothing may move any more.
 const QUIET_ROUNDS: usize = 12;
+
+/// Crash points that a sync passes; each gets its turn.
+const POINTS: [&str; 13] = [
+    "phone.before_request",
+    "phone.before_statuses",
+    "phone.after_statuses",
+    "phone.before_delivery",
+    "phone.after_delivery",
+    "store.commit.before",
+    "store.commit.after",
+    "server.commit.before",
+    "server.commit.after",
+    "storage.commit.feed",
+    "storage.commit.before",
+    "sqlite.commit.before",
+    "sqlite.commit.after",
+];
 
 /// Everything there is.
 pub struct World<'a> {
@@ -305,13 +322,17 @@ impl<'a> World<'a> {
     pub fn sync(&mut self, who: usize) -> Result<(), Failure> {
         let faulty = self.network.with(|s| s.faulty);
         if faulty && self.dice.chance(30) {
-            let near = self.dice.chance(60);
-            fault::arm(Some(1 + self.dice.below(if near { 8 } else { 50 })));
+            match self.dice.below(3) {
+                0 => fault::arm(Some(1 + self.dice.below(80))),
+                1 => fault::arm(Some(1 + self.dice.below(12))),
+                _ => fault::arm_at(self.dice.pick(&POINTS).copied()),
+            }
         }
-        let full = faulty && self.dice.chance(4);
-        let server_full = faulty && self.dice.chance(4);
+        let full = faulty && self.dice.chance(5);
+        let server_full = faulty && self.dice.chance(8);
         let mut report = SyncReport::default();
-        let off_chain = self.is_off_chain(who)?;
+        let read = self.devices[who].phone()?.store().sync_state()?.feed;
+        let off_chain = self.is_off_chain(read)?;
         let options = SyncOptions { tries: 0, ..SyncOptions::default() };
         fault::limit_pages("phone", full.then(|| self.dice.below(3) as u32));
         fault::limit_pages("server", server_full.then(|| self.dice.below(3) as u32));
@@ -323,7 +344,8 @@ impl<'a> World<'a> {
         fault::arm(None);
         let ended = match acted? {
             Acted::Done(Ok(())) => {
-                if off_chain && !report.rewound {
+                // it may have brought back by chance what makes the same chain again
+                if off_chain && !report.rewound && self.is_off_chain(read)? {
                     return Failure::err(
                         "I9",
                         format!("phone {who} synced without noticing that the server was rewound"),
@@ -374,10 +396,10 @@ impl<'a> World<'a> {
         }
     }
 
-    /// True when a phone has read what the server has forgotten.
-    fn is_off_chain(&self, who: usize) -> Result<bool, Failure> {
+    /// True when the server doesn't know this point of the feed.
+    fn is_off_chain(&self, feed: Option<Position>) -> Result<bool, Failure> {
         let Some(service) = self.network.with(|s| s.server.service().cloned()) else { return Ok(false) };
-        let Some(feed) = self.devices[who].phone()?.store().sync_state()?.feed else { return Ok(false) };
+        let Some(feed) = feed else { return Ok(false) };
         let head = service.storage.head(self.township)?.0;
         Ok(feed.seq > head.seq || !service.storage.is_on_chain(self.township, feed)?)
     }
