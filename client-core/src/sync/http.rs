@@ -32,11 +32,19 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// A transport to the server at `base`, such as `https://township.example`.
     pub fn new(base: &str) -> Result<Self, TransportError> {
+        Self::trusting(base, &[])
+    }
+
+    /// Like [`HttpTransport::new`]; also trusts these root certificates (DER), such as a township's own authority.
+    pub fn trusting(base: &str, own_roots: &[Vec<u8>]) -> Result<Self, TransportError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|_| TransportError::Unreachable)?;
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        for root in own_roots {
+            roots.add(root.clone().into()).map_err(|_| TransportError::Certificate)?;
+        }
         let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|_| TransportError::Certificate)?
@@ -155,22 +163,14 @@ async fn refusal(response: reqwest::Response) -> TransportError {
 }
 
 fn classify(error: &reqwest::Error) -> TransportError {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(cause) = source {
-        let tls = cause.downcast_ref::<rustls::Error>().or_else(|| {
-            let io = cause.downcast_ref::<std::io::Error>()?;
-            io.get_ref()?.downcast_ref::<rustls::Error>()
-        });
-        if let Some(rustls::Error::InvalidCertificate(problem)) = tls {
-            use rustls::CertificateError as C;
-            return match problem {
-                C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. } => {
-                    TransportError::ClockWrong
-                }
-                _ => TransportError::Certificate,
-            };
-        }
-        source = cause.source();
+    if let Some(rustls::Error::InvalidCertificate(problem)) = tls_cause(error) {
+        use rustls::CertificateError as C;
+        return match problem {
+            C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. } => {
+                TransportError::ClockWrong
+            }
+            _ => TransportError::Certificate,
+        };
     }
     if error.is_timeout() {
         TransportError::Timeout
@@ -178,5 +178,17 @@ fn classify(error: &reqwest::Error) -> TransportError {
         TransportError::Unreachable
     } else {
         TransportError::Cut
+    }
+}
+
+/// The TLS error below an error. An `io::Error` doesn't name what it wraps as its source: it has to be opened.
+fn tls_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => tls_cause(wrapped),
+        None => error.source().and_then(tls_cause),
     }
 }

@@ -9,6 +9,7 @@ mod merging;
 mod networks;
 mod postgres;
 mod recovery;
+mod tls;
 
 /// The command line, as a binary of this crate.
 const BINARY: &str = env!("CARGO_BIN_EXE_doorstep-under-test");
