@@ -400,8 +400,7 @@ impl Engine {
         round: &mut Round,
         report: &mut SyncReport,
     ) -> Result<(), SyncError> {
-        let by_phone = fault::bug("prune_by_phone_clock");
-        self.store.note_server_time(if by_phone { self.clock.now_ms() } else { welcome.server_ms })?;
+        self.store.note_server_time(welcome.server_ms)?;
         report.clock_off_ms = self.clock.now_ms() as i64 - welcome.server_ms as Millis as i64;
         report.reads_closed = welcome.reads_closed;
         if welcome.upload_refused {

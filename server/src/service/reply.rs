@@ -164,13 +164,14 @@ fn plan(exchange: &Exchange, welcome: &mut Welcome) -> Result<Option<Plan>, Refu
         tracing::warn!(device = %exchange.device.id, "a phone has read further than this database goes: it was rewound");
         return Ok(None);
     }
-    if let Some(told) = hello.told.filter(|_| !fault::bug("ignore_chain")) {
-        if told.seq > head.seq || !storage.is_on_chain(township, told)? {
-            // what the device has read stands, what it was told of its own changes doesn't
-            add(&exchange.service.metrics.rewinds, 1);
-            (welcome.rewound, welcome.common) = (true, Some(hello.feed.unwrap_or_default()));
-            return Ok(None);
-        }
+    if let Some(told) = hello.told
+        && (told.seq > head.seq || !storage.is_on_chain(township, told)?)
+        && !fault::bug("ignore_chain")
+    {
+        // what the device has read stands, what it was told of its own changes doesn't
+        add(&exchange.service.metrics.rewinds, 1);
+        (welcome.rewound, welcome.common) = (true, Some(hello.feed.unwrap_or_default()));
+        return Ok(None);
     }
     if welcome.reads_closed {
         return Ok(None);

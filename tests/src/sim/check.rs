@@ -166,7 +166,8 @@ fn only_in(one: &Record, other: &Record) -> Vec<String> {
     let changes = one.changes().into_iter().filter(|c| !other.contains(&c.hash));
     let told = |c: doorstep_core::record::RawChange| {
         let info = one.author_of(&c.hash)?;
-        let edits: Vec<String> = one.operations(&c.hash).iter().map(|e| format!("{}={}", e.key, text(&e.value))).collect();
+        let edits: Vec<String> =
+            one.operations(&c.hash).iter().map(|e| format!("{}={}", e.key, text(&e.value))).collect();
         let remade = if info.note.remade_from.is_some() { " remade" } else { "" };
         Some(format!("{}:{}{remade} {}", &info.actor.to_string()[..6], info.seq, edits.join(" ")))
     };

@@ -213,10 +213,9 @@ impl Device {
                 draft.journal.clone_from(to);
             }
         }
-        if let Some(draft) = unseen.and_then(|id| self.memory.forget(id)) {
-            if matches!(doing, Doing::Finishing(_)) {
-                self.finished_unseen.push(draft);
-            }
+        let gone = unseen.and_then(|id| self.memory.forget(id));
+        if matches!(doing, Doing::Finishing(_)) {
+            self.finished_unseen.extend(gone);
         }
         for id in on_phone.keys() {
             if self.memory.draft(*id).is_none() {

@@ -27,7 +27,6 @@ pub const BUGS: &[&str] = &[
     "forget_fill",
     "reuse_actor",
     "skip_receipt",
-    "prune_by_phone_clock",
     "draft_not_journaled",
     "merge_on_merged_heads",
 ];
