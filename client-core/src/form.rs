@@ -9,6 +9,7 @@ pub mod definition;
 pub mod index;
 pub mod messages;
 pub mod pack;
+pub mod summary;
 pub mod text;
 pub mod validate;
 
@@ -19,6 +20,7 @@ pub use definition::{
 };
 pub use index::Form;
 pub use pack::Pack;
+pub use summary::{ListColumns, Summary};
 pub use text::LocalText;
 pub use validate::Problem;
 

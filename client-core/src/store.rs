@@ -15,7 +15,6 @@ mod error;
 mod open;
 mod outbox;
 mod position;
-mod projection;
 mod read;
 mod refill;
 mod remake;

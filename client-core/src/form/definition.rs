@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::summary::ListColumns;
 use super::text::LocalText;
 
 /// Columns and fields that this version doesn't know, kept as they came.
@@ -188,6 +189,9 @@ pub struct FormDef {
     /// Choice lists by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub choice_lists: BTreeMap<String, ChoiceList>,
+    /// What lists show of the form's records.
+    #[serde(default, skip_serializing_if = "ListColumns::is_empty")]
+    pub list: ListColumns,
     /// The settings sheet as it came (`form_id`, `version`, `instance_name`, `style` ...).
     #[serde(default, skip_serializing_if = "Extra::is_empty")]
     pub settings: Extra,
