@@ -188,7 +188,7 @@ impl Work<'_> {
     /// again, to be made anew. True if there was one.
     fn yield_to_server(&mut self, rows: &[Stored], incoming: &[WireChange], after: &mut Aftermath) -> Result<bool> {
         let live: HashSet<ChangeHash> = rows.iter().filter(|c| state::is_live(c.state)).map(|c| c.hash).collect();
-        if live.is_empty() {
+        if live.is_empty() || fault::bug("keep_rival") {
             return Ok(false);
         }
         let fresh = incoming.iter().filter(|c| !live.contains(&c.hash));

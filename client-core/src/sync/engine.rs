@@ -311,7 +311,7 @@ impl Engine {
             fills: state.fills,
             areas: state.areas_version,
             older: if memory.older { self.store.older_points()? } else { Vec::new() },
-            told: state.told,
+            told: state.told.filter(|_| !fault::bug("forget_told")),
             cost_only,
             diverged: state.diverged,
             upload: pending.map(|p| Upload { kind: p.kind, number: p.number, digest: p.digest, total, offset }),

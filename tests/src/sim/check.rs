@@ -148,11 +148,11 @@ fn phone_is_complete(device: &Device, server: &All) -> Result<(), Failure> {
         if row.stuck {
             return Failure::err("I11", format!("phone {who}: {} is stuck", row.id));
         }
+        if !server.contains_key(&row.id) {
+            return Failure::err("I2", format!("phone {who} holds the {} {}, the server doesn't", row.record_type, row.id));
+        }
         if !wanted.contains(&row.id) {
-            return Failure::err(
-                "I6",
-                format!("phone {who} holds {} outside its scope, or unknown to the server", row.id),
-            );
+            return Failure::err("I6", format!("phone {who} holds {} outside its scope", row.id));
         }
     }
     if store.scope_digest()? != digest {

@@ -27,6 +27,8 @@ pub const BUGS: &[&str] = &[
     "forget_fill",
     "reuse_actor",
     "skip_receipt",
+    "forget_told",
+    "keep_rival",
     "draft_not_journaled",
     "merge_on_merged_heads",
 ];
