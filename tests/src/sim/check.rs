@@ -149,7 +149,10 @@ fn phone_is_complete(device: &Device, server: &All) -> Result<(), Failure> {
             return Failure::err("I11", format!("phone {who}: {} is stuck", row.id));
         }
         if !server.contains_key(&row.id) {
-            return Failure::err("I2", format!("phone {who} holds the {} {}, the server doesn't", row.record_type, row.id));
+            return Failure::err(
+                "I2",
+                format!("phone {who} holds the {} {}, the server doesn't", row.record_type, row.id),
+            );
         }
         if !wanted.contains(&row.id) {
             return Failure::err("I6", format!("phone {who} holds {} outside its scope", row.id));
