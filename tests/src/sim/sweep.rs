@@ -119,9 +119,9 @@ fn run_jobs(
             outcome
         });
         if !done(&job, outcome) {
-            for (_, mut child) in running {
-                child.kill()?;
-                child.wait()?;
+            // they end by themselves within a second, and take their files with them
+            for (_, child) in running {
+                child.wait_with_output()?;
             }
             return Ok(());
         }
