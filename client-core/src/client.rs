@@ -78,7 +78,11 @@ pub struct Phone {
 
 impl Phone {
     /// Opens (or makes) the phone's database in a folder. Notices tell what was set aside and salvaged.
-    pub fn open(dir: &Path, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<(Self, Vec<Notice>), OpenError> {
+    pub fn open(
+        dir: &Path,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<(Self, Vec<Notice>), OpenError> {
         let opened = Store::open(dir, OpenOptions { clock: clock.clone(), entropy: entropy.clone() })?;
         let phone = Self { store: Arc::new(opened.store), clock, entropy, transport: Mutex::new(None) };
         Ok((phone, opened.notices))

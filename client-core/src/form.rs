@@ -15,8 +15,7 @@ pub mod validate;
 
 pub use check::AnswerError;
 pub use definition::{
-    Choice, ChoiceList, ChoiceSource, FormDef, Group, Item, Question, QuestionKind, Repeat,
-    Sensitivity, SubjectKind,
+    Choice, ChoiceList, ChoiceSource, FormDef, Group, Item, Question, QuestionKind, Repeat, Sensitivity, SubjectKind,
 };
 pub use index::Form;
 pub use pack::Pack;

@@ -5,6 +5,8 @@
 //! `client` (the facade that apps use). Everything outside `store` and `sync` does no I/O and owns no clock and no
 //! randomness: both are handed in.
 
+#[cfg(feature = "sync")]
+pub mod client;
 pub mod clock;
 pub mod fault;
 pub mod form;
@@ -15,5 +17,3 @@ pub mod record;
 pub mod store;
 #[cfg(feature = "sync")]
 pub mod sync;
-#[cfg(feature = "sync")]
-pub mod client;

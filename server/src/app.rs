@@ -81,7 +81,11 @@ pub fn build_router(app: Arc<App>) -> Router {
 }
 
 /// Serves until `shutdown` completes, then lets open requests finish, at most [`limits::DRAIN`].
-pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+pub async fn run(
+    app: Arc<App>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
     let service = app.service.clone();
     let housekeeping = tokio::spawn(async move {
         let mut tick = tokio::time::interval(limits::HOUSEKEEPING);

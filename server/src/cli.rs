@@ -1,6 +1,7 @@
 //! The command line: `serve`, `demo`, `phone`, `bench`, and an administrator's tools.
 
 pub mod admin;
+mod allocator;
 #[cfg(feature = "tools")]
 pub mod phone;
 pub mod serve;
@@ -56,6 +57,9 @@ pub struct DataOptions {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
+    if let Err(error) = allocator::settle() {
+        say_error(&error);
+    }
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::serve(&args),
         #[cfg(feature = "tools")]
@@ -94,8 +98,5 @@ fn say_error(error: &dyn std::error::Error) {
 /// Prints a line for people or scripts.
 #[macro_export]
 macro_rules! say {
-    ($($arg:tt)*) => {{
-        #[expect(clippy::print_stdout, reason = "the command line's output")]
-        { println!($($arg)*) }
-    }};
+    ($($arg:tt)*) => { println!($($arg)*) };
 }

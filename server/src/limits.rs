@@ -4,8 +4,9 @@ use std::time::Duration;
 
 /// Exchanges under way at once; more are told to come later.
 pub const EXCHANGES_MAX: usize = 512;
-/// Merges and page reads on worker threads at once; more wait.
-pub const WORKERS_MAX: usize = 4;
+/// Merges, commits and page reads under way on worker threads at once; more wait. More than there are cores, since a push
+/// waits for the commit that it shares with others.
+pub const WORKERS_MAX: usize = 16;
 /// Seconds that a phone is told to wait when the server is busy.
 pub const RETRY_AFTER_S: u32 = 20;
 /// Silence in a request's body before it counts as cut.

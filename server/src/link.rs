@@ -44,7 +44,11 @@ impl Counts {
     /// Up, down, requests since the last call; starts again from zero.
     pub fn take(&self) -> (u64, u64, u64) {
         self.connections.store(0, Ordering::Relaxed);
-        (self.up.swap(0, Ordering::Relaxed), self.down.swap(0, Ordering::Relaxed), self.requests.swap(0, Ordering::Relaxed))
+        (
+            self.up.swap(0, Ordering::Relaxed),
+            self.down.swap(0, Ordering::Relaxed),
+            self.requests.swap(0, Ordering::Relaxed),
+        )
     }
 
     /// Cuts the connection once `bytes` more crossed; then the link works again.
@@ -90,8 +94,7 @@ impl Link {
         let address = listener.local_addr()?;
         let counts = Arc::new(Counts { cut_after: AtomicI64::new(-1), ..Counts::default() });
         let shared = counts.clone();
-        let (up, down): (Bucket, Bucket) =
-            (Arc::new(Mutex::new(Instant::now())), Arc::new(Mutex::new(Instant::now())));
+        let (up, down): (Bucket, Bucket) = (Arc::new(Mutex::new(Instant::now())), Arc::new(Mutex::new(Instant::now())));
         let task = tokio::spawn(async move {
             while let Ok((phone, _)) = listener.accept().await {
                 let (counts, up, down) = (shared.clone(), up.clone(), down.clone());

@@ -7,9 +7,7 @@
 //! ordered by commit on both backends.
 
 use doorstep_core::clock::Millis;
-use doorstep_core::id::{
-    ActorId, AreaId, ChangeHash, DeviceId, Identity, Incarnation, RecordId, TenantId, UserId,
-};
+use doorstep_core::id::{ActorId, AreaId, ChangeHash, DeviceId, Identity, Incarnation, RecordId, TenantId, UserId};
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Outcome, Position, ScopeDigest};
 
 pub mod chain;
@@ -468,7 +466,8 @@ pub trait Storage: Send + Sync {
     fn grants(&self, user: UserId, after: u64) -> Result<(Position, Vec<(Position, GrantEntry)>)>;
 
     /// Stores an invitation: SHA-256 of its secret, for whom, where, until when.
-    fn put_invitation(&self, secret_hash: [u8; 32], user: UserId, township: TownshipId, until_ms: Millis) -> Result<()>;
+    fn put_invitation(&self, secret_hash: [u8; 32], user: UserId, township: TownshipId, until_ms: Millis)
+    -> Result<()>;
     /// Uses up an invitation and enrols the device in one transaction; `None` if it is unknown, used or over. The device's
     /// `user` and `township` are taken from the invitation.
     fn redeem_invitation(&self, secret_hash: [u8; 32], device: &Device, now_ms: Millis) -> Result<Option<Device>>;
@@ -527,7 +526,12 @@ pub trait Storage: Send + Sync {
     /// Refused changes, newest first.
     fn quarantine(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<QuarantineRow>>;
     /// All change hashes of the township, for verification: (record, incarnation, hash), by feed number after `after`.
-    fn change_list(&self, township: TownshipId, after: u64, limit: u32) -> Result<Vec<(u64, RecordId, Incarnation, ChangeHash)>>;
+    fn change_list(
+        &self,
+        township: TownshipId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, RecordId, Incarnation, ChangeHash)>>;
 
     /// Writes a consistent copy of the database to a file. PostgreSQL answers with an error that names its own tools.
     fn backup(&self, to: &std::path::Path) -> Result<()>;

@@ -19,7 +19,10 @@ pub fn parse(form: &Form, key: &str, text: &str) -> Result<Vec<(String, Value)>,
             if ticks.iter().any(|t| list.iter().all(|c| c.name != *t)) {
                 return Err(AnswerError::UnknownChoice.into());
             }
-            return Ok(list.iter().map(|c| (format!("{key}={}", c.name), Value::Bool(ticks.contains(&&*c.name)))).collect());
+            return Ok(list
+                .iter()
+                .map(|c| (format!("{key}={}", c.name), Value::Bool(ticks.contains(&&*c.name))))
+                .collect());
         }
         return Ok(vec![(key.to_owned(), Value::Bool(text == "true"))]);
     }

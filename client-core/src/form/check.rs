@@ -63,13 +63,8 @@ impl Form {
         let key = AnswerKey::parse(key).ok_or(AnswerError::MalformedKey)?;
         match key.leaf {
             Leaf::Order | Leaf::Deleted => {
-                self.repeat_class(&key)
-                    .ok_or(AnswerError::UnknownQuestion)?;
-                if key.leaf.takes(value) {
-                    Ok(())
-                } else {
-                    Err(AnswerError::WrongKind)
-                }
+                self.repeat_class(&key).ok_or(AnswerError::UnknownQuestion)?;
+                if key.leaf.takes(value) { Ok(()) } else { Err(AnswerError::WrongKind) }
             }
             Leaf::Tick { choice, .. } => {
                 let question = self.question_at(&key).ok_or(AnswerError::UnknownQuestion)?;
@@ -77,11 +72,7 @@ impl Form {
                     return Err(AnswerError::NotMultipleChoice);
                 }
                 self.check_choice(question, choice)?;
-                if key.leaf.takes(value) {
-                    Ok(())
-                } else {
-                    Err(AnswerError::WrongKind)
-                }
+                if key.leaf.takes(value) { Ok(()) } else { Err(AnswerError::WrongKind) }
             }
             Leaf::Question(_) => {
                 let question = self.question_at(&key).ok_or(AnswerError::UnknownQuestion)?;
@@ -96,16 +87,10 @@ impl Form {
             (_, Value::Blank) => Ok(()),
             (QuestionKind::SelectMultiple, _) => Err(AnswerError::NotMultipleChoice),
             (_, Value::Text(text)) if text.len() > TEXT_BYTES_MAX => Err(AnswerError::TooLong),
-            (QuestionKind::Calculate | QuestionKind::Hidden | QuestionKind::Unknown(_), _) => {
-                Ok(())
-            }
+            (QuestionKind::Calculate | QuestionKind::Hidden | QuestionKind::Unknown(_), _) => Ok(()),
             (QuestionKind::Integer, Value::Int(n)) => check_number(question, *n as f64),
-            (QuestionKind::Decimal | QuestionKind::Range, Value::Int(n)) => {
-                check_number(question, *n as f64)
-            }
-            (QuestionKind::Decimal | QuestionKind::Range, Value::Number(n)) => {
-                check_number(question, *n)
-            }
+            (QuestionKind::Decimal | QuestionKind::Range, Value::Int(n)) => check_number(question, *n as f64),
+            (QuestionKind::Decimal | QuestionKind::Range, Value::Number(n)) => check_number(question, *n),
             (QuestionKind::Acknowledge, Value::Bool(_)) => Ok(()),
             (QuestionKind::Acknowledge, Value::Text(text)) if text == "OK" => Ok(()),
             (kind, Value::Text(text)) => self.check_text(question, kind, text),
@@ -113,12 +98,7 @@ impl Form {
         }
     }
 
-    fn check_text(
-        &self,
-        question: &Question,
-        kind: &QuestionKind,
-        text: &str,
-    ) -> Result<(), AnswerError> {
+    fn check_text(&self, question: &Question, kind: &QuestionKind, text: &str) -> Result<(), AnswerError> {
         let fits = |ok: bool, error: AnswerError| if ok { Ok(()) } else { Err(error) };
         match kind {
             QuestionKind::SelectOne => self.check_choice(question, text),
@@ -136,24 +116,18 @@ impl Form {
             QuestionKind::Date | QuestionKind::Today => fits(is_date(text), AnswerError::NotADate),
             QuestionKind::Time => fits(is_time(text), AnswerError::NotADate),
             QuestionKind::DateTime | QuestionKind::Start | QuestionKind::End => {
-                let both = text
-                    .split_once('T')
-                    .is_some_and(|(date, time)| is_date(date) && is_time(time));
+                let both = text.split_once('T').is_some_and(|(date, time)| is_date(date) && is_time(time));
                 fits(both, AnswerError::NotADate)
             }
             QuestionKind::Geopoint => fits(is_place(text), AnswerError::NotAPlace),
-            QuestionKind::Geotrace => fits(
-                line(text).is_some_and(|l| l.len() >= 2),
-                AnswerError::NotAPlace,
-            ),
+            QuestionKind::Geotrace => fits(line(text).is_some_and(|l| l.len() >= 2), AnswerError::NotAPlace),
             QuestionKind::Geoshape => {
                 let closed = line(text).is_some_and(|l| l.len() >= 4 && l.first() == l.last());
                 fits(closed, AnswerError::NotAPlace)
             }
-            QuestionKind::Integer
-            | QuestionKind::Decimal
-            | QuestionKind::Range
-            | QuestionKind::Acknowledge => Err(AnswerError::WrongKind),
+            QuestionKind::Integer | QuestionKind::Decimal | QuestionKind::Range | QuestionKind::Acknowledge => {
+                Err(AnswerError::WrongKind)
+            }
             _ => Ok(()),
         }
     }
@@ -161,15 +135,8 @@ impl Form {
     fn check_choice(&self, question: &Question, choice: &str) -> Result<(), AnswerError> {
         match &question.choices {
             Some(ChoiceSource::List(list)) => {
-                let known = self
-                    .choice_lists
-                    .get(list)
-                    .is_some_and(|l| l.choice(choice).is_some());
-                if known {
-                    Ok(())
-                } else {
-                    Err(AnswerError::UnknownChoice)
-                }
+                let known = self.choice_lists.get(list).is_some_and(|l| l.choice(choice).is_some());
+                if known { Ok(()) } else { Err(AnswerError::UnknownChoice) }
             }
             _ => Ok(()), // files and earlier answers aren't part of the definition
         }
@@ -178,34 +145,20 @@ impl Form {
 
 fn check_number(question: &Question, number: f64) -> Result<(), AnswerError> {
     let (min, max) = bounds(question);
-    let inside =
-        number.is_finite() && min.is_none_or(|m| number >= m) && max.is_none_or(|m| number <= m);
-    if inside {
-        Ok(())
-    } else {
-        Err(AnswerError::OutOfRange { min, max })
-    }
+    let inside = number.is_finite() && min.is_none_or(|m| number >= m) && max.is_none_or(|m| number <= m);
+    if inside { Ok(()) } else { Err(AnswerError::OutOfRange { min, max }) }
 }
 
 /// The bounds of a number: a range's parameters, or a constraint that is nothing but bounds (`. >= 0 and . <= 150`).
 /// Any other constraint gives none here; the form session evaluates it.
 pub fn bounds(question: &Question) -> (Option<f64>, Option<f64>) {
     if question.kind == QuestionKind::Range {
-        let number = |name: &str, default: f64| {
-            question
-                .parameters
-                .get(name)
-                .and_then(|p| p.parse().ok())
-                .unwrap_or(default)
-        };
+        let number =
+            |name: &str, default: f64| question.parameters.get(name).and_then(|p| p.parse().ok()).unwrap_or(default);
         let (start, end): (f64, f64) = (number("start", 1.0), number("end", 10.0));
         return (Some(start.min(end)), Some(start.max(end)));
     }
-    question
-        .constraint
-        .as_deref()
-        .and_then(constraint_bounds)
-        .unwrap_or((None, None))
+    question.constraint.as_deref().and_then(constraint_bounds).unwrap_or((None, None))
 }
 
 fn constraint_bounds(constraint: &str) -> Option<(Option<f64>, Option<f64>)> {
@@ -229,9 +182,7 @@ pub fn is_date(text: &str) -> bool {
     if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
         return false;
     }
-    let (Some(year), Some(month), Some(day)) =
-        (digits(text, 0, 4), digits(text, 5, 7), digits(text, 8, 10))
-    else {
+    let (Some(year), Some(month), Some(day)) = (digits(text, 0, 4), digits(text, 5, 7), digits(text, 8, 10)) else {
         return false;
     };
     (1..=12).contains(&month) && day >= 1 && day <= days_in_month(year, month)
@@ -241,9 +192,7 @@ pub fn is_date(text: &str) -> bool {
 pub fn days_in_month(year: u32, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
-            29
-        }
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
         2 => 28,
         _ => 31,
     }
@@ -257,11 +206,7 @@ fn is_time(text: &str) -> bool {
         "" | "Z" => true,
         z => hour_minute(&z[1..], 14),
     };
-    let (minutes, seconds) = if clock.len() > 5 && clock.is_char_boundary(5) {
-        clock.split_at(5)
-    } else {
-        (clock, "")
-    };
+    let (minutes, seconds) = if clock.len() > 5 && clock.is_char_boundary(5) { clock.split_at(5) } else { (clock, "") };
     let seconds_fit = match seconds.strip_prefix(':') {
         None => seconds.is_empty(),
         Some(s) => {
@@ -284,26 +229,16 @@ fn hour_minute(text: &str, hour_max: u32) -> bool {
 
 fn digits(text: &str, from: usize, to: usize) -> Option<u32> {
     let part = text.get(from..to)?;
-    if part.bytes().all(|b| b.is_ascii_digit()) {
-        part.parse().ok()
-    } else {
-        None
-    }
+    if part.bytes().all(|b| b.is_ascii_digit()) { part.parse().ok() } else { None }
 }
 
 fn is_place(text: &str) -> bool {
-    let numbers: Option<Vec<f64>> = text
-        .split_whitespace()
-        .map(|n| n.parse().ok().filter(|n: &f64| n.is_finite()))
-        .collect();
+    let numbers: Option<Vec<f64>> =
+        text.split_whitespace().map(|n| n.parse().ok().filter(|n: &f64| n.is_finite())).collect();
     numbers.is_some_and(|n| (2..=4).contains(&n.len()) && n[0].abs() <= 90.0 && n[1].abs() <= 180.0)
 }
 
 fn line(text: &str) -> Option<Vec<&str>> {
-    let places: Vec<&str> = text
-        .split(';')
-        .map(str::trim)
-        .filter(|p| !p.is_empty())
-        .collect();
+    let places: Vec<&str> = text.split(';').map(str::trim).filter(|p| !p.is_empty()).collect();
     places.iter().all(|p| is_place(p)).then_some(places)
 }

@@ -136,9 +136,7 @@ open_names!(/// What kind of answer a question takes; the names are XLSForm's, i
 });
 
 /// Which of a form instance's documents an answer belongs to. Read rights are per document, so per class.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sensitivity {
     /// For everyone who may see the record.
@@ -428,17 +426,12 @@ impl FormDef {
 
     /// The title in `language`, else in the form's default language, else the name.
     pub fn title(&self, language: &str) -> &str {
-        self.titles
-            .get(language, &self.default_language)
-            .unwrap_or(&self.name)
+        self.titles.get(language, &self.default_language).unwrap_or(&self.name)
     }
 
     /// The question with this name: the first, where groups repeat a name.
     pub fn question(&self, name: &str) -> Option<&Question> {
-        self.questions()
-            .into_iter()
-            .map(|q| q.question)
-            .find(|q| q.name == name)
+        self.questions().into_iter().map(|q| q.question).find(|q| q.name == name)
     }
 
     /// The choice list that a question takes its choices from, where the form holds it.
@@ -450,15 +443,8 @@ impl FormDef {
     }
 
     /// The label of a choice of a question, else the choice's name.
-    pub fn choice_label<'a>(
-        &'a self,
-        question: &Question,
-        choice: &'a str,
-        language: &str,
-    ) -> &'a str {
-        let found = self
-            .choices_of(question)
-            .and_then(|list| list.choice(choice));
+    pub fn choice_label<'a>(&'a self, question: &Question, choice: &'a str, language: &str) -> &'a str {
+        let found = self.choices_of(question).and_then(|list| list.choice(choice));
         found.map_or(choice, |c| c.label(language, &self.default_language))
     }
 

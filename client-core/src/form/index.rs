@@ -34,19 +34,12 @@ impl Form {
         for placed in def.questions() {
             let key = scoped(placed.repeats.iter().copied(), placed.question.key());
             let class = placed.class;
-            questions.entry(key).or_insert_with(|| Indexed {
-                question: placed.question.clone(),
-                class,
-            });
+            questions.entry(key).or_insert_with(|| Indexed { question: placed.question.clone(), class });
         }
         raise_calculations(&mut questions);
         let mut repeats = HashMap::new();
         index_repeats(&def.items, "", Sensitivity::Core, &mut repeats);
-        Self {
-            def,
-            questions,
-            repeats,
-        }
+        Self { def, questions, repeats }
     }
 
     /// The definition.
@@ -87,10 +80,7 @@ impl Form {
         if key.instances.is_empty() {
             return self.questions.get(question);
         }
-        self.questions.get(&scoped(
-            key.instances.iter().map(|(repeat, _)| *repeat),
-            question,
-        ))
+        self.questions.get(&scoped(key.instances.iter().map(|(repeat, _)| *repeat), question))
     }
 }
 
@@ -104,22 +94,13 @@ fn scoped<'a>(repeats: impl Iterator<Item = &'a str>, question: &str) -> String 
     key
 }
 
-fn index_repeats(
-    items: &[Item],
-    prefix: &str,
-    class: Sensitivity,
-    out: &mut HashMap<String, Sensitivity>,
-) {
+fn index_repeats(items: &[Item], prefix: &str, class: Sensitivity, out: &mut HashMap<String, Sensitivity>) {
     for item in items {
         match item {
             Item::Question(_) => {}
             Item::Group(group) => index_repeats(&group.items, prefix, class.max(group.class), out),
             Item::Repeat(repeat) => {
-                let path = if prefix.is_empty() {
-                    repeat.name.clone()
-                } else {
-                    format!("{prefix}/{}", repeat.name)
-                };
+                let path = if prefix.is_empty() { repeat.name.clone() } else { format!("{prefix}/{}", repeat.name) };
                 let class = class.max(repeat.class);
                 out.insert(path.clone(), class);
                 index_repeats(&repeat.items, &path, class, out);
@@ -139,16 +120,11 @@ fn raise_calculations(questions: &mut HashMap<String, Indexed>) {
         let mut raised = false;
         for indexed in questions.values_mut() {
             let question = &indexed.question;
-            if question.kind != QuestionKind::Calculate && question.calculation.is_none()
-                || question.declared_public
-            {
+            if question.kind != QuestionKind::Calculate && question.calculation.is_none() || question.declared_public {
                 continue;
             }
             let inputs = references(question.calculation.as_deref().unwrap_or_default());
-            let highest = inputs
-                .filter_map(|name| classes.get(name).copied())
-                .max()
-                .unwrap_or_default();
+            let highest = inputs.filter_map(|name| classes.get(name).copied()).max().unwrap_or_default();
             if highest > indexed.class {
                 indexed.class = highest;
                 raised = true;

@@ -36,25 +36,14 @@ fn texts(id: &str) -> (&'static str, &'static str) {
     match id {
         "answer.malformed_key" => ("填报项编号格式不对", "This isn't the key of an answer."),
         "answer.unknown_question" => ("本表没有这个填报项", "This form has no such question."),
-        "answer.not_answerable" => (
-            "这一项只是说明，不用填",
-            "This is only a note; it takes no answer.",
-        ),
-        "answer.not_multiple_choice" => {
-            ("多选项须逐个勾选", "Several choices are ticked one by one.")
-        }
-        "answer.wrong_kind" => (
-            "填写的内容类型不对",
-            "This kind of answer doesn't fit the question.",
-        ),
+        "answer.not_answerable" => ("这一项只是说明，不用填", "This is only a note; it takes no answer."),
+        "answer.not_multiple_choice" => ("多选项须逐个勾选", "Several choices are ticked one by one."),
+        "answer.wrong_kind" => ("填写的内容类型不对", "This kind of answer doesn't fit the question."),
         "answer.unknown_choice" => ("所选内容不在选项中", "This isn't one of the choices."),
         "answer.choice_twice" => ("同一选项出现了两次", "One choice stands twice."),
         "answer.not_a_date" => ("日期或时间不正确", "This isn't a date or time."),
         "answer.not_a_place" => ("位置不正确", "This isn't a place."),
-        "answer.too_long" => (
-            "文字太长，请缩短",
-            "This text is too long; please shorten it.",
-        ),
+        "answer.too_long" => ("文字太长，请缩短", "This text is too long; please shorten it."),
         _ => ("填写有误", "This answer doesn't fit."),
     }
 }

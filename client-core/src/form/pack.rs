@@ -20,24 +20,14 @@ pub struct Pack {
 impl Pack {
     /// A pack of these forms.
     pub fn new(forms: Vec<FormDef>) -> Self {
-        Self {
-            forms: forms.into_iter().map(Form::new).collect(),
-        }
+        Self { forms: forms.into_iter().map(Form::new).collect() }
     }
 
     /// The household pack, parsed once.
     pub fn built_in() -> &'static Self {
         static PACK: LazyLock<Pack> = LazyLock::new(|| {
-            #[expect(
-                clippy::expect_used,
-                reason = "the files are part of the program; a test parses them"
-            )]
-            Pack::new(
-                BUILT_IN
-                    .iter()
-                    .map(|json| FormDef::from_json(json).expect("a built-in form"))
-                    .collect(),
-            )
+            #[expect(clippy::expect_used, reason = "the files are part of the program; a test parses them")]
+            Pack::new(BUILT_IN.iter().map(|json| FormDef::from_json(json).expect("a built-in form")).collect())
         });
         &PACK
     }

@@ -1,10 +1,5 @@
 //! What forms promise, on the built-in pack and on small definitions.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests stop at the first surprise"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
 use super::definition::PlacedQuestion;
 use super::*;
@@ -30,13 +25,7 @@ fn the_built_in_pack_has_no_faults() {
     assert_eq!(Pack::built_in().forms().len(), 3);
     for form in Pack::built_in().forms() {
         assert_eq!(form.validate(), [], "{}", form.name);
-        assert_eq!(
-            Pack::built_in()
-                .form_of_type(&form.record_type)
-                .unwrap()
-                .name,
-            form.name
-        );
+        assert_eq!(Pack::built_in().form_of_type(&form.record_type).unwrap().name, form.name);
     }
     assert!(form("screening").questions().len() >= 40);
 }
@@ -45,10 +34,7 @@ fn the_built_in_pack_has_no_faults() {
 fn every_label_stands_in_both_languages() {
     let both = |texts: &LocalText, what: &str| {
         for language in ["zh", "en"] {
-            assert!(
-                texts.in_language(language).is_some(),
-                "{what} lacks {language}"
-            );
+            assert!(texts.in_language(language).is_some(), "{what} lacks {language}");
         }
     };
     for form in Pack::built_in().forms() {
@@ -105,14 +91,8 @@ fn nested_repeats_have_keys_of_their_own() {
     let items = r#"[{"item":"repeat","name":"house","items":[{"item":"repeat","name":"room","class":"sensitive",
         "items":[{"item":"question","name":"size","type":"integer"}]}]}]"#;
     let form = Form::new(small(items));
-    assert_eq!(
-        form.class_of("house#1/room#2/size"),
-        Some(Sensitivity::Sensitive)
-    );
-    assert_eq!(
-        form.class_of("house#1/room#2/@order"),
-        Some(Sensitivity::Sensitive)
-    );
+    assert_eq!(form.class_of("house#1/room#2/size"), Some(Sensitivity::Sensitive));
+    assert_eq!(form.class_of("house#1/room#2/@order"), Some(Sensitivity::Sensitive));
     assert_eq!(form.class_of("house#1/@order"), Some(Sensitivity::Core));
     assert_eq!(form.class_of("room#2/size"), None);
 }
@@ -137,10 +117,7 @@ fn a_label_falls_back_and_never_shows_blank() {
     assert_eq!(texts.get("en", "zh"), Some("户主"));
     assert_eq!(texts.get("fr", "en"), Some("户主"));
     assert_eq!(LocalText::default().get("en", "zh"), None);
-    assert_eq!(
-        form("visit").question("result").unwrap().label("zh", "zh"),
-        "走访结果"
-    );
+    assert_eq!(form("visit").question("result").unwrap().label("zh", "zh"), "走访结果");
 }
 
 #[test]
@@ -165,85 +142,22 @@ fn answers_are_checked_by_kind_choice_and_range() {
     for (form, key, value) in fits {
         assert_eq!(form.check_answer(key, &value), Ok(()), "{key} {value:?}");
     }
-    let out = |min, max| AnswerError::OutOfRange {
-        min: Some(min),
-        max: Some(max),
-    };
+    let out = |min, max| AnswerError::OutOfRange { min: Some(min), max: Some(max) };
     let faults: [(&Form, &str, Value, AnswerError); 16] = [
-        (
-            household,
-            "nothing",
-            text("x"),
-            AnswerError::UnknownQuestion,
-        ),
+        (household, "nothing", text("x"), AnswerError::UnknownQuestion),
         (household, "member#x", text("x"), AnswerError::MalformedKey),
-        (
-            household,
-            "head_name",
-            Value::Int(1),
-            AnswerError::WrongKind,
-        ),
-        (
-            household,
-            "head_name",
-            text(&"x".repeat(40_000)),
-            AnswerError::TooLong,
-        ),
-        (
-            household,
-            "status",
-            text("rich"),
-            AnswerError::UnknownChoice,
-        ),
+        (household, "head_name", Value::Int(1), AnswerError::WrongKind),
+        (household, "head_name", text(&"x".repeat(40_000)), AnswerError::TooLong),
+        (household, "status", text("rich"), AnswerError::UnknownChoice),
         (household, "status_year", Value::Int(1), out(2000.0, 2100.0)),
-        (
-            household,
-            "status_year",
-            Value::Number(2018.0),
-            AnswerError::WrongKind,
-        ),
-        (
-            household,
-            "income_wages",
-            Value::Number(f64::NAN),
-            out(0.0, 10_000_000.0),
-        ),
-        (
-            household,
-            "attributes",
-            text("destitute"),
-            AnswerError::NotMultipleChoice,
-        ),
-        (
-            household,
-            "status=out",
-            Value::Bool(true),
-            AnswerError::NotMultipleChoice,
-        ),
-        (
-            household,
-            "attributes=gold",
-            Value::Bool(true),
-            AnswerError::UnknownChoice,
-        ),
-        (
-            household,
-            "attributes=destitute",
-            text("yes"),
-            AnswerError::WrongKind,
-        ),
-        (
-            household,
-            "member#x/birth",
-            text("1900-02-29"),
-            AnswerError::NotADate,
-        ),
-        (
-            household,
-            "gps",
-            text("126.5 108.3"),
-            AnswerError::NotAPlace,
-        ),
+        (household, "status_year", Value::Number(2018.0), AnswerError::WrongKind),
+        (household, "income_wages", Value::Number(f64::NAN), out(0.0, 10_000_000.0)),
+        (household, "attributes", text("destitute"), AnswerError::NotMultipleChoice),
+        (household, "status=out", Value::Bool(true), AnswerError::NotMultipleChoice),
+        (household, "attributes=gold", Value::Bool(true), AnswerError::UnknownChoice),
+        (household, "attributes=destitute", text("yes"), AnswerError::WrongKind),
+        (household, "member#x/birth", text("1900-02-29"), AnswerError::NotADate),
+        (household, "gps", text("126.5 108.3"), AnswerError::NotAPlace),
         (visit, "start_time", text("24:00"), AnswerError::NotADate),
         (visit, "start_time", text("08:3é"), AnswerError::NotADate),
     ];
@@ -280,41 +194,22 @@ fn ranges_ranks_notes_and_outlines_are_checked() {
         {"item":"question","name":"s","type":"geoshape"},
         {"item":"question","name":"new","type":"hologram"}]"#,
     );
-    def.choice_lists =
-        serde_json::from_str(r#"{"l":{"choices":[{"name":"a"},{"name":"b"}]}}"#).unwrap();
+    def.choice_lists = serde_json::from_str(r#"{"l":{"choices":[{"name":"a"},{"name":"b"}]}}"#).unwrap();
     let form = Form::new(def);
     assert_eq!(form.check_answer("r", &Value::Int(-5)), Ok(()));
-    assert!(matches!(
-        form.check_answer("r", &Value::Int(6)),
-        Err(AnswerError::OutOfRange { .. })
-    ));
+    assert!(matches!(form.check_answer("r", &Value::Int(6)), Err(AnswerError::OutOfRange { .. })));
     assert_eq!(form.check_answer("k", &text("b a")), Ok(()));
-    assert_eq!(
-        form.check_answer("k", &text("b b")),
-        Err(AnswerError::ChoiceTwice)
-    );
-    assert_eq!(
-        form.check_answer("k", &text("b c")),
-        Err(AnswerError::UnknownChoice)
-    );
-    assert_eq!(
-        form.check_answer("n", &text("b")),
-        Err(AnswerError::NotAnswerable)
-    );
+    assert_eq!(form.check_answer("k", &text("b b")), Err(AnswerError::ChoiceTwice));
+    assert_eq!(form.check_answer("k", &text("b c")), Err(AnswerError::UnknownChoice));
+    assert_eq!(form.check_answer("n", &text("b")), Err(AnswerError::NotAnswerable));
     assert_eq!(form.check_answer("s", &text("1 1; 1 2; 2 2; 1 1")), Ok(()));
-    assert_eq!(
-        form.check_answer("s", &text("1 1; 1 2; 2 2")),
-        Err(AnswerError::NotAPlace)
-    );
+    assert_eq!(form.check_answer("s", &text("1 1; 1 2; 2 2")), Err(AnswerError::NotAPlace));
     assert_eq!(form.check_answer("new", &Value::Bool(true)), Ok(()));
 }
 
 #[test]
 fn every_fault_has_a_message_in_both_languages() {
-    let range = AnswerError::OutOfRange {
-        min: Some(0.0),
-        max: Some(150.0),
-    };
+    let range = AnswerError::OutOfRange { min: Some(0.0), max: Some(150.0) };
     assert_eq!(range.message("zh-CN"), "数字应在 0 到 150 之间");
     assert_eq!(range.message("en"), "The number must be between 0 and 150.");
     let faults = [
@@ -330,11 +225,7 @@ fn every_fault_has_a_message_in_both_languages() {
         AnswerError::TooLong,
     ];
     for fault in faults {
-        assert_ne!(
-            fault.message("zh"),
-            "填写有误",
-            "{fault:?} has no text of its own"
-        );
+        assert_ne!(fault.message("zh"), "填写有误", "{fault:?} has no text of its own");
         assert_ne!(fault.message("zh"), fault.message("en"));
     }
 }
@@ -351,14 +242,8 @@ fn faults_of_a_definition_are_named() {
         Problem::DuplicateName("a".into()),
         Problem::BadName("b/c".into()),
         Problem::EmptyBlock("r".into()),
-        Problem::UnknownList {
-            question: "a".into(),
-            list: "gone".into(),
-        },
-        Problem::UnknownReference {
-            question: "b/c".into(),
-            name: "missing".into(),
-        },
+        Problem::UnknownList { question: "a".into(), list: "gone".into() },
+        Problem::UnknownReference { question: "b/c".into(), name: "missing".into() },
         Problem::NoChoices("d".into()),
     ];
     assert_eq!(problems, expected);

@@ -23,10 +23,7 @@ impl LocalText {
 
     /// The text in exactly this language, if it is there and says something.
     pub fn in_language(&self, language: &str) -> Option<&str> {
-        self.0
-            .get(language)
-            .map(|t| t.trim())
-            .filter(|t| !t.is_empty() && *t != "-")
+        self.0.get(language).map(|t| t.trim()).filter(|t| !t.is_empty() && *t != "-")
     }
 
     /// True when no language has a text.
@@ -37,11 +34,6 @@ impl LocalText {
 
 impl<const N: usize> From<[(&str, &str); N]> for LocalText {
     fn from(texts: [(&str, &str); N]) -> Self {
-        Self(
-            texts
-                .into_iter()
-                .map(|(l, t)| (l.to_owned(), t.to_owned()))
-                .collect(),
-        )
+        Self(texts.into_iter().map(|(l, t)| (l.to_owned(), t.to_owned())).collect())
     }
 }

@@ -81,10 +81,7 @@ impl FormDef {
             let mut seen = BTreeSet::new();
             for choice in &list.choices {
                 if !list.allow_duplicates && !seen.insert(&choice.name) {
-                    problems.push(Problem::DuplicateChoice {
-                        list: list_name.clone(),
-                        choice: choice.name.clone(),
-                    });
+                    problems.push(Problem::DuplicateChoice { list: list_name.clone(), choice: choice.name.clone() });
                 }
             }
         }
@@ -96,10 +93,7 @@ impl FormDef {
             let question = placed.question;
             match &question.choices {
                 Some(ChoiceSource::List(list)) if !self.choice_lists.contains_key(list) => {
-                    problems.push(Problem::UnknownList {
-                        question: question.name.clone(),
-                        list: list.clone(),
-                    });
+                    problems.push(Problem::UnknownList { question: question.name.clone(), list: list.clone() });
                 }
                 None if matches!(
                     question.kind,
@@ -110,29 +104,12 @@ impl FormDef {
                 }
                 _ => {}
             }
-            let default = question
-                .default
-                .as_deref()
-                .filter(|_| question.dynamic_default);
-            let expressions = [
-                &question.relevant,
-                &question.constraint,
-                &question.calculation,
-                &question.required,
-            ];
-            let expressions = expressions
-                .into_iter()
-                .chain([&question.choice_filter, &question.read_only]);
-            for name in expressions
-                .filter_map(|e| e.as_deref())
-                .chain(default)
-                .flat_map(references)
-            {
+            let default = question.default.as_deref().filter(|_| question.dynamic_default);
+            let expressions = [&question.relevant, &question.constraint, &question.calculation, &question.required];
+            let expressions = expressions.into_iter().chain([&question.choice_filter, &question.read_only]);
+            for name in expressions.filter_map(|e| e.as_deref()).chain(default).flat_map(references) {
                 if !names.contains(name) {
-                    problems.push(Problem::UnknownReference {
-                        question: question.name.clone(),
-                        name: name.to_owned(),
-                    });
+                    problems.push(Problem::UnknownReference { question: question.name.clone(), name: name.to_owned() });
                 }
             }
         }

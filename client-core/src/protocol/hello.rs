@@ -185,7 +185,21 @@ impl Hello {
         }
         let told = if r.is_empty() { None } else { Some(read_position(&mut r)?) };
         let (cost_only, diverged) = (flags & 1 != 0, flags & 2 != 0);
-        Ok(Self { tenant, device, counter, branch, grants, feed, fills, areas, older, told, cost_only, diverged, upload })
+        Ok(Self {
+            tenant,
+            device,
+            counter,
+            branch,
+            grants,
+            feed,
+            fills,
+            areas,
+            older,
+            told,
+            cost_only,
+            diverged,
+            upload,
+        })
     }
 }
 

@@ -333,9 +333,7 @@ impl ReplyFrame {
             },
             kind::BRANCH_TAKEN => Self::BranchTaken { branch: r.number32()? },
             kind::BATCH_GAP => Self::BatchGap { branch: r.number32()?, last: r.number()? },
-            kind::REFILLED => {
-                Self::Refilled { stored: r.number32()?, refused: r.number32()?, head: read_position(r)? }
-            }
+            kind::REFILLED => Self::Refilled { stored: r.number32()?, refused: r.number32()?, head: read_position(r)? },
             kind::GRANTS => {
                 let position = read_position(r)?;
                 let n = r.count(100_000, "number of grants")?;
@@ -355,8 +353,7 @@ impl ReplyFrame {
                 frames: r.number32()?,
                 digest: r.array()?,
                 more: r.byte()? != 0,
-                scope: r
-                    .optional(|r| Ok(ScopeDigest { count: r.number()?, sum: u64::from_be_bytes(r.array()?) }))?,
+                scope: r.optional(|r| Ok(ScopeDigest { count: r.number()?, sum: u64::from_be_bytes(r.array()?) }))?,
             }),
             kind => Self::Unknown { kind },
         })
@@ -437,8 +434,9 @@ impl Delivery {
     pub fn entries(&self) -> Vec<super::ManifestEntry> {
         let mut entries = Vec::new();
         for record in &self.records {
-            let mut push =
-                |change| entries.push(super::ManifestEntry { record: record.id, incarnation: record.incarnation, change });
+            let mut push = |change| {
+                entries.push(super::ManifestEntry { record: record.id, incarnation: record.incarnation, change })
+            };
             match &record.body {
                 super::RecordBody::Changes(changes) => changes.iter().for_each(|c| push(c.hash)),
                 super::RecordBody::Snapshot { heads, .. } => heads.iter().for_each(|h| push(*h)),

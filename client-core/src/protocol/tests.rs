@@ -41,13 +41,8 @@ fn visit(n: u8) -> RecordFrame {
 }
 
 fn batch() -> Batch {
-    let header = BatchHeader {
-        tenant: TenantId([1; 16]),
-        device: DeviceId([2; 16]),
-        branch: 0,
-        number: 5,
-        previous: [4; 32],
-    };
+    let header =
+        BatchHeader { tenant: TenantId([1; 16]), device: DeviceId([2; 16]), branch: 0, number: 5, previous: [4; 32] };
     Batch::sign(header, (0..20).map(visit).collect(), &signing_key())
 }
 
@@ -129,7 +124,11 @@ fn a_hundred_visits_of_one_run_cost_few_bytes_beyond_their_content() {
         RecordBody::Changes(changes) => strip(changes),
         RecordBody::Snapshot { .. } => 0,
     };
-    assert!(bytes.len() < one * 20, "compression and shared parts must pay: {} bytes for 20 visits of {one}", bytes.len());
+    assert!(
+        bytes.len() < one * 20,
+        "compression and shared parts must pay: {} bytes for 20 visits of {one}",
+        bytes.len()
+    );
 }
 
 fn strip(changes: &[WireChange]) -> usize {

@@ -297,7 +297,11 @@ impl Engine {
         let total = pending.map_or(0, |p| p.bytes.len() as u32);
         let offset = match pending {
             Some(pending) if memory.uncertain == Some(pending.digest) => {
-                if memory.staged > 0 { memory.staged.min(total) } else { total }
+                if memory.staged > 0 {
+                    memory.staged.min(total)
+                } else {
+                    total
+                }
             }
             _ => 0,
         };

@@ -11,9 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::transport::{Cancel, Reply, Transport, TransportError};
 use crate::protocol;
-use crate::protocol::enrol::{
-    ENROL_AGAIN_PATH, ENROL_PATH, EnrolAnswer, EnrolBody, SignedCertificate, proof_message,
-};
+use crate::protocol::enrol::{ENROL_AGAIN_PATH, ENROL_PATH, EnrolAnswer, EnrolBody, SignedCertificate, proof_message};
 
 /// How long connecting may take on a bad link.
 const CONNECT: Duration = Duration::from_secs(30);

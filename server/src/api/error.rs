@@ -55,9 +55,7 @@ impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         let bad = |code| Self::new(StatusCode::BAD_REQUEST, code);
         match refused {
-            Refused::Unreadable(error) => {
-                Self { details: json!({"reason": error.to_string()}), ..bad("unreadable") }
-            }
+            Refused::Unreadable(error) => Self { details: json!({"reason": error.to_string()}), ..bad("unreadable") },
             Refused::WrongTenant => Self::new(StatusCode::FORBIDDEN, "wrong_tenant"),
             Refused::UnknownDevice => Self::new(StatusCode::UNAUTHORIZED, "unknown_device"),
             Refused::Revoked => Self::new(StatusCode::UNAUTHORIZED, "revoked"),

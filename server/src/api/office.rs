@@ -60,7 +60,8 @@ impl FromRequestParts<Arc<App>> for Office {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
-        if matches!(app.office, OfficeAccess::Open) || has_key(&parts.headers, app) || has_session(&parts.headers, app) {
+        if matches!(app.office, OfficeAccess::Open) || has_key(&parts.headers, app) || has_session(&parts.headers, app)
+        {
             return Ok(Self);
         }
         if parts.uri.path().starts_with("/api/") {
@@ -106,7 +107,11 @@ struct SignIn {
     key: String,
 }
 
-async fn post_sign_in(State(app): State<Arc<App>>, headers: HeaderMap, Form(form): Form<SignIn>) -> Result<Response, ApiError> {
+async fn post_sign_in(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Form(form): Form<SignIn>,
+) -> Result<Response, ApiError> {
     same_origin(&headers)?;
     if !app.office.opens(form.key.trim()) {
         return Ok(Redirect::to("/sign-in?wrong=1").into_response());

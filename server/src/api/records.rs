@@ -112,11 +112,19 @@ fn rows_json(rows: &[RecordRow], limit: u32) -> Value {
     json!({"records": rows.iter().map(row_json).collect::<Vec<_>>(), "next": next})
 }
 
-async fn list_records(_: Office, State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
+async fn list_records(
+    _: Office,
+    State(app): State<Arc<App>>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
     list(app, query, false).await
 }
 
-async fn list_differences(_: Office, State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
+async fn list_differences(
+    _: Office,
+    State(app): State<Arc<App>>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
     list(app, query, true).await
 }
 
@@ -165,7 +173,11 @@ fn is_masked(page: &RecordPage) -> bool {
     page.row.record_type.contains('.')
 }
 
-async fn list_quarantine(_: Office, State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
+async fn list_quarantine(
+    _: Office,
+    State(app): State<Arc<App>>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
     let shared = app.clone();
     app.blocking(move || {
         let township = township(&shared, query.township.as_deref())?;
@@ -193,7 +205,11 @@ async fn list_quarantine(_: Office, State(app): State<Arc<App>>, Query(query): Q
     .await?
 }
 
-async fn get_coverage(_: Office, State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
+async fn get_coverage(
+    _: Office,
+    State(app): State<Arc<App>>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
     let shared = app.clone();
     app.blocking(move || {
         let township = township(&shared, query.township.as_deref())?;
@@ -217,7 +233,11 @@ async fn get_coverage(_: Office, State(app): State<Arc<App>>, Query(query): Quer
     .await?
 }
 
-async fn list_phones(_: Office, State(app): State<Arc<App>>, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
+async fn list_phones(
+    _: Office,
+    State(app): State<Arc<App>>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
     let shared = app.clone();
     app.blocking(move || {
         let township = township(&shared, query.township.as_deref())?;

@@ -61,10 +61,19 @@ impl Author {
     }
 
     /// A document as a new record.
-    pub fn first_change(&self, id: RecordId, document: &Document, area: AreaId) -> Result<(RecordFrame, Record), Fault> {
+    pub fn first_change(
+        &self,
+        id: RecordId,
+        document: &Document,
+        area: AreaId,
+    ) -> Result<(RecordFrame, Record), Fault> {
         let identity = Identity::of_type(document.record_type);
         let mut record = Record::new(identity.clone());
-        let edit = |(key, value): &(String, _)| Edit { section: Section::Answers, key: key.clone(), value: Clone::clone(value) };
+        let edit = |(key, value): &(String, _)| Edit {
+            section: Section::Answers,
+            key: key.clone(),
+            value: Clone::clone(value),
+        };
         let edits: Vec<Edit> = document.answers.iter().map(edit).collect();
         let body = RecordBody::Changes(self.change(&mut record, &edits)?);
         Ok((RecordFrame { id, identity, incarnation: 0, area, subject: document.subject, body }, record))

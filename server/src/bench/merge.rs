@@ -101,7 +101,8 @@ pub fn merge(args: &MergeArgs) -> Outcome {
         .collect::<Result<Vec<_>, _>>()?;
     drop(visits);
     // the whole document with another remark
-    let rows = rows.into_iter().enumerate().map(|(n, (id, json))| (id, Cow::from(json.into_owned() + &remark(n)))).collect();
+    let rows =
+        rows.into_iter().enumerate().map(|(n, (id, json))| (id, Cow::from(json.into_owned() + &remark(n)))).collect();
     let uploads = pack(args, &mut second, edited)?;
     let line = pipeline.run(Kind { name: "visit edits", author: &second, uploads, rows }, true)?;
     line.at_least("records_per_s", 5_000.0).print(args.json);
@@ -140,7 +141,8 @@ fn plain_database(path: &Path) -> Result<Connection, Fault> {
     let plain = Connection::open(path)?;
     plain.pragma_update(None, "journal_mode", "WAL")?;
     plain.pragma_update(None, "synchronous", "FULL")?;
-    plain.execute_batch("CREATE TABLE document (no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, json TEXT NOT NULL)")?;
+    plain
+        .execute_batch("CREATE TABLE document (no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, json TEXT NOT NULL)")?;
     Ok(plain)
 }
 
@@ -184,7 +186,8 @@ impl Pipeline<'_> {
             let decoded = thread_cpu()?;
             stages.decode += decoded.saturating_sub(begin);
             let sender = Sender::Author { device: &author.device, branch: 0 };
-            let push = Merge::new(storage, sender, batch.header.number, SystemClock.now_ms()).batch(&batch, batch.hash())?;
+            let push =
+                Merge::new(storage, sender, batch.header.number, SystemClock.now_ms()).batch(&batch, batch.hash())?;
             check(&push)?;
             pushes.push(push);
             stages.merge += thread_cpu()?.saturating_sub(decoded);
@@ -200,7 +203,11 @@ impl Pipeline<'_> {
     }
 
     /// The same documents, whole, by plain inserts; edits replace the document.
-    fn insert_plain(&mut self, rows: &[(RecordId, Cow<'_, str>)], is_edit: bool) -> Result<(Duration, Duration), Fault> {
+    fn insert_plain(
+        &mut self,
+        rows: &[(RecordId, Cow<'_, str>)],
+        is_edit: bool,
+    ) -> Result<(Duration, Duration), Fault> {
         let sql = if is_edit {
             "UPDATE document SET json = ?2 WHERE id = ?1"
         } else {

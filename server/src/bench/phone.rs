@@ -114,8 +114,7 @@ fn measure(dir: &Path, json: bool) -> Outcome {
     }
     let phone = timed(&mut times, || open(dir))?;
     line("open", &times, 100.0).print(json);
-    let villages: Vec<AreaId> =
-        phone.areas()?.into_iter().filter(|a| a.level == "village").map(|a| a.area).collect();
+    let villages: Vec<AreaId> = phone.areas()?.into_iter().filter(|a| a.level == "village").map(|a| a.area).collect();
     let (mut times, mut rows) = (Vec::new(), 0);
     for _ in 0..LISTS {
         for village in &villages {

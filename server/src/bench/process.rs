@@ -106,7 +106,8 @@ pub fn cpu_ms(pid: u32) -> Result<u64, Fault> {
     // the second field, the name, stands in brackets and may hold blanks
     let rest = stat.rsplit_once(')').ok_or("unexpected /proc/PID/stat")?.1;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks = |index: usize| -> Result<u64, Fault> { Ok(fields.get(index).ok_or("unexpected /proc/PID/stat")?.parse()?) };
+    let ticks =
+        |index: usize| -> Result<u64, Fault> { Ok(fields.get(index).ok_or("unexpected /proc/PID/stat")?.parse()?) };
     Ok((ticks(11)? + ticks(12)?) * TICK_MS)
 }
 

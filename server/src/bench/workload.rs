@@ -121,7 +121,11 @@ fn flatten(place: &str, json: &Json, answers: &mut Vec<(String, Value)>) {
     let value = match json {
         Json::Object(object) => {
             for (name, value) in object {
-                let key = if place.is_empty() || place.ends_with('/') { format!("{place}{name}") } else { format!("{place}.{name}") };
+                let key = if place.is_empty() || place.ends_with('/') {
+                    format!("{place}{name}")
+                } else {
+                    format!("{place}.{name}")
+                };
                 flatten(&key, value, answers);
             }
             return;

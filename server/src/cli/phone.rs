@@ -168,18 +168,16 @@ fn run(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
     }
 }
 
-fn finish(
-    phone: &Phone,
-    draft: doorstep_core::store::DraftId,
-    set: &[String],
-    new: &NewRecord,
-) -> Result<(), Fault> {
+fn finish(phone: &Phone, draft: doorstep_core::store::DraftId, set: &[String], new: &NewRecord) -> Result<(), Fault> {
     for pair in set {
         // an option of a multiple choice has `=` in its key: `question=option=true`
         let (key, value) = match pair.matches('=').count() {
             0 => return Err(format!("write question=value, not {pair:?}").into()),
             1 => pair.split_once('=').unwrap_or_default(),
-            _ => pair.rsplit_once('=').filter(|(_, v)| matches!(*v, "true" | "false")).unwrap_or(pair.split_once('=').unwrap_or_default()),
+            _ => pair
+                .rsplit_once('=')
+                .filter(|(_, v)| matches!(*v, "true" | "false"))
+                .unwrap_or(pair.split_once('=').unwrap_or_default()),
         };
         if let Err(error) = phone.answer_text(draft, key, value) {
             phone.discard(draft)?;
@@ -207,7 +205,8 @@ fn find(phone: &Phone, named: &str) -> Result<RecordId, Fault> {
 
 fn area_named(phone: &Phone, part: &str) -> Result<doorstep_core::id::AreaId, Fault> {
     let areas = phone.areas()?;
-    let mut found = areas.iter().filter(|a| a.level == "village" && (a.name_zh.contains(part) || a.name_en.contains(part)));
+    let mut found =
+        areas.iter().filter(|a| a.level == "village" && (a.name_zh.contains(part) || a.name_en.contains(part)));
     match (found.next(), found.next()) {
         (Some(area), None) => Ok(area.area),
         (None, _) => Err("no such village on this phone".into()),
@@ -217,8 +216,11 @@ fn area_named(phone: &Phone, part: &str) -> Result<doorstep_core::id::AreaId, Fa
 
 fn print_row(args: &PhoneArgs, row: &Row) {
     if args.json {
-        say!("{}", json!({"id": row.id, "type": row.record_type, "title": row.title, "label": row.label,
-            "status": row.status, "persons": row.persons, "differences": row.differences}));
+        say!(
+            "{}",
+            json!({"id": row.id, "type": row.record_type, "title": row.title, "label": row.label,
+            "status": row.status, "persons": row.persons, "differences": row.differences})
+        );
     } else {
         let mark = if row.differences > 0 { "\t[differs]" } else { "" };
         say!("{}\t{}\t{}\t{}\t{}{mark}", row.id, row.label, row.title, row.status, row.persons);
@@ -286,17 +288,24 @@ fn sync(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
     let report = phone.sync(&Lines, &Cancel::default())?;
     eprintln!();
     if args.json {
-        say!("{}", json!({
-            "requests": report.requests, "bytes_up": report.bytes_up, "bytes_down": report.bytes_down,
-            "changes_sent": report.changes_sent, "changes_acknowledged": report.changes_acknowledged,
-            "changes_waiting": report.changes_waiting, "refused": report.refused,
-            "records_received": report.records_received, "changes_received": report.changes_received,
-            "remade": report.remade, "rewound": report.rewound, "clock_off_ms": report.clock_off_ms,
-        }));
+        say!(
+            "{}",
+            json!({
+                "requests": report.requests, "bytes_up": report.bytes_up, "bytes_down": report.bytes_down,
+                "changes_sent": report.changes_sent, "changes_acknowledged": report.changes_acknowledged,
+                "changes_waiting": report.changes_waiting, "refused": report.refused,
+                "records_received": report.records_received, "changes_received": report.changes_received,
+                "remade": report.remade, "rewound": report.rewound, "clock_off_ms": report.clock_off_ms,
+            })
+        );
     } else {
         say!(
             "synced in {} request(s): {} changes acknowledged, {} records received, {} bytes up, {} bytes down",
-            report.requests, report.changes_acknowledged, report.records_received, report.bytes_up, report.bytes_down
+            report.requests,
+            report.changes_acknowledged,
+            report.records_received,
+            report.bytes_up,
+            report.bytes_down
         );
         for (reason, count) in &report.refused {
             say!("refused: {count} ({reason}); see `doorstep phone refused`");

@@ -69,7 +69,11 @@ pub fn start_log(json: bool, default: &str) {
 
 /// A runtime for the server: few threads, since the work is on bounded workers.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(16).enable_all().build()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(crate::limits::WORKERS_MAX)
+        .enable_all()
+        .build()
 }
 
 /// Completes on Ctrl-C or SIGTERM.
@@ -102,7 +106,10 @@ pub fn serve(args: &ServeArgs) -> Outcome {
 }
 
 /// The office key is made on first start and shown once; only its hash is kept.
-fn office_access(args: &ServeArgs, service: &Service) -> Result<OfficeAccess, Box<dyn std::error::Error + Send + Sync>> {
+fn office_access(
+    args: &ServeArgs,
+    service: &Service,
+) -> Result<OfficeAccess, Box<dyn std::error::Error + Send + Sync>> {
     if args.open_office {
         if !args.listen.ip().is_loopback() {
             return Err("--open-office is only allowed on a loopback address".into());

@@ -68,15 +68,11 @@ impl Answers {
     }
 
     fn number(&mut self, key: &str, value: impl TryInto<i64>) {
-        self.0.push((
-            key.to_owned(),
-            value.try_into().map_or(Value::Blank, Value::Int),
-        ));
+        self.0.push((key.to_owned(), value.try_into().map_or(Value::Blank, Value::Int)));
     }
 
     fn tick(&mut self, question: &str, choice: &str) {
-        self.0
-            .push((AnswerKey::tick(question, choice), Value::Bool(true)));
+        self.0.push((AnswerKey::tick(question, choice), Value::Bool(true)));
     }
 }
 
@@ -100,11 +96,7 @@ pub fn remark(entropy: &SeededEntropy) -> String {
 }
 
 /// Answers of the visit form. `date` is the day of the visit, as `2026-11-24`.
-pub fn visit_answers(
-    entropy: &SeededEntropy,
-    household: &HouseholdSeed,
-    date: &str,
-) -> Vec<(String, Value)> {
+pub fn visit_answers(entropy: &SeededEntropy, household: &HouseholdSeed, date: &str) -> Vec<(String, Value)> {
     let mut answers = Answers::default();
     answers.text("visit_date", date);
     let start = 8 * 60 + entropy.below(9 * 60);
@@ -119,12 +111,7 @@ pub fn visit_answers(
         _ => "refused",
     };
     answers.text("result", result);
-    if let Some((_, gps)) = household
-        .answers
-        .iter()
-        .find(|(key, _)| key == "gps")
-        .filter(|_| result == "met")
-    {
+    if let Some((_, gps)) = household.answers.iter().find(|(key, _)| key == "gps").filter(|_| result == "met") {
         answers.0.push(("place".to_owned(), gps.clone()));
     }
     if matches!(result, "met" | "phone") {
@@ -135,23 +122,14 @@ pub fn visit_answers(
 }
 
 fn answer_conversation(entropy: &SeededEntropy, household: &HouseholdSeed, answers: &mut Answers) {
-    answers.text(
-        "who_answered",
-        pick(entropy, &["head", "head", "head", "member", "explainer"]),
-    );
+    answers.text("who_answered", pick(entropy, &["head", "head", "head", "member", "explainer"]));
     for activity in ["talk", "measures", "data", "environment"] {
         if entropy.chance(70) {
             answers.tick("four_ones", activity);
         }
     }
-    let away = household
-        .members
-        .iter()
-        .any(|m| matches!(m.work_place, "province_out" | "county_out"));
-    let pupils = household
-        .members
-        .iter()
-        .any(|m| (6..=18).contains(&m.age()));
+    let away = household.members.iter().any(|m| matches!(m.work_place, "province_out" | "county_out"));
+    let pupils = household.members.iter().any(|m| (6..=18).contains(&m.age()));
     let drawn = [
         ("industry", entropy.chance(55)),
         ("jobs", away),
@@ -164,56 +142,14 @@ fn answer_conversation(entropy: &SeededEntropy, household: &HouseholdSeed, answe
     for (measure, _) in drawn.into_iter().filter(|(_, holds)| *holds) {
         answers.tick("measures", measure);
     }
-    answers.text(
-        "measures_state",
-        pick(
-            entropy,
-            &[
-                "effective",
-                "effective",
-                "effective",
-                "under_way",
-                "no_effect",
-            ],
-        ),
-    );
-    answers.text(
-        "data_check",
-        pick(
-            entropy,
-            &["matches", "matches", "matches", "corrected", "to_correct"],
-        ),
-    );
-    answers.text(
-        "handbook",
-        pick(
-            entropy,
-            &[
-                "at_home_current",
-                "at_home_current",
-                "at_home_old",
-                "not_home",
-            ],
-        ),
-    );
-    answers.text(
-        "members_changed",
-        if entropy.chance(4) { "yes" } else { "no" },
-    );
-    answers.text(
-        "food",
-        pick(entropy, &["always", "always", "always", "mostly"]),
-    );
+    answers.text("measures_state", pick(entropy, &["effective", "effective", "effective", "under_way", "no_effect"]));
+    answers.text("data_check", pick(entropy, &["matches", "matches", "matches", "corrected", "to_correct"]));
+    answers.text("handbook", pick(entropy, &["at_home_current", "at_home_current", "at_home_old", "not_home"]));
+    answers.text("members_changed", if entropy.chance(4) { "yes" } else { "no" });
+    answers.text("food", pick(entropy, &["always", "always", "always", "mostly"]));
     answers.text("clothes", pick(entropy, &["always", "always", "mostly"]));
     for question in ["education_ok", "medical_ok", "housing_ok", "water_ok"] {
-        answers.text(
-            question,
-            if entropy.chance(96) {
-                "met"
-            } else {
-                pick(entropy, &["not_met", "to_verify"])
-            },
-        );
+        answers.text(question, if entropy.chance(96) { "met" } else { pick(entropy, &["not_met", "to_verify"]) });
     }
     answers.text("income_risk", if entropy.chance(5) { "yes" } else { "no" });
     if entropy.chance(14) {
@@ -224,32 +160,16 @@ fn answer_conversation(entropy: &SeededEntropy, household: &HouseholdSeed, answe
     } else {
         answers.text("has_problem", "no");
     }
-    answers.text(
-        "satisfaction",
-        pick(
-            entropy,
-            &["satisfied", "satisfied", "satisfied", "satisfied", "fairly"],
-        ),
-    );
+    answers.text("satisfaction", pick(entropy, &["satisfied", "satisfied", "satisfied", "satisfied", "fairly"]));
 }
 
 /// Answers of the screening form. `date` is the day of the screening, as `2026-11-24`.
-pub fn screening_answers(
-    entropy: &SeededEntropy,
-    household: &HouseholdSeed,
-    date: &str,
-) -> Vec<(String, Value)> {
+pub fn screening_answers(entropy: &SeededEntropy, household: &HouseholdSeed, date: &str) -> Vec<(String, Value)> {
     let mut answers = Answers::default();
     let persons = household.members.len();
     answers.text("screening_date", date);
     answers.number("round", 1);
-    answers.text(
-        "who_answered",
-        pick(
-            entropy,
-            &["head", "head", "head", "member", "explainer", "neighbour"],
-        ),
-    );
+    answers.text("who_answered", pick(entropy, &["head", "head", "head", "member", "explainer", "neighbour"]));
     answers.number("persons_seen", 1 + entropy.below(persons as u64));
     answer_income(entropy, household, &mut answers);
     answer_living_and_school(entropy, &household.members, &mut answers);
@@ -257,10 +177,7 @@ pub fn screening_answers(
     answer_housing_and_water(entropy, &mut answers);
     answer_jobs(entropy, &household.members, &mut answers);
     if entropy.chance(3) {
-        answers.tick(
-            "exclusions",
-            pick(entropy, &["car", "town_house", "company", "big_machine"]),
-        );
+        answers.tick("exclusions", pick(entropy, &["car", "town_house", "company", "big_machine"]));
     }
     if entropy.chance(12) {
         let (category, problem) = PROBLEMS[entropy.below(PROBLEMS.len() as u64) as usize];
@@ -279,167 +196,60 @@ fn answer_income(entropy: &SeededEntropy, household: &HouseholdSeed, answers: &m
     for (key, yuan) in income {
         answers.number(key, yuan);
     }
-    let sum: i64 = income
-        .iter()
-        .map(|(key, yuan)| if *key == "income_costs" { -yuan } else { *yuan })
-        .sum();
+    let sum: i64 = income.iter().map(|(key, yuan)| if *key == "income_costs" { -yuan } else { *yuan }).sum();
     answers.number("income_persons", persons);
     let per_person = (sum as f64 / persons.max(1) as f64 * 100.0).round() / 100.0;
-    answers
-        .0
-        .push(("income_per_person".to_owned(), Value::Number(per_person)));
-    answers.text(
-        "income_verdict",
-        if per_person >= 4000.0 {
-            "met"
-        } else {
-            "to_verify"
-        },
-    );
+    answers.0.push(("income_per_person".to_owned(), Value::Number(per_person)));
+    answers.text("income_verdict", if per_person >= 4000.0 { "met" } else { "to_verify" });
     answers.text("income_risk", if entropy.chance(5) { "yes" } else { "no" });
 }
 
 fn answer_living_and_school(entropy: &SeededEntropy, members: &[Member], answers: &mut Answers) {
-    answers.text(
-        "living_change",
-        pick(entropy, &["no_change", "no_change", "changed"]),
-    );
-    answers.text(
-        "grain",
-        pick(entropy, &["always", "always", "always", "mostly"]),
-    );
+    answers.text("living_change", pick(entropy, &["no_change", "no_change", "changed"]));
+    answers.text("grain", pick(entropy, &["always", "always", "always", "mostly"]));
     answers.text("protein", pick(entropy, &["always", "always", "mostly"]));
     answers.text("clothes", pick(entropy, &["always", "always", "mostly"]));
-    answers.text(
-        "special_groups",
-        if members.iter().any(|m| m.age() >= 70) {
-            "yes"
-        } else {
-            "na"
-        },
-    );
-    let children = members
-        .iter()
-        .filter(|m| (6..=15).contains(&m.age()))
-        .count();
-    answers.text(
-        "education_change",
-        pick(entropy, &["no_change", "no_change", "changed"]),
-    );
+    answers.text("special_groups", if members.iter().any(|m| m.age() >= 70) { "yes" } else { "na" });
+    let children = members.iter().filter(|m| (6..=15).contains(&m.age())).count();
+    answers.text("education_change", pick(entropy, &["no_change", "no_change", "changed"]));
     answers.number("children", children as u64);
-    answers.text(
-        "school_state",
-        if children > 0 { "all_at_school" } else { "na" },
-    );
-    answers.text(
-        "school_aid",
-        if children > 0 {
-            pick(entropy, &["full", "full", "full", "partly"])
-        } else {
-            "na"
-        },
-    );
+    answers.text("school_state", if children > 0 { "all_at_school" } else { "na" });
+    answers.text("school_aid", if children > 0 { pick(entropy, &["full", "full", "full", "partly"]) } else { "na" });
     if children > 0 {
         answers.number("school_outside", u64::from(entropy.chance(10)));
     }
 }
 
 fn answer_medical(entropy: &SeededEntropy, members: &[Member], answers: &mut Answers) {
-    let insured = members
-        .iter()
-        .filter(|m| m.insured != "not_insured")
-        .count();
-    let elsewhere = members
-        .iter()
-        .any(|m| matches!(m.insured, "elsewhere" | "employer"));
+    let insured = members.iter().filter(|m| m.insured != "not_insured").count();
+    let elsewhere = members.iter().any(|m| matches!(m.insured, "elsewhere" | "employer"));
     let newborn = members.iter().any(|m| m.age() == 0);
-    answers.text(
-        "medical_change",
-        pick(entropy, &["no_change", "no_change", "changed"]),
-    );
+    answers.text("medical_change", pick(entropy, &["no_change", "no_change", "changed"]));
     answers.number("insured_persons", insured as u64);
     answers.text("serious_insurance", "yes");
-    answers.text(
-        "new_members_paid",
-        if newborn {
-            pick(entropy, &["yes", "no"])
-        } else {
-            "na"
-        },
-    );
-    answers.text(
-        "insurance_evidence",
-        if elsewhere {
-            pick(entropy, &["seen", "not_at_hand"])
-        } else {
-            "na"
-        },
-    );
-    answers.text(
-        "contracted_doctor",
-        if entropy.chance(94) { "yes" } else { "no" },
-    );
-    answers.number(
-        "chronic_persons",
-        members.iter().filter(|m| m.health == "chronic").count() as u64,
-    );
+    answers.text("new_members_paid", if newborn { pick(entropy, &["yes", "no"]) } else { "na" });
+    answers.text("insurance_evidence", if elsewhere { pick(entropy, &["seen", "not_at_hand"]) } else { "na" });
+    answers.text("contracted_doctor", if entropy.chance(94) { "yes" } else { "no" });
+    answers.number("chronic_persons", members.iter().filter(|m| m.health == "chronic").count() as u64);
 }
 
 fn answer_housing_and_water(entropy: &SeededEntropy, answers: &mut Answers) {
     let grade = pick(entropy, &["a", "a", "b", "b", "b", "c", "not_appraised"]);
-    answers.text(
-        "housing_change",
-        pick(entropy, &["no_change", "no_change", "changed"]),
-    );
+    answers.text("housing_change", pick(entropy, &["no_change", "no_change", "changed"]));
     answers.text("house_grade", grade);
     answers.number("house_area", 45 + entropy.below(110));
     if grade == "c" {
-        answers.text(
-            "renovation",
-            pick(entropy, &["approved", "under_way", "finished"]),
-        );
+        answers.text("renovation", pick(entropy, &["approved", "under_way", "finished"]));
     }
     let relocated = entropy.chance(12);
-    answers.text(
-        "relocation",
-        if relocated {
-            pick(entropy, &["moved_in", "moved_in", "two_ends"])
-        } else {
-            "na"
-        },
-    );
-    answers.text(
-        "old_house_removed",
-        if relocated {
-            pick(entropy, &["yes", "no"])
-        } else {
-            "na"
-        },
-    );
-    answers.text(
-        "water_change",
-        pick(entropy, &["no_change", "no_change", "changed"]),
-    );
-    answers.text(
-        "water_source",
-        pick(entropy, &["piped", "piped", "piped", "spring", "well"]),
-    );
-    answers.text(
-        "water_quantity",
-        pick(entropy, &["enough", "enough", "enough", "seasonal"]),
-    );
-    answers.text(
-        "water_quality",
-        pick(entropy, &["tested_ok", "tested_ok", "looks_ok"]),
-    );
-    answers.text(
-        "water_access",
-        pick(entropy, &["home", "home", "home", "within_20_min"]),
-    );
-    answers.text(
-        "water_reliable",
-        if entropy.chance(95) { "yes" } else { "no" },
-    );
+    answers.text("relocation", if relocated { pick(entropy, &["moved_in", "moved_in", "two_ends"]) } else { "na" });
+    answers.text("old_house_removed", if relocated { pick(entropy, &["yes", "no"]) } else { "na" });
+    answers.text("water_change", pick(entropy, &["no_change", "no_change", "changed"]));
+    answers.text("water_source", pick(entropy, &["piped", "piped", "piped", "spring", "well"]));
+    answers.text("water_quantity", pick(entropy, &["enough", "enough", "enough", "seasonal"]));
+    answers.text("water_quality", pick(entropy, &["tested_ok", "tested_ok", "looks_ok"]));
+    answers.text("water_access", pick(entropy, &["home", "home", "home", "within_20_min"]));
+    answers.text("water_reliable", if entropy.chance(95) { "yes" } else { "no" });
     answers.text("water_weak", pick(entropy, &["yes", "na"]));
 }
 
@@ -450,24 +260,13 @@ fn answer_jobs(entropy: &SeededEntropy, members: &[Member], answers: &mut Answer
     answers.text("post_pay", pick(entropy, &["on_time", "na", "na", "na"]));
     let carrier = pick(entropy, &["cooperative", "enterprise", "self", "none"]);
     answers.text("industry_carrier", carrier);
-    answers.text(
-        "dividends",
-        if carrier == "cooperative" {
-            pick(entropy, &["full", "partly"])
-        } else {
-            "na"
-        },
-    );
+    answers.text("dividends", if carrier == "cooperative" { pick(entropy, &["full", "partly"]) } else { "na" });
     answers.text("industry_insured", pick(entropy, &["yes", "no", "na"]));
     answers.text("television", if entropy.chance(96) { "yes" } else { "no" });
 }
 
 /// Answers that add a child, born on `date`, to a household; its instance is one that the household doesn't have.
-pub fn newborn_answers(
-    entropy: &SeededEntropy,
-    household: &HouseholdSeed,
-    date: &str,
-) -> Vec<(String, Value)> {
+pub fn newborn_answers(entropy: &SeededEntropy, household: &HouseholdSeed, date: &str) -> Vec<(String, Value)> {
     let mut new = instance(entropy);
     while household.members.iter().any(|m| m.instance == new) {
         new = instance(entropy);
@@ -480,10 +279,7 @@ pub fn newborn_answers(
     answers.text(&key("name"), super::names::name(entropy, &surname, male));
     answers.text(&key("sex"), if male { "male" } else { "female" });
     answers.text(&key("birth"), date);
-    answers.text(
-        &key("relation"),
-        if male { "grandson" } else { "granddaughter" },
-    );
+    answers.text(&key("relation"), if male { "grandson" } else { "granddaughter" });
     answers.text(&key("education"), "preschool");
     answers.text(&key("school"), "not_school_age");
     answers.text(&key("labour"), "none");

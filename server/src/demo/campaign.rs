@@ -97,11 +97,8 @@ pub struct DemoPhone {
 impl DemoPhone {
     /// Syncs, over and over on a cutting link, until it went through.
     fn sync(&mut self, cuts: &[u32]) -> Result<(), Fault> {
-        let options = SyncOptions {
-            tries: 8,
-            wait_first: Duration::from_millis(20),
-            wait_max: Duration::from_millis(200),
-        };
+        let options =
+            SyncOptions { tries: 8, wait_first: Duration::from_millis(20), wait_max: Duration::from_millis(200) };
         self.link.counts.take();
         let start = Instant::now();
         let mut report = SyncReport::default();
@@ -248,7 +245,7 @@ impl<'a> Campaign<'a> {
                 4 => self.open_clone()?,
                 _ => {}
             }
-            self.sync_all(|index| (index as u64 + day) % 3 != 0 || day == 0, &[9_000, 2_500])?;
+            self.sync_all(|index| !(index as u64 + day).is_multiple_of(3) || day == 0, &[9_000, 2_500])?;
             terminal.step(&format!("day {} done", day + 1));
         }
         self.morning(DAYS);
@@ -303,8 +300,10 @@ impl<'a> Campaign<'a> {
 
     /// Households of a village that its whole team edits before anybody syncs.
     fn shared(&self, village: usize) -> Vec<&'a HouseholdSeed> {
-        let own: Vec<usize> =
-            self.teams[village].iter().flat_map(|p| self.township.helpers[self.phones[*p].helper].households.clone()).collect();
+        let own: Vec<usize> = self.teams[village]
+            .iter()
+            .flat_map(|p| self.township.helpers[self.phones[*p].helper].households.clone())
+            .collect();
         let all = self.township.households.iter().enumerate();
         let fit = all.filter(|(i, h)| h.village == village && h.members.len() >= 3 && !own.contains(i));
         fit.map(|(_, h)| h).take(5).collect()
@@ -341,7 +340,8 @@ impl<'a> Campaign<'a> {
     fn start_shared_visits(&mut self) -> Result<Vec<(usize, RecordId)>, Fault> {
         let mut visits = Vec::new();
         for village in 0..self.teams.len() {
-            let (Some(household), Some(first)) = (self.shared(village).pop(), self.teams[village].first().copied()) else {
+            let (Some(household), Some(first)) = (self.shared(village).pop(), self.teams[village].first().copied())
+            else {
                 continue;
             };
             let answers = visit_answers(&self.entropy, household, &self.date(first));
@@ -387,14 +387,19 @@ impl<'a> Campaign<'a> {
 
     /// The copy comes to life as a second phone with the same key and works too.
     fn open_clone(&mut self) -> Result<(), Fault> {
-        let (clock, helper) = (Arc::new(ManualClock::at(self.phones[CLONED].clock.now_ms())), self.phones[CLONED].helper);
+        let (clock, helper) =
+            (Arc::new(ManualClock::at(self.phones[CLONED].clock.now_ms())), self.phones[CLONED].helper);
         let dir = self.dir.join("clone");
         let (phone, _) = Phone::open(&dir, clock.clone(), Arc::new(SystemEntropy))?;
         let link = self.link(false)?;
         phone.use_transport(Arc::new(doorstep_core::sync::HttpTransport::new(&format!("http://{}", link.address))?));
         let (remade, syncs) = (0, Vec::new());
         let clone = DemoPhone { phone, helper, clock, link, dir, slow: false, remade, syncs };
-        let rows = clone.phone.list(ListFilter { record_type: Some("household".into()), limit: 3, ..ListFilter::default() })?;
+        let rows = clone.phone.list(ListFilter {
+            record_type: Some("household".into()),
+            limit: 3,
+            ..ListFilter::default()
+        })?;
         self.phones.push(clone);
         let index = self.phones.len() - 1;
         for row in rows {
@@ -411,9 +416,8 @@ impl<'a> Campaign<'a> {
     fn sync_all(&mut self, which: impl Fn(usize) -> bool, cuts: &[u32]) -> Result<(), Fault> {
         let results: Vec<Result<(), Fault>> = std::thread::scope(|scope| {
             let chosen = self.phones.iter_mut().enumerate().filter(|(index, _)| which(*index));
-            let threads: Vec<_> = chosen
-                .map(|(_, phone)| scope.spawn(move || phone.sync(if phone.slow { cuts } else { &[] })))
-                .collect();
+            let threads: Vec<_> =
+                chosen.map(|(_, phone)| scope.spawn(move || phone.sync(if phone.slow { cuts } else { &[] }))).collect();
             threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err("a phone's sync panicked".into()))).collect()
         });
         results.into_iter().collect()

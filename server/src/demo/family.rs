@@ -52,8 +52,7 @@ impl Member {
     pub fn answers(&self, order: usize, numbers: &mut IdNumbers) -> Vec<(String, Value)> {
         let (year, month, day) = self.born;
         let mut answers = vec![(self.key("@order"), Value::Int(order as i64))];
-        let mut add =
-            |question: &str, value: String| answers.push((self.key(question), Value::Text(value)));
+        let mut add = |question: &str, value: String| answers.push((self.key(question), Value::Text(value)));
         add("name", self.name.clone());
         add("sex", if self.male { "male" } else { "female" }.to_owned());
         add("birth", format!("{year:04}-{month:02}-{day:02}"));
@@ -87,11 +86,7 @@ pub fn invent_family(entropy: &SeededEntropy) -> Vec<Member> {
     let family_name = names::surname(entropy);
     let mut members: Vec<Member> = Vec::new();
     for role in draw_roles(entropy) {
-        let surname = if role.of_family {
-            family_name.clone()
-        } else {
-            names::surname(entropy)
-        };
+        let surname = if role.of_family { family_name.clone() } else { names::surname(entropy) };
         let mut member = describe(entropy, &role, &surname);
         while members.iter().any(|m| m.instance == member.instance) {
             member.instance = instance(entropy);
@@ -108,33 +103,15 @@ fn between(entropy: &SeededEntropy, low: u32, high: u32) -> u32 {
 fn draw_roles(entropy: &SeededEntropy) -> Vec<Role> {
     let kind = entropy.below(100);
     let old = !(40..87).contains(&kind);
-    let head_age = if old {
-        between(entropy, 61, 84)
-    } else {
-        between(entropy, 30, 54)
-    };
+    let head_age = if old { between(entropy, 61, 84) } else { between(entropy, 30, 54) };
     let head_male = entropy.chance(if kind < 21 { 60 } else { 88 });
-    let mut roles = vec![Role {
-        relation: "head",
-        male: head_male,
-        age: head_age,
-        of_family: true,
-    }];
+    let mut roles = vec![Role { relation: "head", male: head_male, age: head_age, of_family: true }];
     if kind < 21 {
         return roles;
     }
     let gap = between(entropy, 0, 4);
-    let spouse_age = if head_male {
-        head_age - gap
-    } else {
-        head_age + gap
-    };
-    roles.push(Role {
-        relation: "spouse",
-        male: !head_male,
-        age: spouse_age,
-        of_family: false,
-    });
+    let spouse_age = if head_male { head_age - gap } else { head_age + gap };
+    roles.push(Role { relation: "spouse", male: !head_male, age: spouse_age, of_family: false });
     let younger = head_age.min(spouse_age);
     match kind {
         40..73 => add_children(entropy, younger, &mut roles),
@@ -155,12 +132,7 @@ fn add_children(entropy: &SeededEntropy, parent_age: u32, roles: &mut Vec<Role>)
     for _ in 0..count {
         let Some(this) = age else { return };
         let male = entropy.chance(52);
-        roles.push(Role {
-            relation: if male { "son" } else { "daughter" },
-            male,
-            age: this,
-            of_family: true,
-        });
+        roles.push(Role { relation: if male { "son" } else { "daughter" }, male, age: this, of_family: true });
         age = this.checked_sub(between(entropy, 2, 5));
     }
 }
@@ -168,42 +140,20 @@ fn add_children(entropy: &SeededEntropy, parent_age: u32, roles: &mut Vec<Role>)
 fn add_parents(entropy: &SeededEntropy, head_age: u32, roles: &mut Vec<Role>) {
     let mother_age = (head_age + between(entropy, 21, 28)).min(96);
     if entropy.chance(55) {
-        roles.push(Role {
-            relation: "father",
-            male: true,
-            age: mother_age + between(entropy, 0, 3),
-            of_family: true,
-        });
+        roles.push(Role { relation: "father", male: true, age: mother_age + between(entropy, 0, 3), of_family: true });
     }
-    roles.push(Role {
-        relation: "mother",
-        male: false,
-        age: mother_age,
-        of_family: false,
-    });
+    roles.push(Role { relation: "mother", male: false, age: mother_age, of_family: false });
 }
 
 fn add_grandchildren(entropy: &SeededEntropy, grandparent_age: u32, roles: &mut Vec<Role>) {
-    let parent_age = grandparent_age
-        .saturating_sub(between(entropy, 21, 28))
-        .clamp(30, 48);
+    let parent_age = grandparent_age.saturating_sub(between(entropy, 21, 28)).clamp(30, 48);
     if entropy.chance(60) {
-        roles.push(Role {
-            relation: "son",
-            male: true,
-            age: parent_age,
-            of_family: true,
-        });
+        roles.push(Role { relation: "son", male: true, age: parent_age, of_family: true });
     }
     let mut age = (parent_age - between(entropy, 22, 26)).min(17);
     for _ in 0..=entropy.below(2) {
         let male = entropy.chance(52);
-        roles.push(Role {
-            relation: if male { "grandson" } else { "granddaughter" },
-            male,
-            age,
-            of_family: true,
-        });
+        roles.push(Role { relation: if male { "grandson" } else { "granddaughter" }, male, age, of_family: true });
         age = age.saturating_sub(between(entropy, 2, 4));
     }
 }
@@ -211,9 +161,7 @@ fn add_grandchildren(entropy: &SeededEntropy, grandparent_age: u32, roles: &mut 
 /// A short name for a repeat instance: 4 letters, one of 279,841.
 pub fn instance(entropy: &SeededEntropy) -> String {
     const LETTERS: &[u8; 23] = b"abcdefghjkmnpqrstuvwxyz";
-    (0..4)
-        .map(|_| char::from(LETTERS[entropy.below(23) as usize]))
-        .collect()
+    (0..4).map(|_| char::from(LETTERS[entropy.below(23) as usize])).collect()
 }
 
 fn describe(entropy: &SeededEntropy, role: &Role, surname: &str) -> Member {
@@ -246,16 +194,7 @@ fn draw_school(entropy: &SeededEntropy, age: u32) -> &'static str {
         6..=11 => "primary",
         12..=14 => "junior",
         15 => pick(entropy, &["junior", "senior", "vocational"]),
-        16..=18 => pick(
-            entropy,
-            &[
-                "senior",
-                "senior",
-                "vocational",
-                "vocational",
-                "not_school_age",
-            ],
-        ),
+        16..=18 => pick(entropy, &["senior", "senior", "vocational", "vocational", "not_school_age"]),
         19..=22 => pick(entropy, &["college", "not_school_age", "not_school_age"]),
         _ => "not_school_age",
     }
@@ -270,23 +209,8 @@ fn draw_education(entropy: &SeededEntropy, age: u32, school: &str) -> &'static s
         ("vocational", _) => "vocational",
         ("college", _) => "college",
         (_, 70..) => pick(entropy, &["none", "none", "primary", "primary", "junior"]),
-        (_, 50..70) => pick(
-            entropy,
-            &["none", "primary", "primary", "primary", "junior", "junior"],
-        ),
-        _ => pick(
-            entropy,
-            &[
-                "primary",
-                "junior",
-                "junior",
-                "junior",
-                "senior",
-                "vocational",
-                "college",
-                "university",
-            ],
-        ),
+        (_, 50..70) => pick(entropy, &["none", "primary", "primary", "primary", "junior", "junior"]),
+        _ => pick(entropy, &["primary", "junior", "junior", "junior", "senior", "vocational", "college", "university"]),
     }
 }
 
@@ -300,10 +224,7 @@ fn draw_health(entropy: &SeededEntropy, age: u32) -> &'static str {
     if entropy.chance(healthy) {
         "healthy"
     } else {
-        pick(
-            entropy,
-            &["chronic", "chronic", "chronic", "serious", "disabled"],
-        )
+        pick(entropy, &["chronic", "chronic", "chronic", "serious", "disabled"])
     }
 }
 
@@ -313,28 +234,15 @@ fn draw_labour(entropy: &SeededEntropy, age: u32, school: &str, health: &str) ->
         _ if school != "not_school_age" => "none",
         (_, "disabled" | "serious") => pick(entropy, &["weak", "lost"]),
         (60.., _) => pick(entropy, &["weak", "weak", "ordinary", "none"]),
-        _ => pick(
-            entropy,
-            &[
-                "ordinary", "ordinary", "ordinary", "ordinary", "skilled", "weak",
-            ],
-        ),
+        _ => pick(entropy, &["ordinary", "ordinary", "ordinary", "ordinary", "skilled", "weak"]),
     }
 }
 
 fn draw_work_place(entropy: &SeededEntropy, age: u32, labour: &str) -> &'static str {
     match (labour, age) {
-        ("ordinary" | "skilled", 0..60) => pick(
-            entropy,
-            &[
-                "province_out",
-                "province_out",
-                "county_out",
-                "county_in",
-                "county_in",
-                "home",
-            ],
-        ),
+        ("ordinary" | "skilled", 0..60) => {
+            pick(entropy, &["province_out", "province_out", "county_out", "county_in", "county_in", "home"])
+        }
         ("ordinary" | "skilled" | "weak", _) => pick(entropy, &["county_in", "home", "home"]),
         _ => "na",
     }

@@ -46,7 +46,10 @@ pub fn report(service: &Arc<Service>, township: &Township, week: Week) -> Result
     syncs("syncs on a cutting 2G-like link (300 ms, 100 kbit/s)", &figures, true);
     say!(
         "checked: {} acknowledged changes of phones, {} lost; {} records compared with the server, {} unequal",
-        check.acknowledged.len(), check.lost.len(), check.records, check.unequal
+        check.acknowledged.len(),
+        check.lost.len(),
+        check.records,
+        check.unequal
     );
     Ok(json!({
         "households": households,
@@ -89,7 +92,10 @@ fn differences(service: &Arc<Service>, township: &Township) -> Result<(u64, u64)
                     for v in &difference.values {
                         say!(
                             "    {}   by {}, filled {} (phone), received {}",
-                            v.value, v.name, when(v.claimed_s), when((v.received_ms / 1000) as i64)
+                            v.value,
+                            v.name,
+                            when(v.claimed_s),
+                            when((v.received_ms / 1000) as i64)
                         );
                     }
                 }
@@ -103,10 +109,8 @@ fn differences(service: &Arc<Service>, township: &Township) -> Result<(u64, u64)
 }
 
 fn when(seconds: i64) -> String {
-    time::OffsetDateTime::from_unix_timestamp(seconds).map_or_else(
-        |_| String::new(),
-        |t| format!("{} {:02}:{:02}Z", t.date(), t.hour(), t.minute()),
-    )
+    time::OffsetDateTime::from_unix_timestamp(seconds)
+        .map_or_else(|_| String::new(), |t| format!("{} {:02}:{:02}Z", t.date(), t.hour(), t.minute()))
 }
 
 fn syncs(title: &str, figures: &[SyncFigures], slow: bool) {
@@ -117,8 +121,12 @@ fn syncs(title: &str, figures: &[SyncFigures], slow: bool) {
     let worst = chosen.last().map_or(Duration::ZERO, |f| f.took);
     say!(
         "{title}: {} syncs, median {} ms (longest {} ms), on average {} bytes up, {} down, {} requests",
-        chosen.len(), median.took.as_millis(), worst.as_millis(),
-        sum(|f| f.bytes_up), sum(|f| f.bytes_down), sum(|f| f.requests)
+        chosen.len(),
+        median.took.as_millis(),
+        worst.as_millis(),
+        sum(|f| f.bytes_up),
+        sum(|f| f.bytes_down),
+        sum(|f| f.requests)
     );
 }
 

@@ -113,9 +113,7 @@ fn register(service: &Arc<Service>, township: &Township) -> Result<(), Fault> {
     service.storage.put_areas(township.area, &areas)?;
     let office_user = UserId(random(&*service.entropy));
     let mut users = vec![User { id: office_user, name: "扶贫工作站（虚构）".into(), unit: String::new() }];
-    users.extend(
-        township.helpers.iter().map(|h| User { id: h.user, name: h.name.clone(), unit: h.unit.to_owned() }),
-    );
+    users.extend(township.helpers.iter().map(|h| User { id: h.user, name: h.name.clone(), unit: h.unit.to_owned() }));
     service.storage.put_users(&users)?;
     for helper in &township.helpers {
         let village = helper.households.first().map(|h| township.villages[township.households[*h].village].area);

@@ -118,11 +118,7 @@ impl Township {
         for (village, size) in sizes.into_iter().enumerate() {
             for in_village in 0..size {
                 let index = households.len();
-                let maker = Maker {
-                    entropy: &entropy,
-                    villages: &villages,
-                    ids: &ids,
-                };
+                let maker = Maker { entropy: &entropy, villages: &villages, ids: &ids };
                 households.push(maker.household(index, total, village, in_village, &mut numbers));
             }
         }
@@ -159,10 +155,7 @@ fn invent_villages(entropy: &SeededEntropy) -> Vec<Village> {
 
 /// Splits `total` among the villages, between about 60 and 140 percent of the mean.
 fn village_sizes(entropy: &SeededEntropy, total: usize) -> Vec<usize> {
-    let weights: Vec<usize> = VILLAGES
-        .iter()
-        .map(|_| 60 + entropy.below(81) as usize)
-        .collect();
+    let weights: Vec<usize> = VILLAGES.iter().map(|_| 60 + entropy.below(81) as usize).collect();
     let sum: usize = weights.iter().sum();
     let mut sizes: Vec<usize> = weights.iter().map(|w| total * w / sum).collect();
     let missing = total - sizes.iter().sum::<usize>();
@@ -180,8 +173,7 @@ fn invent_helpers(entropy: &SeededEntropy, households: usize) -> Vec<HelperSeed>
             user: UserId(random(entropy)),
             name: names::name(entropy, &surname, male),
             unit: pick(entropy, &UNITS),
-            households: (index * households / HELPERS..(index + 1) * households / HELPERS)
-                .collect(),
+            households: (index * households / HELPERS..(index + 1) * households / HELPERS).collect(),
         }
     };
     (0..HELPERS).map(helper).collect()
@@ -205,11 +197,7 @@ impl Maker<'_> {
         let entropy = self.entropy;
         // Spread evenly: exactly MARGINAL of the indexes below `total` pass.
         let marginal = (index + 1) * MARGINAL / total != index * MARGINAL / total;
-        let register = if marginal {
-            Register::Marginal
-        } else {
-            Register::Poor
-        };
+        let register = if marginal { Register::Marginal } else { Register::Poor };
         let (status, status_year) = draw_status(entropy, register);
         let members = invent_family(entropy);
         let mut household = HouseholdSeed {
@@ -226,53 +214,24 @@ impl Maker<'_> {
         household
     }
 
-    fn answers(
-        &self,
-        household: &HouseholdSeed,
-        in_village: usize,
-        numbers: &mut IdNumbers,
-    ) -> Vec<(String, Value)> {
+    fn answers(&self, household: &HouseholdSeed, in_village: usize, numbers: &mut IdNumbers) -> Vec<(String, Value)> {
         let entropy = self.entropy;
         let village = &self.villages[household.village];
         let mut answers: Vec<(String, Value)> = Vec::new();
         let mut add = |key: &str, value: String| answers.push((key.to_owned(), Value::Text(value)));
         add("head_name", household.members[0].name.clone());
-        add(
-            "household_no",
-            format!("{}{:04}", village.code, in_village + 1),
-        );
+        add("household_no", format!("{}{:04}", village.code, in_village + 1));
         add("village", village.name.to_owned());
         add("group", format!("{}组", household.group));
-        add(
-            "address",
-            format!(
-                "{}{}组{}号",
-                village.name,
-                household.group,
-                1 + entropy.below(120)
-            ),
-        );
+        add("address", format!("{}{}组{}号", village.name, household.group, 1 + entropy.below(120)));
         if entropy.chance(92) {
             add("phone", names::phone(entropy));
         }
-        let (north, east) = (
-            0.00001 * entropy.below(1800) as f64,
-            0.00001 * entropy.below(1800) as f64,
-        );
+        let (north, east) = (0.00001 * entropy.below(1800) as f64, 0.00001 * entropy.below(1800) as f64);
         let (height, accuracy) = (560 + entropy.below(400), 3 + entropy.below(9));
-        add(
-            "gps",
-            format!(
-                "{:.5} {:.5} {height} {accuracy}",
-                village.lat + north,
-                village.lon + east
-            ),
-        );
+        add("gps", format!("{:.5} {:.5} {height} {accuracy}", village.lat + north, village.lon + east));
         add("status", household.status.to_owned());
-        answers.push((
-            "status_year".to_owned(),
-            Value::Int(i64::from(household.status_year)),
-        ));
+        answers.push(("status_year".to_owned(), Value::Int(i64::from(household.status_year))));
         for attribute in draw_attributes(entropy, &household.members) {
             answers.push((AnswerKey::tick("attributes", attribute), Value::Bool(true)));
         }
@@ -310,19 +269,12 @@ fn draw_attributes(entropy: &SeededEntropy, members: &[Member]) -> Vec<&'static 
         ("minimum_living", !destitute && weak && entropy.chance(45)),
         ("disabled_member", any(&|m| m.health == "disabled")),
         ("serious_illness", any(&|m| m.health == "serious")),
-        (
-            "left_behind",
-            away && any(&|m| m.age() < 16 || m.age() >= 65),
-        ),
+        ("left_behind", away && any(&|m| m.age() < 16 || m.age() >= 65)),
         ("living_alone", alone),
         ("relocated", entropy.chance(12)),
         ("party_member", entropy.chance(6)),
     ];
-    drawn
-        .into_iter()
-        .filter(|(_, holds)| *holds)
-        .map(|(name, _)| name)
-        .collect()
+    drawn.into_iter().filter(|(_, holds)| *holds).map(|(name, _)| name).collect()
 }
 
 /// Last year's income of a household in yuan, by source.
@@ -339,18 +291,8 @@ pub(super) fn draw_income(entropy: &SeededEntropy, members: &[Member]) -> [(&'st
     [
         ("income_wages", wages.sum()),
         ("income_business", business),
-        (
-            "income_costs",
-            business * (15 + entropy.below(25) as i64) / 100,
-        ),
-        (
-            "income_property",
-            if entropy.chance(40) {
-                hundreds(2, 20)
-            } else {
-                0
-            },
-        ),
+        ("income_costs", business * (15 + entropy.below(25) as i64) / 100),
+        ("income_property", if entropy.chance(40) { hundreds(2, 20) } else { 0 }),
         ("income_transfers", pensions + hundreds(8, 60)),
     ]
 }

@@ -10,8 +10,8 @@ use doorstep_core::fault;
 use doorstep_core::id::{ChangeHash, RecordId};
 use doorstep_core::protocol::hello::SignedHello;
 use doorstep_core::protocol::{
-    Batch, ChangeHead, Hello, ManifestEntry, Outcome, Position, Receipt, RecordBody, Refill, ReplyFrame, State, Upload, UploadKind,
-    Welcome, limits, stream,
+    Batch, ChangeHead, Hello, ManifestEntry, Outcome, Position, Receipt, RecordBody, Refill, ReplyFrame, State, Upload,
+    UploadKind, Welcome, limits, stream,
 };
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
@@ -60,6 +60,8 @@ pub(super) struct Pushed {
     pub welcome: Welcome,
     /// Changes that the phone holds, as this request shows: they needn't be sent to it.
     pub held: HashSet<(RecordId, ChangeHash)>,
+    /// Number of the last batch of the hello's branch, where the upload told it.
+    pub last_batch: Option<u64>,
 }
 
 impl Exchange {
@@ -91,13 +93,17 @@ impl Exchange {
 
     /// Takes the upload (whole, or its rest) and prepares the answer.
     pub fn run(self, rest: &[u8]) -> Result<ReplyStream, Refused> {
-        let mut pushed = Pushed { frames: Vec::new(), welcome: Welcome::default(), held: HashSet::new() };
+        let mut pushed =
+            Pushed { frames: Vec::new(), welcome: Welcome::default(), held: HashSet::new(), last_batch: None };
         if let Some(upload) = self.hello.upload {
             self.upload(&upload, rest, &mut pushed)?;
         }
         let service = &self.service;
         pushed.welcome.server_ms = self.received_ms;
-        pushed.welcome.last_batch = service.storage.branch(self.device.id, self.hello.branch)?.last;
+        if pushed.last_batch.is_none() {
+            pushed.last_batch = Some(service.storage.branch(self.device.id, self.hello.branch)?.last);
+        }
+        pushed.welcome.last_batch = pushed.last_batch.unwrap_or(0);
         pushed.welcome.reads_closed = service.reads_closed()?;
         if self.hello.diverged {
             add(&service.metrics.diverged, 1);
@@ -174,7 +180,8 @@ impl Exchange {
                 return Ok(());
             }
             let sender = Sender::Author { device: &self.device, branch: header.branch };
-            let push = Merge::new(&*service.storage, sender, self.hello.counter, self.received_ms).batch(batch, digest)?;
+            let push =
+                Merge::new(&*service.storage, sender, self.hello.counter, self.received_ms).batch(batch, digest)?;
             let outcomes = push.batch.as_ref().map(|row| row.outcomes.clone()).unwrap_or_default();
             if fault::bug("acknowledge_before_commit") {
                 self.statuses(named, &batch.manifest(), outcomes, Position::default(), pushed);
@@ -184,6 +191,7 @@ impl Exchange {
             }
             match self.commit(push)? {
                 Committed::Done(head) => {
+                    pushed.last_batch = (header.branch == self.hello.branch).then_some(header.number);
                     self.statuses(named, &batch.manifest(), outcomes, head, pushed);
                     add(&service.metrics.batches, 1);
                     return Ok(());
@@ -282,10 +290,10 @@ fn cover_ancestors(refill: &Refill, covered: &mut HashSet<(RecordId, ChangeHash)
     for record in &refill.records {
         let RecordBody::Changes(changes) = &record.body else { continue };
         for change in changes.iter().rev() {
-            if covered.contains(&(record.id, change.hash)) {
-                if let Some(head) = ChangeHead::read(&change.bytes) {
-                    covered.extend(head.dependencies.into_iter().map(|d| (record.id, d)));
-                }
+            if covered.contains(&(record.id, change.hash))
+                && let Some(head) = ChangeHead::read(&change.bytes)
+            {
+                covered.extend(head.dependencies.into_iter().map(|d| (record.id, d)));
             }
         }
     }

@@ -8,8 +8,7 @@ use crate::storage::Projection;
 /// Projects a merged record.
 pub fn project(record: &Record) -> Projection {
     let (view, answers) = record.view_and_answers();
-    let Summary { title, label, search, status, day, persons } =
-        Summary::of(&record.identity().record_type, &answers);
+    let Summary { title, label, search, status, day, persons } = Summary::of(&record.identity().record_type, &answers);
     let differences = u32::try_from(view.differences.len()).unwrap_or(u32::MAX);
     let doubts = doubts(record, &answers);
     Projection { json: view.json, title, label, search, status, persons, day, differences, doubts }
@@ -20,5 +19,6 @@ fn doubts(record: &Record, answers: &std::collections::BTreeMap<String, Value>) 
     let record_type = &record.identity().record_type;
     let core_type = record_type.split('.').next().unwrap_or(record_type);
     let Some(form) = Pack::built_in().form_of_type(core_type) else { return 0 };
-    u32::try_from(answers.iter().filter(|(key, value)| form.check_answer(key, value).is_err()).count()).unwrap_or(u32::MAX)
+    u32::try_from(answers.iter().filter(|(key, value)| form.check_answer(key, value).is_err()).count())
+        .unwrap_or(u32::MAX)
 }

@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use doorstep_core::fault;
 use doorstep_core::id::{ChangeHash, RecordId};
 use doorstep_core::protocol::{
-    Delivery, Position, Receipt, RecordBody, RecordFrame, ReplyEncoder, ReplyFrame, ScopeDigest, Source, Weight, Welcome,
-    WireChange, limits,
+    Delivery, Position, Receipt, RecordBody, RecordFrame, ReplyEncoder, ReplyFrame, ScopeDigest, Source, Weight,
+    Welcome, WireChange, limits,
 };
 
+use super::committer::SyncNote;
 use super::exchange::{Exchange, Pushed};
 use super::{Refused, merge};
 use crate::metrics::add;
@@ -127,11 +128,9 @@ impl ReplyStream {
     }
 
     fn note(&self, feed_seq: u64) {
-        let (device, hello) = (&self.exchange.device, &self.exchange.hello);
-        let noted = self.exchange.service.storage.note_sync(device.id, hello.counter, self.exchange.received_ms, feed_seq);
-        if let Err(error) = noted {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the time of a sync could not be noted");
-        }
+        let (service, counter) = (&self.exchange.service, self.exchange.hello.counter);
+        let (device, now_ms) = (self.exchange.device.id, self.exchange.received_ms);
+        service.committer.note(&*service.storage, SyncNote { device, counter, now_ms, feed_seq });
     }
 }
 
@@ -147,7 +146,7 @@ fn plan(exchange: &Exchange, welcome: &mut Welcome) -> Result<Option<Plan>, Refu
     let (storage, hello, township) = (&*exchange.service.storage, &exchange.hello, exchange.device.township);
     let (head, _) = storage.head(township)?;
     let position = hello.feed.unwrap_or(head);
-    let on_chain = position.seq <= head.seq && storage.is_on_chain(township, position)?;
+    let on_chain = position == head || position.seq <= head.seq && storage.is_on_chain(township, position)?;
     if !on_chain && !fault::bug("ignore_chain") {
         welcome.rewound = true;
         add(&exchange.service.metrics.rewinds, 1);
@@ -177,8 +176,9 @@ fn plan(exchange: &Exchange, welcome: &mut Welcome) -> Result<Option<Plan>, Refu
         return Ok(None);
     }
     let mut frames = Vec::new();
-    let known = grants_known(exchange)?;
     let (grants_head, log) = storage.grants(exchange.device.user, 0)?;
+    // what the device says it knows counts only if it is a point of the log
+    let known = if log.iter().any(|(at, _)| *at == hello.grants) { hello.grants.seq } else { 0 };
     if known != grants_head.seq {
         let news = log.iter().filter(|(at, _)| at.seq > known).map(|(_, entry)| entry.clone()).collect();
         frames.push(ReplyFrame::Grants { position: grants_head, entries: news });
@@ -217,17 +217,6 @@ fn plan(exchange: &Exchange, welcome: &mut Welcome) -> Result<Option<Plan>, Refu
     // a first cursor is only news if the device has none
     let position = if hello.feed.is_none() { Position { seq: u64::MAX, ..Position::default() } } else { position };
     Ok(Some(Plan { frames, query, position, whole }))
-}
-
-/// How much of its grants the device knows: all it says, if that is on the chain of the log.
-fn grants_known(exchange: &Exchange) -> Result<u64, Refused> {
-    let claimed = exchange.hello.grants;
-    if claimed.seq == 0 {
-        return Ok(0);
-    }
-    let (head, after) = exchange.service.storage.grants(exchange.device.user, claimed.seq - 1)?;
-    let on_chain = after.first().is_some_and(|(at, _)| *at == claimed) || head == claimed;
-    Ok(if on_chain { claimed.seq } else { 0 })
 }
 
 fn scope_of(

@@ -105,7 +105,8 @@ pub fn record_page(service: &Service, id: RecordId) -> Result<Option<RecordPage>
     let townships = storage.townships()?;
     let township = townships.first().copied().unwrap_or(row.area);
     let names = people(service, township)?;
-    let about = storage.list_records(township, &RecordFilter { subject: Some(id), limit: 200, ..RecordFilter::default() })?;
+    let about =
+        storage.list_records(township, &RecordFilter { subject: Some(id), limit: 200, ..RecordFilter::default() })?;
     let (parts, about) = about.into_iter().partition(|r: &RecordRow| is_part_of(&r.record_type, &row.record_type));
     let view = record.view();
     let circumstances = Circumstances::new(&stored, &names);

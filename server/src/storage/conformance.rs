@@ -11,7 +11,8 @@ use doorstep_core::id::{ActorId, AreaId, Chain, ChangeHash, DeviceId, Identity, 
 use doorstep_core::protocol::{Outcome, Position, ScopeDigest, State};
 
 use super::{
-    BatchRow, Committed, Device, NewChange, PreparedPush, PreparedRecord, Projection, PulledRecord, Scope, Secrets, Storage,
+    BatchRow, Committed, Device, NewChange, PreparedPush, PreparedRecord, Projection, PulledRecord, Scope, Secrets,
+    Storage,
 };
 
 mod commits;
@@ -95,7 +96,13 @@ fn enrol(storage: &dyn Storage, township: AreaId) -> Device {
 }
 
 fn change(device: &Device, size: usize) -> NewChange {
-    NewChange { hash: new_hash(), actor: ActorId([8; 16]), actor_seq: 1, device: Some(device.id), bytes: vec![0x5a; size] }
+    NewChange {
+        hash: new_hash(),
+        actor: ActorId([8; 16]),
+        actor_seq: 1,
+        device: Some(device.id),
+        bytes: vec![0x5a; size],
+    }
 }
 
 /// A record that nobody has seen, with one change.

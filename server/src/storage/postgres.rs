@@ -116,8 +116,12 @@ impl PostgresStorage {
         let tenant = self.tenant()?;
         self.wait(async {
             let mut client = self.pool.get().await?;
-            let snapshot =
-                client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+            let snapshot = client
+                .build_transaction()
+                .isolation_level(IsolationLevel::RepeatableRead)
+                .read_only(true)
+                .start()
+                .await?;
             let value = work(&snapshot, &tenant.id).await?;
             snapshot.commit().await?;
             Ok(value)
@@ -155,7 +159,8 @@ impl PostgresStorage {
 fn collided(error: &StorageError) -> bool {
     let StorageError::Busy(source) = error else { return false };
     let code = source.downcast_ref::<tokio_postgres::Error>().and_then(|e| e.code());
-    source.is::<Raced>() || code.is_some_and(|c| [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(c))
+    source.is::<Raced>()
+        || code.is_some_and(|c| [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(c))
 }
 
 fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StorageError {
@@ -271,7 +276,13 @@ impl Storage for PostgresStorage {
         self.read(async |c, t| people::grants(c, t, user, after).await)
     }
 
-    fn put_invitation(&self, secret_hash: [u8; 32], user: UserId, township: TownshipId, until_ms: Millis) -> Result<()> {
+    fn put_invitation(
+        &self,
+        secret_hash: [u8; 32],
+        user: UserId,
+        township: TownshipId,
+        until_ms: Millis,
+    ) -> Result<()> {
         self.write(async |tx, t| people::put_invitation(tx, &t.id, secret_hash, user, township, until_ms).await)
     }
 

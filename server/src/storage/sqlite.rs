@@ -253,7 +253,13 @@ impl Storage for SqliteStorage {
         self.read(|c| people::grants(c, user, after))
     }
 
-    fn put_invitation(&self, secret_hash: [u8; 32], user: UserId, township: TownshipId, until_ms: Millis) -> Result<()> {
+    fn put_invitation(
+        &self,
+        secret_hash: [u8; 32],
+        user: UserId,
+        township: TownshipId,
+        until_ms: Millis,
+    ) -> Result<()> {
         self.write(|tx| people::put_invitation(tx, secret_hash, user, township, until_ms))
     }
 

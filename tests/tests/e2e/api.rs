@@ -43,7 +43,8 @@ fn the_api_lists_and_reads_merged_records_with_differences_and_history() {
     sync(&a);
     let (_, record) = get(&format!("{url}/api/records/{household}"));
     let part = record["parts"][0]["id"].as_str().expect("a sensitive part").to_owned();
-    for path in [format!("/api/records/{part}"), format!("/api/records/{part}/history"), format!("/households/{part}")] {
+    for path in [format!("/api/records/{part}"), format!("/api/records/{part}/history"), format!("/households/{part}")]
+    {
         let text = crate::client().get(format!("{url}{path}")).send().unwrap().text().unwrap();
         assert!(!text.contains("19900000000"), "{path}");
     }
@@ -85,7 +86,9 @@ fn without_the_office_key_nobody_sees_a_byte_of_a_record() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     server.runtime().spawn(app::run(Arc::clone(&app), listener, std::future::pending()));
     let client = crate::client();
-    for path in ["/api/records", "/api/differences", "/api/quarantine", "/api/coverage", "/api/phones", "/api/townships"] {
+    for path in
+        ["/api/records", "/api/differences", "/api/quarantine", "/api/coverage", "/api/phones", "/api/townships"]
+    {
         let response = client.get(format!("{url}{path}")).send().unwrap();
         assert_eq!(response.status(), 401, "{path}");
         let wrong = client.get(format!("{url}{path}")).bearer_auth("WRONG").send().unwrap();

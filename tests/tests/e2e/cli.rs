@@ -23,12 +23,14 @@ fn the_readme_s_two_terminals_work() {
     let dirs: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
     let (data, one, two) = (path(dirs[0].path()), path(dirs[1].path()), path(dirs[2].path()));
     run(&["township", "--data", data, "--name", "示例镇", "--village", "青山村", "--village", "石桥村"]);
-    let codes = [run(&["invite", "--data", data, "--name", "张三"]), run(&["invite", "--data", data, "--name", "王五"])];
+    let codes =
+        [run(&["invite", "--data", data, "--name", "张三"]), run(&["invite", "--data", data, "--name", "王五"])];
     let server = ServerProcess::start(crate::BINARY, dirs[0].path());
     for (phone, code) in [(one, &codes[0]), (two, &codes[1])] {
         run(&["phone", "--data", phone, "init", "--server", &server.url, "--code", code]);
     }
-    let add = ["--set", "head_name=李四", "--set", "village=青山村", "--set", "status=out", "--set", "household_no=0001"];
+    let add =
+        ["--set", "head_name=李四", "--set", "village=青山村", "--set", "status=out", "--set", "household_no=0001"];
     run(&[&["phone", "--data", one, "add", "--village", "青山"], add.as_slice()].concat());
     let visit = ["--set", "visit_date=2026-11-24", "--set", "result=met", "--set", "remark=屋面渗漏"];
     run(&[&["phone", "--data", one, "visit", "0001"], visit.as_slice()].concat());

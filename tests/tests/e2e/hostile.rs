@@ -92,13 +92,8 @@ impl Attack {
 
     /// Sends a well-signed batch and gives the states of its changes.
     fn batch(&mut self, number: u64, previous: [u8; 32], records: Vec<RecordFrame>) -> (Vec<Outcome>, [u8; 32]) {
-        let header = BatchHeader {
-            tenant: self.enrolment.tenant,
-            device: self.enrolment.device,
-            branch: 0,
-            number,
-            previous,
-        };
+        let header =
+            BatchHeader { tenant: self.enrolment.tenant, device: self.enrolment.device, branch: 0, number, previous };
         let batch = Batch::sign(header, records, &self.key());
         let upload = stream::compress(&batch.encode().unwrap()).unwrap();
         let (status, reply) = self.upload(&upload, number);

@@ -46,8 +46,10 @@ fn a_sign_in_page_of_the_network_is_told_from_the_server() {
 
 #[test]
 fn a_busy_server_says_when_to_come_again() {
-    let busy = Router::new()
-        .route("/sync", post(|| async { (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "7")], "").into_response() }));
+    let busy = Router::new().route(
+        "/sync",
+        post(|| async { (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "7")], "").into_response() }),
+    );
     let error = failure(busy);
     assert!(error.is_temporary());
     assert!(matches!(error, TransportError::Refused { status: 503, retry_after_s: Some(7), .. }), "{error:?}");

@@ -39,7 +39,8 @@ fn a_phone_restored_from_a_backup_beside_the_living_one_loses_nothing_on_either(
     sync(&witness);
     for phone in [&phone, &clone, &witness] {
         assert_eq!(phone.counts().unwrap().unsent, 0);
-        let visits = phone.list(ListFilter { record_type: Some("visit".into()), limit: 50, ..Default::default() }).unwrap();
+        let visits =
+            phone.list(ListFilter { record_type: Some("visit".into()), limit: 50, ..Default::default() }).unwrap();
         let json: String = visits.iter().map(|v| phone.view(v.id).unwrap().json).collect();
         for remark in ["备份前", "原手机", "克隆手机"] {
             assert!(json.contains(remark), "{remark}");

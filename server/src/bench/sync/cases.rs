@@ -68,9 +68,12 @@ fn nothing_changed(bench: &mut Bench, line: Line) -> Result<Line, Fault> {
 fn ten_changed(bench: &mut Bench, line: Line) -> Result<Line, Fault> {
     bench.prepare(&["pull".into(), "edit".into()])?;
     let step = bench.workload.households.len() / EDITED;
-    let households: Vec<Document> = bench.workload.households.iter().step_by(step.max(1)).take(EDITED).cloned().collect();
+    let households: Vec<Document> =
+        bench.workload.households.iter().step_by(step.max(1)).take(EDITED).cloned().collect();
     let remarks = bench.workload.visits.iter().filter_map(|v| {
-        v.answers.iter().find_map(|(key, value)| if let ("remark", Value::Text(t)) = (key.as_str(), value) { Some(t) } else { None })
+        v.answers.iter().find_map(
+            |(key, value)| if let ("remark", Value::Text(t)) = (key.as_str(), value) { Some(t) } else { None },
+        )
     });
     let part = |text: &str, chars: usize| Value::Text(text.chars().take(chars).collect());
     // as the peers' editHousehold: income, a check with its remark, the note, when and by whom

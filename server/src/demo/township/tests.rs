@@ -1,10 +1,5 @@
 //! What the invented township promises.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests stop at the first surprise"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
 use std::collections::BTreeSet;
 
@@ -17,64 +12,35 @@ fn check(form: &str, answers: &[(String, Value)]) {
     let form = Pack::built_in().form(form).unwrap();
     let mut keys = BTreeSet::new();
     for (key, value) in answers {
-        assert_eq!(
-            form.check_answer(key, value),
-            Ok(()),
-            "{} {key} {value:?}",
-            form.name
-        );
+        assert_eq!(form.check_answer(key, value), Ok(()), "{} {key} {value:?}", form.name);
         assert!(keys.insert(key), "{key} stands twice");
     }
 }
 
 fn texts<'a>(household: &'a HouseholdSeed, suffix: &'a str) -> impl Iterator<Item = &'a str> {
-    household
-        .answers
-        .iter()
-        .filter(move |(key, _)| key.ends_with(suffix))
-        .filter_map(|(_, value)| match value {
-            Value::Text(text) => Some(text.as_str()),
-            _ => None,
-        })
+    household.answers.iter().filter(move |(key, _)| key.ends_with(suffix)).filter_map(|(_, value)| match value {
+        Value::Text(text) => Some(text.as_str()),
+        _ => None,
+    })
 }
 
 #[test]
 fn counts_are_those_of_the_papers() {
     let township = Township::invent(1);
     assert_eq!(township.villages.len(), 11);
-    let count = |register| {
-        township
-            .households
-            .iter()
-            .filter(|h| h.register == register)
-            .count()
-    };
-    assert_eq!(
-        (count(Register::Poor), count(Register::Marginal)),
-        (1_863, 51)
-    );
-    assert!(
-        township
-            .households
-            .iter()
-            .all(|h| (h.status == "marginal") == (h.register == Register::Marginal))
-    );
+    let count = |register| township.households.iter().filter(|h| h.register == register).count();
+    assert_eq!((count(Register::Poor), count(Register::Marginal)), (1_863, 51));
+    assert!(township.households.iter().all(|h| (h.status == "marginal") == (h.register == Register::Marginal)));
     assert_eq!(township.helpers.len(), 271);
     let persons_per_household = township.persons() as f64 / township.households.len() as f64;
-    assert!(
-        (2.9..=3.3).contains(&persons_per_household),
-        "{persons_per_household}"
-    );
+    assert!((2.9..=3.3).contains(&persons_per_household), "{persons_per_household}");
     assert!(township.name_zh.ends_with("(虚构)") && township.name_en.ends_with("(invented)"));
 }
 
 #[test]
 fn one_seed_gives_one_township() {
     assert_eq!(Township::invent(7), Township::invent(7));
-    assert_ne!(
-        Township::invent(7).households,
-        Township::invent(8).households
-    );
+    assert_ne!(Township::invent(7).households, Township::invent(8).households);
     let household = &Township::invent(7).households[3];
     let visit = |seed| visit_answers(&SeededEntropy::new(seed), household, "2026-11-24");
     assert_eq!(visit(5), visit(5));
@@ -83,18 +49,9 @@ fn one_seed_gives_one_township() {
 #[test]
 fn every_household_has_one_helper_and_helpers_have_about_seven() {
     let township = Township::invent(1);
-    let paired: Vec<usize> = township
-        .helpers
-        .iter()
-        .flat_map(|h| h.households.clone())
-        .collect();
+    let paired: Vec<usize> = township.helpers.iter().flat_map(|h| h.households.clone()).collect();
     assert_eq!(paired, (0..township.households.len()).collect::<Vec<_>>());
-    assert!(
-        township
-            .helpers
-            .iter()
-            .all(|h| (7..=8).contains(&h.households.len()))
-    );
+    assert!(township.helpers.iter().all(|h| (7..=8).contains(&h.households.len())));
 }
 
 #[test]
@@ -107,11 +64,7 @@ fn every_answer_fits_the_household_form() {
 #[test]
 fn id_numbers_are_invented_unique_and_have_the_right_check_digit() {
     let township = Township::invent(1);
-    let numbers: Vec<&str> = township
-        .households
-        .iter()
-        .flat_map(|h| texts(h, "/id_number"))
-        .collect();
+    let numbers: Vec<&str> = township.households.iter().flat_map(|h| texts(h, "/id_number")).collect();
     assert_eq!(numbers.len(), township.persons());
     for number in &numbers {
         assert!(number.len() == 18 && number.starts_with("999999"));
@@ -125,14 +78,7 @@ fn families_make_sense() {
     let township = Township::invent(1);
     for household in &township.households {
         let head = &household.members[0];
-        assert_eq!(
-            household
-                .members
-                .iter()
-                .filter(|m| m.relation == "head")
-                .count(),
-            1
-        );
+        assert_eq!(household.members.iter().filter(|m| m.relation == "head").count(), 1);
         assert!(head.age() >= 18);
         for member in &household.members {
             match member.relation {
@@ -142,10 +88,7 @@ fn families_make_sense() {
                 _ => {}
             }
             if (6..=15).contains(&member.age()) {
-                assert!(matches!(
-                    member.school,
-                    "primary" | "junior" | "senior" | "vocational"
-                ));
+                assert!(matches!(member.school, "primary" | "junior" | "senior" | "vocational"));
                 assert_eq!(member.labour, "none");
             }
         }
@@ -155,17 +98,9 @@ fn families_make_sense() {
 #[test]
 fn names_hold_rare_characters_and_middle_dots() {
     let township = Township::invent(1);
-    let names: Vec<&str> = township
-        .households
-        .iter()
-        .flat_map(|h| texts(h, "/name"))
-        .collect();
+    let names: Vec<&str> = township.households.iter().flat_map(|h| texts(h, "/name")).collect();
     assert!(names.iter().any(|n| n.contains('·')));
-    assert!(
-        names
-            .iter()
-            .any(|n| n.chars().any(|c| u32::from(c) > 0xFFFF))
-    );
+    assert!(names.iter().any(|n| n.chars().any(|c| u32::from(c) > 0xFFFF)));
     assert!(names.iter().collect::<BTreeSet<_>>().len() > names.len() * 2 / 3);
 }
 
@@ -177,18 +112,9 @@ fn visits_screenings_and_new_members_fit_their_forms() {
         let screening = screening_answers(&entropy, household, "2026-11-24");
         check("visit", &visit);
         check("screening", &screening);
-        check(
-            "household",
-            &newborn_answers(&entropy, household, "2026-11-24"),
-        );
-        for (_, value) in visit
-            .iter()
-            .chain(&screening)
-            .filter(|(key, _)| key == "remark")
-        {
-            let Value::Text(remark) = value else {
-                panic!("a remark is a text")
-            };
+        check("household", &newborn_answers(&entropy, household, "2026-11-24"));
+        for (_, value) in visit.iter().chain(&screening).filter(|(key, _)| key == "remark") {
+            let Value::Text(remark) = value else { panic!("a remark is a text") };
             assert!((30..=60).contains(&remark.chars().count()), "{remark}");
         }
     }
@@ -198,12 +124,6 @@ fn visits_screenings_and_new_members_fit_their_forms() {
 fn screenings_of_one_household_in_one_campaign_are_one_record() {
     let township = Township::invent(1);
     let (first, second) = (&township.households[0], &township.households[1]);
-    assert_eq!(
-        first.screening(township.campaign),
-        first.screening(township.campaign)
-    );
-    assert_ne!(
-        first.screening(township.campaign),
-        second.screening(township.campaign)
-    );
+    assert_eq!(first.screening(township.campaign), first.screening(township.campaign));
+    assert_ne!(first.screening(township.campaign), second.screening(township.campaign));
 }

@@ -78,7 +78,8 @@ fn two_pushes_cannot_make_the_same_record(storage: Arc<dyn Storage>) {
     let device = enrol(&*storage, TOWNSHIP);
     let first = record(&device, "visit", VILLAGE, None);
     let again = PreparedRecord { base_heads: None, ..next(&first, &device) };
-    let answers = storage.commit_group(&[push(&device, vec![first.clone()]), push(&device, vec![again.clone()])]).unwrap();
+    let answers =
+        storage.commit_group(&[push(&device, vec![first.clone()]), push(&device, vec![again.clone()])]).unwrap();
     assert!(matches!(answers[0], Ok(Committed::Done(_))));
     assert!(matches!(answers[1], Ok(Committed::Moved)));
     assert_eq!(commit(&*storage, push(&device, vec![again])), Committed::Moved);
@@ -146,7 +147,10 @@ fn townships_have_feeds_of_their_own(storage: Arc<dyn Storage>) {
     for answer in answers {
         assert!(matches!(answer, Ok(Committed::Done(p)) if p.seq == 1));
     }
-    assert_eq!(storage.load_records(TOWNSHIP, &[a.id, b.id]).unwrap().iter().map(Option::is_some).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(
+        storage.load_records(TOWNSHIP, &[a.id, b.id]).unwrap().iter().map(Option::is_some).collect::<Vec<_>>(),
+        [true, false]
+    );
     assert_eq!(storage.change_list(OTHER_TOWNSHIP, 0, 9).unwrap(), vec![(1, b.id, 0, b.heads[0])]);
 }
 
@@ -183,7 +187,10 @@ fn refused_changes_are_kept_as_evidence(storage: Arc<dyn Storage>) {
     let id = RecordId(unique());
     let (a, b) = (held(id, "start_op"), held(id, "scope"));
     done(&*storage, PreparedPush { quarantined: vec![a.clone()], ..push(&device, Vec::new()) });
-    assert_eq!(storage.quarantined_of(device.id).unwrap().0, storage.quarantine(TOWNSHIP, None, 100).unwrap().iter().filter(|r| r.device == device.id).count() as u64);
+    assert_eq!(
+        storage.quarantined_of(device.id).unwrap().0,
+        storage.quarantine(TOWNSHIP, None, 100).unwrap().iter().filter(|r| r.device == device.id).count() as u64
+    );
     done(&*storage, PreparedPush { quarantined: vec![a.clone(), b.clone()], ..push(&device, Vec::new()) });
     assert_eq!(storage.quarantined(id, &[a.hash, new_hash(), b.hash]).unwrap(), vec![a.hash, b.hash]);
     let rows = storage.quarantine(TOWNSHIP, None, 10).unwrap();

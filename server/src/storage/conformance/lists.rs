@@ -89,7 +89,8 @@ fn coverage_counts_households_once_and_where_they_are_placed(storage: Arc<dyn St
         differing: 1,
         ..Coverage::default()
     };
-    let other = Coverage { households: 1, persons: 2, visits: 1, screened: 1, screened_persons: 2, ..Coverage::default() };
+    let other =
+        Coverage { households: 1, persons: 2, visits: 1, screened: 1, screened_persons: 2, ..Coverage::default() };
     assert_eq!(storage.coverage(TOWNSHIP, "2026-01-01").unwrap(), vec![(VILLAGE, village), (OTHER_VILLAGE, other)]);
     assert_eq!(storage.coverage(OTHER_TOWNSHIP, "").unwrap(), Vec::new());
 }

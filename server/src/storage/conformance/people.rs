@@ -21,7 +21,10 @@ fn secrets_are_made_once(storage: Arc<dyn Storage>) {
     let other = Secrets { tenant: TenantId([77; 16]), tenant_key: [78; 32], ..secrets() };
     let kept = storage.secrets(&other).unwrap();
     assert_eq!((kept.tenant, kept.tenant_key), (secrets().tenant, secrets().tenant_key));
-    assert_eq!((kept.chain_key, kept.receipt_key, kept.session_key, kept.identity_seed), ([2; 32], [3; 32], [4; 32], [5; 32]));
+    assert_eq!(
+        (kept.chain_key, kept.receipt_key, kept.session_key, kept.identity_seed),
+        ([2; 32], [3; 32], [4; 32], [5; 32])
+    );
 }
 
 fn a_setting_is_the_last_one_written(storage: Arc<dyn Storage>) {

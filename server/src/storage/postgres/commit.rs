@@ -77,7 +77,12 @@ async fn lock_records(c: &impl GenericClient, tenant: &[u8], pushes: &[PreparedP
     Ok(())
 }
 
-async fn read_branches(c: &impl GenericClient, tenant: &[u8], pushes: &[PreparedPush], known: &mut Known) -> Result<()> {
+async fn read_branches(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    pushes: &[PreparedPush],
+    known: &mut Known,
+) -> Result<()> {
     let wanted: BTreeSet<(DeviceId, u32)> =
         pushes.iter().filter_map(|p| Some((p.device, p.batch.as_ref()?.branch))).collect();
     if wanted.is_empty() {
@@ -95,7 +100,8 @@ async fn read_branches(c: &impl GenericClient, tenant: &[u8], pushes: &[Prepared
 }
 
 async fn lock_feed(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Result<Feed> {
-    let sql = "SELECT seq, chain, changes, digest_sum, refused FROM feed WHERE tenant = $1 AND township = $2 FOR UPDATE";
+    let sql =
+        "SELECT seq, chain, changes, digest_sum, refused FROM feed WHERE tenant = $1 AND township = $2 FOR UPDATE";
     let id = township.0.as_slice();
     let found = match row(c, sql, &[&tenant, &id]).await? {
         Some(found) => found,
@@ -178,7 +184,8 @@ impl<'a> RecordColumns<'a> {
 /// The arrays of [`RecordColumns`] as rows, from parameter $3 on.
 const RECORD_ROWS: &str = "UNNEST($3::BYTEA[], $4::BYTEA[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[], $8::TEXT[], $9::TEXT[],
     $10::TEXT[], $11::BIGINT[], $12::TEXT[], $13::BIGINT[], $14::BIGINT[], $15::TEXT[], $16::TEXT[], $17::BIGINT[], $18::BYTEA[]";
-const RECORD_NAMES: &str = "id, heads, changes, bytes, updated_ms, title, label, status, persons, day, differences, doubts, json,
+const RECORD_NAMES: &str =
+    "id, heads, changes, bytes, updated_ms, title, label, status, persons, day, differences, doubts, json,
     search, snapshot_upto, snapshot";
 
 async fn insert_records(

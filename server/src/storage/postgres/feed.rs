@@ -20,7 +20,11 @@ async fn read_head(c: &impl GenericClient, tenant: &[u8], township: TownshipId) 
     Ok((people::position(&r, 0)?, ScopeDigest { count: number(&r, 2)?, sum: number(&r, 3)? }))
 }
 
-pub(super) async fn head(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Result<(Position, ScopeDigest)> {
+pub(super) async fn head(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+) -> Result<(Position, ScopeDigest)> {
     read_head(c, tenant, township).await
 }
 
@@ -111,8 +115,7 @@ fn pulled(r: &Row, first: usize) -> Result<PulledRecord> {
 pub(super) async fn pull_page(c: &impl GenericClient, tenant: &[u8], query: &PullQuery) -> Result<PullPage> {
     let (head, digest) = read_head(c, tenant, query.township).await?;
     let (feed, feed_upto, bytes) = read_feed(c, tenant, query, head).await?;
-    let mut page =
-        PullPage { head, digest, feed, feed_upto, fill: Vec::new(), fill_grant: None, fill_complete: false };
+    let mut page = PullPage { head, digest, feed, feed_upto, fill: Vec::new(), fill_grant: None, fill_complete: false };
     // a page that news filled leaves the fill to the next one
     if let (Some((grant, scope, after)), true) = (query.fills.first(), page.feed_upto == page.head) {
         let room = query.bytes_max.saturating_sub(bytes);

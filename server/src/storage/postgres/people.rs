@@ -26,7 +26,8 @@ pub(super) async fn put_areas(
     // the version's row first: it also keeps two writers of areas apart
     let raise =
         "UPDATE feed SET areas_version = areas_version + 1 WHERE tenant = $1 AND township = $2 RETURNING areas_version";
-    let raised = row(c, raise, &[&tenant, &township.0.as_slice()]).await?.ok_or_else(|| other("the township is gone"))?;
+    let raised =
+        row(c, raise, &[&tenant, &township.0.as_slice()]).await?.ok_or_else(|| other("the township is gone"))?;
     let sql = "INSERT INTO area (tenant, township, area, parent, level, code, name_zh, name_en)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant, township, area) DO UPDATE SET parent = excluded.parent,
         level = excluded.level, code = excluded.code, name_zh = excluded.name_zh, name_en = excluded.name_en";
@@ -38,7 +39,11 @@ pub(super) async fn put_areas(
     number(&raised, 0)
 }
 
-pub(super) async fn areas(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Result<(u64, Vec<AreaEntry>)> {
+pub(super) async fn areas(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+) -> Result<(u64, Vec<AreaEntry>)> {
     let township = township.0.as_slice();
     let sql = "SELECT areas_version FROM feed WHERE tenant = $1 AND township = $2";
     let version = row(c, sql, &[&tenant, &township]).await?.map_or(Ok(0), |r| number(&r, 0))?;
@@ -160,7 +165,8 @@ pub(super) async fn redeem_invitation(
     device: &Device,
     now_ms: Millis,
 ) -> Result<Option<Device>> {
-    let sql = "UPDATE invitation SET device = $3 WHERE tenant = $1 AND secret_hash = $2 AND device IS NULL AND until_ms > $4
+    let sql =
+        "UPDATE invitation SET device = $3 WHERE tenant = $1 AND secret_hash = $2 AND device IS NULL AND until_ms > $4
         RETURNING user_id, township";
     let (hash, id) = (secret_hash.as_slice(), device.id.0.as_slice());
     let Some(invited) = row(c, sql, &[&tenant, &hash, &id, &(now_ms as i64)]).await? else { return Ok(None) };
@@ -172,7 +178,8 @@ pub(super) async fn redeem_invitation(
 
 pub(super) async fn put_device(c: &impl GenericClient, tenant: &[u8], d: &Device) -> Result<()> {
     know_township(c, tenant, d.township).await?;
-    let sql = "INSERT INTO device (tenant, id, user_id, township, public_key, enrolled_ms, revoked, counter, last_sync_ms,
+    let sql =
+        "INSERT INTO device (tenant, id, user_id, township, public_key, enrolled_ms, revoked, counter, last_sync_ms,
         previous_sync_ms, feed_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
         ON CONFLICT (tenant, id) DO UPDATE SET user_id = excluded.user_id, township = excluded.township,
         public_key = excluded.public_key, enrolled_ms = excluded.enrolled_ms, revoked = excluded.revoked,

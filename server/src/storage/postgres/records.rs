@@ -85,8 +85,7 @@ pub(super) async fn load(
 }
 
 pub(super) async fn full(c: &impl GenericClient, tenant: &[u8], record: RecordId) -> Result<Option<StoredRecord>> {
-    let sql =
-        format!("SELECT {STORED_COLUMNS} FROM record WHERE tenant = $1 AND id = $2 ORDER BY township LIMIT 1");
+    let sql = format!("SELECT {STORED_COLUMNS} FROM record WHERE tenant = $1 AND id = $2 ORDER BY township LIMIT 1");
     let Some(r) = row(c, &sql, &[&tenant, &record.0.as_slice()]).await? else { return Ok(None) };
     let mut record = stored(&r)?;
     let changes = changes(c, tenant, AreaId(array(&r, 7)?), &[(record.id, 0)]).await?;
@@ -94,7 +93,8 @@ pub(super) async fn full(c: &impl GenericClient, tenant: &[u8], record: RecordId
     Ok(Some(record))
 }
 
-const ROW_COLUMNS: &str = "born, id, type, area, subject, updated_ms, title, label, status, persons, day, differences, doubts,
+const ROW_COLUMNS: &str =
+    "born, id, type, area, subject, updated_ms, title, label, status, persons, day, differences, doubts,
     json, search FROM record";
 
 fn record_row(r: &Row) -> Result<RecordRow> {
@@ -131,8 +131,11 @@ pub(super) async fn list(
     filter: &RecordFilter,
 ) -> Result<Vec<RecordRow>> {
     let mut sql = format!("SELECT {ROW_COLUMNS} WHERE tenant = $1 AND township = $2 AND born > $3");
-    let mut values: Vec<Box<dyn ToSql + Sync>> =
-        vec![Box::new(tenant.to_vec()), Box::new(township.0.to_vec()), Box::new(filter.after.min(i64::MAX as u64) as i64)];
+    let mut values: Vec<Box<dyn ToSql + Sync>> = vec![
+        Box::new(tenant.to_vec()),
+        Box::new(township.0.to_vec()),
+        Box::new(filter.after.min(i64::MAX as u64) as i64),
+    ];
     let mut also = |condition: &str, value: Box<dyn ToSql + Sync>| {
         values.push(value);
         sql.push_str(&condition.replace('?', &format!("${}", values.len())));
@@ -166,7 +169,8 @@ pub(super) async fn coverage(
     township: TownshipId,
     since_day: &str,
 ) -> Result<Vec<(AreaId, Coverage)>> {
-    let sql = "SELECT id, type, area, subject, persons, day, differences FROM record WHERE tenant = $1 AND township = $2";
+    let sql =
+        "SELECT id, type, area, subject, persons, day, differences FROM record WHERE tenant = $1 AND township = $2";
     let mut figures = Figures::default();
     for r in rows(c, sql, &[&tenant, &township.0.as_slice()]).await? {
         let row = FigureRow {

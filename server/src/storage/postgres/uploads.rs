@@ -43,7 +43,12 @@ pub(super) async fn drop_before(c: &impl GenericClient, tenant: &[u8], before_ms
     run(c, "DELETE FROM upload WHERE tenant = $1 AND staged_ms < $2", &[&tenant, &(before_ms as i64)]).await
 }
 
-pub(super) async fn branch(c: &impl GenericClient, tenant: &[u8], device: DeviceId, branch: u32) -> Result<BranchState> {
+pub(super) async fn branch(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    device: DeviceId,
+    branch: u32,
+) -> Result<BranchState> {
     let sql = "SELECT number, hash FROM batch WHERE tenant = $1 AND device = $2 AND branch = $3
         ORDER BY number DESC LIMIT 1";
     match row(c, sql, &[&tenant, &device.0.as_slice(), &i64::from(branch)]).await? {

@@ -85,15 +85,14 @@ fn push(tx: &Transaction<'_>, links: &Links, mut feed: Feed, pushed: &PreparedPu
     people::note_sync(tx, pushed.device, pushed.counter, pushed.received_ms, None)?;
     fault::point("storage.commit.feed");
     if !pushed.records.is_empty() {
-        tx.prepare_cached("UPDATE township SET seq = ?, chain = ?, changes = ?, digest_sum = ? WHERE no = ?")?.execute(
-            params![
+        tx.prepare_cached("UPDATE township SET seq = ?, chain = ?, changes = ?, digest_sum = ? WHERE no = ?")?
+            .execute(params![
                 feed.position.seq.cast_signed(),
                 feed.position.chain.0,
                 feed.digest.count.cast_signed(),
                 feed.digest.sum.cast_signed(),
                 feed.no
-            ],
-        )?;
+            ])?;
     }
     Ok((feed, Committed::Done(feed.position)))
 }

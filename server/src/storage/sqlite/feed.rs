@@ -170,7 +170,13 @@ fn walk(
     Ok(())
 }
 
-fn read_fill(c: &Connection, township_no: i64, scope: &Scope, after: u64, room: usize) -> Result<(Vec<PulledRecord>, bool)> {
+fn read_fill(
+    c: &Connection,
+    township_no: i64,
+    scope: &Scope,
+    after: u64,
+    room: usize,
+) -> Result<(Vec<PulledRecord>, bool)> {
     let mut found: Vec<PulledRecord> = Vec::new();
     let (mut bytes, mut complete) = (0, true);
     walk(c, township_no, scope, after, |r| {

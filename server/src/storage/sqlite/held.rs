@@ -23,10 +23,15 @@ fn held(r: &Row<'_>) -> rusqlite::Result<HeldChange> {
     })
 }
 
-pub(super) fn waiting(c: &Connection, township: TownshipId, records: &[RecordId]) -> Result<Vec<(DeviceId, HeldChange)>> {
+pub(super) fn waiting(
+    c: &Connection,
+    township: TownshipId,
+    records: &[RecordId],
+) -> Result<Vec<(DeviceId, HeldChange)>> {
     let any: bool = c.prepare_cached("SELECT EXISTS (SELECT 1 FROM waiting)")?.query_row([], |r| r.get(0))?;
     let Some(township_no) = people::township_no(c, township)?.filter(|_| any) else { return Ok(Vec::new()) };
-    let mut statement = c.prepare_cached(&format!("SELECT {COLUMNS} FROM waiting WHERE record = ? AND township_no = ? ORDER BY no"))?;
+    let mut statement =
+        c.prepare_cached(&format!("SELECT {COLUMNS} FROM waiting WHERE record = ? AND township_no = ? ORDER BY no"))?;
     let mut found = Vec::new();
     for record in records {
         let rows = statement.query_map(params![record.0, township_no], |r| Ok((DeviceId(r.get(0)?), held(r)?)))?;
@@ -43,10 +48,10 @@ pub(super) fn held_of(c: &Connection, shelf: &Shelf, device: DeviceId) -> Result
         Shelf::Waiting => "waiting",
         Shelf::Quarantine => "quarantine",
     };
-    let mut statement = c.prepare_cached(&format!(
-        "SELECT count(*), coalesce(sum(length(bytes)), 0) FROM {table} WHERE device = ?"
-    ))?;
-    Ok(statement.query_row([device.0], |r| Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get::<_, i64>(1)?.cast_unsigned())))?)
+    let mut statement =
+        c.prepare_cached(&format!("SELECT count(*), coalesce(sum(length(bytes)), 0) FROM {table} WHERE device = ?"))?;
+    Ok(statement
+        .query_row([device.0], |r| Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get::<_, i64>(1)?.cast_unsigned())))?)
 }
 
 pub(super) fn quarantined(c: &Connection, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>> {
@@ -121,7 +126,10 @@ pub(super) fn insert(
 }
 
 pub(super) fn settle(c: &Connection, township_no: i64, record: RecordId, hash: &ChangeHash) -> Result<()> {
-    c.prepare_cached("DELETE FROM waiting WHERE record = ? AND hash = ? AND township_no = ?")?
-        .execute(params![record.0, hash.0, township_no])?;
+    c.prepare_cached("DELETE FROM waiting WHERE record = ? AND hash = ? AND township_no = ?")?.execute(params![
+        record.0,
+        hash.0,
+        township_no
+    ])?;
     Ok(())
 }

@@ -84,7 +84,8 @@ pub(super) fn users(c: &Connection) -> Result<Vec<User>> {
 }
 
 fn grants_head(c: &Connection, user: UserId) -> Result<Position> {
-    let mut statement = c.prepare_cached("SELECT seq, chain FROM grant_entry WHERE user = ? ORDER BY seq DESC LIMIT 1")?;
+    let mut statement =
+        c.prepare_cached("SELECT seq, chain FROM grant_entry WHERE user = ? ORDER BY seq DESC LIMIT 1")?;
     Ok(statement.query_row([user.0], |r| position(r, 0)).optional()?.unwrap_or_default())
 }
 

@@ -75,7 +75,8 @@ pub(super) fn full(c: &Connection, record: RecordId) -> Result<Option<StoredReco
     Ok(Some(record))
 }
 
-const ROW_COLUMNS: &str = "r.no, r.id, r.type, r.area, r.subject, r.updated_ms, r.title, r.label, r.status, r.persons, r.day,
+const ROW_COLUMNS: &str =
+    "r.no, r.id, r.type, r.area, r.subject, r.updated_ms, r.title, r.label, r.status, r.persons, r.day,
     r.differences, r.doubts, t.json, t.search FROM record r JOIN record_text t ON t.record_no = r.no";
 
 fn record_row(r: &Row<'_>) -> rusqlite::Result<RecordRow> {

@@ -52,7 +52,9 @@ pub(super) fn setting(c: &Connection, name: &str) -> Result<Option<String>> {
 }
 
 pub(super) fn set_setting(c: &Connection, name: &str, value: &str) -> Result<()> {
-    c.prepare_cached("INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value")?
-        .execute([name, value])?;
+    c.prepare_cached(
+        "INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )?
+    .execute([name, value])?;
     Ok(())
 }
