@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const EXCHANGES_MAX: usize = 512;
 /// Merges, commits and page reads under way on worker threads at once; more wait. More than there are cores, since a push
 /// waits for the commit that it shares with others.
-pub const WORKERS_MAX: usize = 16;
+pub const WORKERS_MAX: usize = 6;
 /// Seconds that a phone is told to wait when the server is busy.
 pub const RETRY_AFTER_S: u32 = 20;
 /// Silence in a request's body before it counts as cut.
