@@ -18,10 +18,14 @@ pub enum Weight {
 }
 
 fn encoder(weight: Weight) -> Result<Encoder<'static>, DecodeError> {
-    let (window, hash, chain) = match weight {
-        Weight::Light => (17, 14, 15),
-        Weight::Bulk => (limits::WINDOW_LOG_MAX, 18, 19),
-    };
+    match weight {
+        Weight::Light => encoder_with(17, 14, 15),
+        Weight::Bulk => encoder_with(limits::WINDOW_LOG_MAX, 18, 19),
+    }
+}
+
+/// Binary logarithms of the window and of the tables that find matches in it.
+fn encoder_with(window: u32, hash: u32, chain: u32) -> Result<Encoder<'static>, DecodeError> {
     let set = || -> std::io::Result<Encoder<'static>> {
         let mut encoder = Encoder::new(ZSTD_LEVEL)?;
         encoder.set_parameter(CParameter::WindowLog(window))?;
@@ -42,9 +46,10 @@ fn decoder() -> Result<Decoder<'static>, DecodeError> {
     set().map_err(|_| DecodeError::Compression)
 }
 
-/// Compresses an upload.
+/// Compresses an upload. The window is no larger than the upload, since the reader has to hold it.
 pub fn compress(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let mut encoder = encoder(Weight::Bulk)?;
+    let window = bytes.len().next_power_of_two().ilog2().clamp(12, limits::WINDOW_LOG_MAX);
+    let mut encoder = encoder_with(window, window.min(18), (window + 1).min(19))?;
     let mut out = Vec::with_capacity(bytes.len() / 4 + 64);
     drive(&mut encoder, bytes, &mut out)?;
     finish(&mut encoder, &mut out)?;
