@@ -8,7 +8,7 @@ use doorstep_core::id::{ChangeHash, RecordId};
 use doorstep_core::store::ListFilter;
 use serde_json::{Value, json};
 
-use super::campaign::{DemoPhone, SyncFigures, Week};
+use super::campaign::{DemoPhone, PHONES, SyncFigures, Week};
 use super::township::Township;
 use crate::say;
 use crate::service::merge::open_record;
@@ -37,7 +37,7 @@ pub fn report(service: &Arc<Service>, township: &Township, week: Week) -> Result
     for row in &quarantined {
         *reasons.entry(row.change.reason.clone()).or_default() += 1;
     }
-    say!("\n{} phones, {} visits and {} screenings made offline", week.phones.len(), week.visits, week.screenings);
+    say!("\n{PHONES} phones and a clone, {} visits and {} screenings made offline", week.visits, week.screenings);
     say!("{} households edited by two or three phones at once", week.shared_households);
     say!("{conflicts} differences stand in {differing} records; {remade} changes were made anew (a cloned phone)");
     say!("kept as evidence: {}", if reasons.is_empty() { "nothing".to_owned() } else { format!("{reasons:?}") });
@@ -57,7 +57,8 @@ pub fn report(service: &Arc<Service>, township: &Township, week: Week) -> Result
         "visits_made": week.visits,
         "screenings_made": week.screenings,
         "shared_households": week.shared_households,
-        "phones": week.phones.len(),
+        "phones": PHONES,
+        "clones": week.phones.len() - PHONES,
         "changes_sent": check.sent,
         "changes_acknowledged": check.acknowledged.len(),
         "changes_lost": check.lost.len(),

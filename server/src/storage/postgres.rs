@@ -71,7 +71,7 @@ impl Drop for PostgresStorage {
 struct Raced;
 
 impl PostgresStorage {
-    /// Connects and brings the schema up to date. See [`connect::pool`] for the address.
+    /// Connects and brings the schema up to date. The address is a `postgres://` URL; `sslmode` and `sslrootcert` are understood.
     pub fn connect(url: &str) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
