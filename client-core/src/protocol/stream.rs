@@ -11,7 +11,7 @@ use crate::id::{TenantKey, first16};
 /// How much memory a compressor may take: a reply that carries no records needs little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
-    /// About 0.5 MB: states, a few records.
+    /// About 0.2 MB: states, a few records. Every reply under way holds one.
     Light,
     /// About 8 MB: a fill.
     Bulk,
@@ -19,7 +19,7 @@ pub enum Weight {
 
 fn encoder(weight: Weight) -> Result<Encoder<'static>, DecodeError> {
     match weight {
-        Weight::Light => encoder_with(17, 14, 15),
+        Weight::Light => encoder_with(15, 13, 14),
         Weight::Bulk => encoder_with(limits::WINDOW_LOG_MAX, 18, 19),
     }
 }
