@@ -11,6 +11,7 @@ pub mod reply;
 pub mod view;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use doorstep_core::clock::{Clock, Entropy, random};
@@ -38,6 +39,8 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     committer: Committer,
     counters: Mutex<HashMap<DeviceId, u64>>,
+    /// Replies that may still take a large compression window.
+    bulk_left: Arc<AtomicUsize>,
 }
 
 impl Service {
@@ -58,7 +61,16 @@ impl Service {
         };
         let secrets = storage.secrets(&fresh)?;
         let metrics = Arc::new(Metrics::default());
-        Ok(Arc::new(Self { storage, secrets, clock, entropy, metrics, committer, counters: Mutex::default() }))
+        Ok(Arc::new(Self {
+            storage,
+            secrets,
+            clock,
+            entropy,
+            metrics,
+            committer,
+            counters: Mutex::default(),
+            bulk_left: Arc::new(AtomicUsize::new(reply::BULK_MAX)),
+        }))
     }
 
     /// The key of natural record ids.
