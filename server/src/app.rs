@@ -1,7 +1,8 @@
 //! The HTTP application: state, router, run loop. `build_router` is pure; `run` serves until told to stop.
 
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -12,8 +13,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::api::{self, ApiError};
+use crate::limits::{self, Timeouts};
 use crate::service::Service;
-use crate::{health, limits, web};
+use crate::{connections, health, web};
 
 /// What every handler shares.
 pub struct App {
@@ -25,16 +27,24 @@ pub struct App {
     pub exchanges: Arc<Semaphore>,
     /// Bounds work on threads.
     pub workers: Arc<Semaphore>,
+    /// Bounds waiting.
+    pub timeouts: Timeouts,
 }
 
 impl App {
     /// An application over a service.
     pub fn new(service: Arc<Service>, office: api::office::OfficeAccess) -> Arc<Self> {
+        Self::with_timeouts(service, office, Timeouts::default())
+    }
+
+    /// An application that waits so long for those who talk to it.
+    pub fn with_timeouts(service: Arc<Service>, office: api::office::OfficeAccess, timeouts: Timeouts) -> Arc<Self> {
         Arc::new(Self {
             service,
             office,
             exchanges: Arc::new(Semaphore::new(limits::EXCHANGES_MAX)),
             workers: Arc::new(Semaphore::new(limits::WORKERS_MAX)),
+            timeouts,
         })
     }
 
@@ -56,6 +66,7 @@ impl App {
 /// All routes.
 pub fn build_router(app: Arc<App>) -> Router {
     let fixed = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    let request = Duration::from_millis(app.timeouts.request_ms);
     let small = Router::new()
         .merge(api::enrol::router())
         .merge(api::records::router())
@@ -63,7 +74,7 @@ pub fn build_router(app: Arc<App>) -> Router {
         .merge(web::router())
         .merge(health::router())
         .layer(axum::extract::DefaultBodyLimit::max(limits::SMALL_BODY_MAX))
-        .layer(tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, limits::REQUEST))
+        .layer(tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, request))
         .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         // not "no-referrer": with it browsers send `Origin: null` with our own forms, see `api::office::same_origin`
         .layer(fixed(header::REFERRER_POLICY, "same-origin"))
@@ -80,12 +91,8 @@ pub fn build_router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Serves until `shutdown` completes, then lets open requests finish, at most [`limits::DRAIN`].
-pub async fn run(
-    app: Arc<App>,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+/// Serves until `shutdown` completes, then lets open requests finish, at most [`Timeouts::drain_ms`].
+pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: impl Future<Output = ()> + Send + 'static) {
     let service = app.service.clone();
     let housekeeping = tokio::spawn(async move {
         let mut tick = tokio::time::interval(limits::HOUSEKEEPING);
@@ -101,21 +108,7 @@ pub async fn run(
             .await;
         }
     });
-    let (stop, stopped) = tokio::sync::oneshot::channel();
-    let signal = async move {
-        shutdown.await;
-        tracing::info!("stopping: open requests finish");
-        let _ = stop.send(());
-    };
-    let serve = axum::serve(listener, build_router(app)).with_graceful_shutdown(signal).into_future();
-    let drained = async {
-        let _ = stopped.await;
-        tokio::time::sleep(limits::DRAIN).await;
-    };
-    let result = tokio::select! {
-        result = serve => result,
-        () = drained => Ok(()),
-    };
+    let timeouts = app.timeouts;
+    connections::serve(listener, build_router(app), timeouts, shutdown).await;
     housekeeping.abort();
-    result
 }

@@ -5,6 +5,7 @@ pub mod app;
 #[cfg(feature = "tools")]
 pub mod bench;
 pub mod cli;
+mod connections;
 #[cfg(feature = "tools")]
 pub mod demo;
 pub mod health;

@@ -9,23 +9,50 @@ pub const EXCHANGES_MAX: usize = 512;
 pub const WORKERS_MAX: usize = 6;
 /// Seconds that a phone is told to wait when the server is busy.
 pub const RETRY_AFTER_S: u32 = 20;
-/// Silence in a request's body before it counts as cut.
-pub const BODY_IDLE: Duration = Duration::from_secs(60);
-/// A whole request body, on the slowest link.
-pub const BODY_WHOLE: Duration = Duration::from_secs(15 * 60);
-/// A request other than an exchange.
-pub const REQUEST: Duration = Duration::from_secs(30);
-/// The headers of a request.
-pub const HEADERS: Duration = Duration::from_secs(30);
 /// A body other than an exchange's.
 pub const SMALL_BODY_MAX: usize = 16 << 10;
 /// Rows in one page of an API list.
 pub const PAGE_ROWS_MAX: u32 = 500;
 /// Rows in one page when none is asked.
 pub const PAGE_ROWS: u32 = 50;
-/// How long open exchanges may go on after a signal to stop.
-pub const DRAIN: Duration = Duration::from_secs(30);
 /// How long a cut upload is kept.
 pub const STAGED_UPLOAD_MS: u64 = 3 * 24 * 3600 * 1000;
 /// How often housekeeping runs.
 pub const HOUSEKEEPING: Duration = Duration::from_secs(600);
+
+/// How long the server waits for those who talk to it. The defaults suit 2G links; the hidden options of `serve` change them.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Timeouts {
+    /// The headers of a request, and the pause between two requests on one connection.
+    #[arg(long, hide = true, default_value_t = Timeouts::default().headers_ms)]
+    pub headers_ms: u64,
+    /// Silence in an exchange's request before it counts as cut.
+    #[arg(long, hide = true, default_value_t = Timeouts::default().body_idle_ms)]
+    pub body_idle_ms: u64,
+    /// The whole of an exchange's request, on the slowest link.
+    #[arg(long, hide = true, default_value_t = Timeouts::default().body_whole_ms)]
+    pub body_whole_ms: u64,
+    /// A request other than an exchange, up to its answer.
+    #[arg(long, hide = true, default_value_t = Timeouts::default().request_ms)]
+    pub request_ms: u64,
+    /// How long an answer may stand still because nobody reads it. The system tells of progress in steps of tens of
+    /// kilobytes, so that this is also the slowest pace at which an answer may be read: about 300 bytes a second.
+    #[arg(long, hide = true, default_value_t = Timeouts::default().answer_idle_ms)]
+    pub answer_idle_ms: u64,
+    /// How long open requests may go on after a signal to stop.
+    #[arg(long, hide = true, default_value_t = Timeouts::default().drain_ms)]
+    pub drain_ms: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            headers_ms: 30_000,
+            body_idle_ms: 60_000,
+            body_whole_ms: 15 * 60_000,
+            request_ms: 30_000,
+            answer_idle_ms: 3 * 60_000,
+            drain_ms: 30_000,
+        }
+    }
+}

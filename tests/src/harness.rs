@@ -1,10 +1,12 @@
 //! What the end-to-end tests share: a real server on a free port and real phones in scratch folders.
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use doorstep_core::client::{NewRecord, Phone};
 use doorstep_core::clock::{ManualClock, SystemClock, SystemEntropy, random};
@@ -185,23 +187,51 @@ pub struct ServerProcess {
     child: Child,
     /// Its address, from its first line.
     pub url: String,
+    output: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl ServerProcess {
     /// Starts `serve` of this binary on a folder.
     pub fn start(binary: &str, data: &Path) -> Self {
-        use std::io::{BufRead, BufReader};
+        Self::start_with(binary, data, &[], "error")
+    }
+
+    /// Starts `serve` with more options and a log filter.
+    pub fn start_with(binary: &str, data: &Path, options: &[&str], log: &str) -> Self {
         let mut child = Command::new(binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--open-office", "--data"])
             .arg(data)
+            .args(options)
+            .env("DOORSTEP_LOG", log)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the server starts");
+        let output = Arc::new(Mutex::new(String::new()));
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let line = lines.next().expect("a first line").expect("text");
         let url = line.rsplit(' ').next().expect("an address").to_owned();
-        Self { child, url }
+        output.lock().expect("its output").push_str(&line);
+        let log = BufReader::new(child.stderr.take().expect("its log")).lines();
+        let readers = vec![collect(lines, output.clone()), collect(log, output.clone())];
+        Self { child, url, output, readers }
+    }
+
+    /// Its address without a scheme.
+    pub fn address(&self) -> SocketAddr {
+        self.url.trim_start_matches("http://").parse().expect("an address")
+    }
+
+    /// Asks it to stop, as systemd does.
+    pub fn terminate(&self) {
+        let done = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");
+        assert!(done.success());
+    }
+
+    /// Waits until it has ended; gives its exit code.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().expect("its end").code()
     }
 
     /// Kills it without warning.
@@ -210,12 +240,35 @@ impl ServerProcess {
         let _ = self.child.wait();
     }
 
+    /// Kills it and gives all that it wrote, on standard output and in its log.
+    pub fn everything_said(&mut self) -> String {
+        self.kill();
+        for reader in self.readers.drain(..) {
+            reader.join().expect("its output ends");
+        }
+        self.output.lock().expect("its output").clone()
+    }
+
     /// A line of /proc/PID/status in KiB, such as `VmHWM`.
     pub fn memory_kib(&self, line: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
         let found = status.lines().find_map(|l| l.strip_prefix(line)).expect("the line");
         found.chars().filter(char::is_ascii_digit).collect::<String>().parse().expect("a number")
     }
+}
+
+/// Reads lines on a thread until there are no more.
+fn collect(
+    lines: impl Iterator<Item = std::io::Result<String>> + Send + 'static,
+    into: Arc<Mutex<String>>,
+) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let mut all = into.lock().expect("no reader panics");
+            all.push('\n');
+            all.push_str(&line);
+        }
+    })
 }
 
 impl Drop for ServerProcess {

@@ -1,7 +1,7 @@
 //! `POST /sync`: one exchange, streamed both ways.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::ApiError;
 use crate::app::App;
-use crate::limits;
+use crate::limits::Timeouts;
 use crate::metrics::add;
 use crate::service::{Exchange, Refused, ReplyStream};
 
@@ -50,7 +50,7 @@ async fn post_sync(State(app): State<Arc<App>>, body: Body) -> Result<Response, 
 }
 
 async fn exchange(app: &Arc<App>, body: Body) -> Result<(Vec<u8>, Option<ReplyStream>), ApiError> {
-    let mut reader = BodyReader { body, bytes: Vec::new(), since: Instant::now() };
+    let mut reader = BodyReader { body, bytes: Vec::new(), timeouts: app.timeouts, since: Instant::now() };
     let signed = reader.hello().await?;
     let rest_at = signed.length;
     let service = app.service.clone();
@@ -81,6 +81,7 @@ fn start_reply(exchange: Exchange, rest: &[u8]) -> Result<(Vec<u8>, Option<Reply
 struct BodyReader {
     body: Body,
     bytes: Vec<u8>,
+    timeouts: Timeouts,
     since: Instant,
 }
 
@@ -107,10 +108,9 @@ impl BodyReader {
     }
 
     async fn more(&mut self) -> Result<bool, ApiError> {
-        if self.since.elapsed() > limits::BODY_WHOLE {
-            return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout"));
-        }
-        let Ok(frame) = timeout(limits::BODY_IDLE, self.body.frame()).await else {
+        let left = Duration::from_millis(self.timeouts.body_whole_ms).saturating_sub(self.since.elapsed());
+        let patience = left.min(Duration::from_millis(self.timeouts.body_idle_ms));
+        let Ok(frame) = timeout(patience, self.body.frame()).await else {
             return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout"));
         };
         let Some(frame) = frame else { return Ok(false) };

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use super::{DataOptions, Outcome};
 use crate::api::office::OfficeAccess;
 use crate::app::{self, App};
+use crate::limits::Timeouts;
 use crate::say;
 use crate::service::{Committer, Service};
 use crate::storage::{PostgresStorage, SqliteStorage, Storage, StorageError};
@@ -34,6 +35,8 @@ pub struct ServeArgs {
     /// Log lines as JSON.
     #[arg(long)]
     log_json: bool,
+    #[command(flatten)]
+    timeouts: Timeouts,
 }
 
 /// Opens the storage that the options name.
@@ -100,7 +103,7 @@ pub fn serve(args: &ServeArgs) -> Outcome {
         if service.reads_closed()? {
             say!("Reading is closed after a restore: look through revoked phones, then run `doorstep reopen`.");
         }
-        app::run(App::new(service, office), listener, stop_signal()).await?;
+        app::run(App::with_timeouts(service, office, args.timeouts), listener, stop_signal()).await;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -80,7 +80,7 @@ pub fn demo(args: &DemoArgs) -> Outcome {
         runtime.block_on(stop_signal());
     }
     let _ = stop.send(());
-    runtime.block_on(server)??;
+    runtime.block_on(server)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,6 +9,7 @@ mod merging;
 mod networks;
 mod postgres;
 mod recovery;
+mod stopping;
 mod tls;
 
 /// The command line, as a binary of this crate.
