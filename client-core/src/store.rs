@@ -17,6 +17,7 @@ mod outbox;
 mod position;
 mod read;
 mod refill;
+mod refused;
 mod remake;
 mod salvage;
 mod scope;
@@ -37,6 +38,7 @@ pub use error::{Notice, OpenError, Result, StoreError};
 pub use outbox::{PendingUpload, StatusReport};
 pub use position::SyncState;
 pub use read::{Counts, ListFilter, RefusedRow, Row};
+pub use refused::RefusedUpload;
 pub use remake::RemakeReport;
 pub use salvage::Saved;
 

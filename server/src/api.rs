@@ -4,6 +4,7 @@ pub mod enrol;
 pub mod error;
 pub mod office;
 pub mod records;
+mod refused_uploads;
 pub mod sync;
 
 pub use error::ApiError;

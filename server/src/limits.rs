@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::storage::RefusedLimits;
+
 /// Exchanges under way at once; more are told to come later.
 pub const EXCHANGES_MAX: usize = 512;
 /// Merges, commits and page reads under way on worker threads at once; more wait. More than there are cores, since a push
@@ -15,6 +17,13 @@ pub const SMALL_BODY_MAX: usize = 16 << 10;
 pub const PAGE_ROWS_MAX: u32 = 500;
 /// Rows in one page when none is asked.
 pub const PAGE_ROWS: u32 = 50;
+/// How much is kept of uploads that were refused as a whole.
+pub const REFUSED_UPLOADS: RefusedLimits = RefusedLimits {
+    bytes_each: doorstep_core::protocol::limits::UPLOAD_MAX,
+    bytes_device: 4 << 20,
+    kept_device: 50,
+    rows_device: 500,
+};
 /// How long a cut upload is kept.
 pub const STAGED_UPLOAD_MS: u64 = 3 * 24 * 3600 * 1000;
 /// How often housekeeping runs.

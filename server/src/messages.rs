@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use doorstep_core::protocol::{UploadRefusal, refusal_text};
 use serde::Deserialize;
 
 /// A language of screens and messages.
@@ -63,6 +64,11 @@ pub fn load(file: &str) -> BTreeMap<String, Text> {
 /// The message for an error code.
 pub fn error(code: &str) -> Text {
     let missing = || Text { zh: code.to_owned(), en: code.to_owned() };
+    if UploadRefusal::is_code(code) {
+        let text = refusal_text(code);
+        let both = |what: &str, advice: &str, gap: &str| format!("{what}{gap}{advice}");
+        return Text { zh: both(&text.what.zh, &text.advice.zh, ""), en: both(&text.what.en, &text.advice.en, " ") };
+    }
     ERRORS.get(code).cloned().unwrap_or_else(missing)
 }
 

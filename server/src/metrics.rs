@@ -51,6 +51,8 @@ counters! {
     diverged: "phones whose scope digest differed",
     /// Uploads cut and staged.
     uploads_cut: "uploads cut and kept for resumption",
+    /// Uploads refused as a whole and kept.
+    uploads_refused: "uploads refused as a whole",
     /// Records sent to phones.
     records_sent: "records sent to phones",
     /// Panics contained.

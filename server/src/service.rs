@@ -7,6 +7,7 @@ pub mod office;
 pub mod people;
 pub mod projection;
 pub mod refused;
+mod refused_upload;
 pub mod reply;
 pub mod view;
 

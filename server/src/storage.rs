@@ -17,9 +17,11 @@ mod conformance;
 pub mod figures;
 pub mod page;
 pub mod postgres;
+pub mod refused;
 pub mod sqlite;
 
 pub use postgres::PostgresStorage;
+pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
 pub use sqlite::SqliteStorage;
 
 /// The setting that closes reading after a restore or rewind: `1` while closed.
@@ -488,6 +490,14 @@ pub trait Storage: Send + Sync {
     fn drop_upload(&self, device: DeviceId) -> Result<()>;
     /// Drops uploads staged before a time; gives how many.
     fn drop_uploads_before(&self, before_ms: Millis) -> Result<u64>;
+
+    /// Keeps an upload that was refused as a whole; the same bytes of the same device are counted, not kept twice. Need not
+    /// be durable at once.
+    fn keep_refused_upload(&self, upload: &RefusedUpload<'_>, limits: &RefusedLimits) -> Result<()>;
+    /// Uploads that were refused as a whole, newest first.
+    fn refused_uploads(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<RefusedUploadRow>>;
+    /// The bytes of such an upload as far as they are kept; `None` if there are none any more.
+    fn refused_upload_bytes(&self, township: TownshipId, no: u64) -> Result<Option<Vec<u8>>>;
 
     /// The last batch of a branch.
     fn branch(&self, device: DeviceId, branch: u32) -> Result<BranchState>;

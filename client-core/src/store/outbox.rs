@@ -289,6 +289,7 @@ impl Work<'_> {
             batch
         ])?;
         self.keep_receipt(as_of, receipt, &acknowledged)?;
+        self.upload_taken()?;
         report.needs_remake = !report.refused.is_empty();
         for record in touched {
             if report.needs_remake {

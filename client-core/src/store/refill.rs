@@ -34,6 +34,7 @@ impl Store {
                 .prepare_cached("DELETE FROM refill WHERE digest = ? RETURNING done")?
                 .query_row([digest], |r| r.get(0))
                 .optional()?;
+            work.upload_taken()?;
             for line in done.unwrap_or_default().as_chunks::<16>().0 {
                 let (no, upto) = line.split_at(8);
                 let int = |bytes: &[u8]| bytes.try_into().map(i64::from_be_bytes).unwrap_or_default();

@@ -11,7 +11,9 @@ use super::transport::{Cancel, Transport, TransportError};
 use crate::clock::{Clock, Entropy, Millis};
 use crate::fault;
 use crate::id::TenantKey;
-use crate::protocol::{DecodeError, Hello, Position, ReplyDecoder, ReplyFrame, Upload, UploadKind, Welcome};
+use crate::protocol::{
+    DecodeError, Hello, Position, ReplyDecoder, ReplyFrame, Upload, UploadKind, UploadRefusal, Welcome,
+};
 use crate::store::{PendingUpload, Store, StoreError};
 
 /// Exchanges in one sync; a healthy one takes one or two.
@@ -20,6 +22,9 @@ const ROUNDS_MAX: u32 = 200;
 const BATCH_CHANGES: usize = 500;
 /// Changes in a batch after repeated cuts.
 const BATCH_CHANGES_MIN: usize = 10;
+
+/// Syncs in which the same upload was refused before its changes are made anew.
+const REMAKE_AFTER: u32 = 4;
 
 /// Why a sync ended early. Nothing is lost: what was taken is taken, the rest waits.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +64,9 @@ pub struct SyncReport {
     pub changes_waiting: u64,
     /// Changes refused, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// The server refused a whole upload, with this reason; it stays on the phone ([`Store::refused_upload`]), and the
+    /// rest of the sync went on without it.
+    pub upload_refused: Option<String>,
     /// Records that came.
     pub records_received: u64,
     /// Changes that came.
@@ -136,6 +144,10 @@ struct Memory {
     /// The digest was compared and a refill of the scope started: once a sync.
     diverged: bool,
     batch_changes: usize,
+    /// The server refused the upload: the rest of this sync goes on without it.
+    held: bool,
+    /// An upload arrived spoiled once in this sync.
+    spoiled: bool,
     /// The certificate was shown once in this sync.
     shown_certificate: bool,
 }
@@ -196,6 +208,11 @@ impl Engine {
                     memory.shown_certificate = true;
                     self.enrol_again(cancel)?;
                 }
+                Err(SyncError::Transport(TransportError::Refused { code, .. }))
+                    if UploadRefusal::is_code(&code) && memory.uncertain.is_some() =>
+                {
+                    self.hold_upload(&code, &mut memory, report)?;
+                }
                 Err(SyncError::Transport(error)) if error.is_temporary() && tries_left > 0 => {
                     tries_left -= 1;
                     memory.batch_changes = (memory.batch_changes / 2).max(BATCH_CHANGES_MIN);
@@ -209,6 +226,20 @@ impl Engine {
             }
         }
         Err(SyncError::Endless)
+    }
+
+    /// The server refuses the pending upload: it stays as it is, and the next sync sends it once more. After four syncs, and
+    /// each time that this number has doubled, its changes are made anew into a fresh batch, which heals one that is
+    /// damaged here or that an older program made.
+    fn hold_upload(&self, reason: &str, memory: &mut Memory, report: &mut SyncReport) -> Result<(), SyncError> {
+        (memory.held, memory.staged) = (true, 0);
+        report.upload_refused = Some(reason.to_owned());
+        let Some(digest) = memory.uncertain.take() else { return Ok(()) };
+        let noted = self.store.note_refused_upload(digest, reason)?;
+        if noted.is_some_and(|n| !n.refill && n.times >= REMAKE_AFTER && n.times.is_power_of_two()) {
+            report.remade += self.store.take_new_branch()?.changes;
+        }
+        Ok(())
     }
 
     /// A restored server has forgotten the phone: shows it its own signature.
@@ -246,7 +277,7 @@ impl Engine {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<(), SyncError> {
-        let pending = self.store.pending_upload(memory.batch_changes)?;
+        let pending = if memory.held { None } else { self.store.pending_upload(memory.batch_changes)? };
         if memory.uncertain != pending.as_ref().map(|p| p.digest) {
             (memory.uncertain, memory.staged) = (None, 0);
         }
@@ -408,6 +439,10 @@ impl Engine {
         report.clock_off_ms = self.clock.now_ms() as i64 - welcome.server_ms as Millis as i64;
         report.reads_closed = welcome.reads_closed;
         if welcome.upload_refused {
+            // perhaps only what was resumed didn't fit together: once more, whole
+            if std::mem::replace(&mut memory.spoiled, true) {
+                self.hold_upload(UploadRefusal::Digest.code(), memory, report)?;
+            }
             (memory.uncertain, memory.staged) = (None, 0);
             round.again = true;
         }
@@ -433,7 +468,7 @@ impl Engine {
         if round.again || round.more {
             return Ok(true);
         }
-        if self.store.has_pending()? {
+        if !memory.held && self.store.has_pending()? {
             return Ok(true);
         }
         if let Some(scope) = round.scope {

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use doorstep_core::protocol::UploadRefusal;
 use serde_json::{Value, json};
 
 use crate::limits;
@@ -51,11 +52,25 @@ impl From<StorageError> for ApiError {
     }
 }
 
+impl From<UploadRefusal> for ApiError {
+    fn from(refusal: UploadRefusal) -> Self {
+        let (status, details) = match refusal {
+            UploadRefusal::Unreadable(error) => (StatusCode::BAD_REQUEST, json!({"reason": error.to_string()})),
+            UploadRefusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Value::Null),
+            UploadRefusal::Signature => (StatusCode::UNAUTHORIZED, Value::Null),
+            UploadRefusal::Foreign => (StatusCode::FORBIDDEN, Value::Null),
+            _ => (StatusCode::BAD_REQUEST, Value::Null),
+        };
+        Self { status, code: refusal.code(), details }
+    }
+}
+
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         let bad = |code| Self::new(StatusCode::BAD_REQUEST, code);
         match refused {
             Refused::Unreadable(error) => Self { details: json!({"reason": error.to_string()}), ..bad("unreadable") },
+            Refused::Upload(refusal) => refusal.into(),
             Refused::WrongTenant => Self::new(StatusCode::FORBIDDEN, "wrong_tenant"),
             Refused::UnknownDevice => Self::new(StatusCode::UNAUTHORIZED, "unknown_device"),
             Refused::Revoked => Self::new(StatusCode::UNAUTHORIZED, "revoked"),

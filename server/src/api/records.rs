@@ -26,6 +26,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/records/{id}/history", get(get_history))
         .route("/api/differences", get(list_differences))
         .route("/api/quarantine", get(list_quarantine))
+        .merge(super::refused_uploads::router())
         .route("/api/coverage", get(get_coverage))
         .route("/api/phones", get(list_phones))
 }
@@ -61,7 +62,7 @@ impl ListQuery {
 }
 
 /// The township that is asked for, or the only one.
-fn township(app: &App, asked: Option<&str>) -> Result<TownshipId, ApiError> {
+pub(super) fn township(app: &App, asked: Option<&str>) -> Result<TownshipId, ApiError> {
     let known = app.service.storage.townships()?;
     match asked {
         Some(id) => {

@@ -58,6 +58,9 @@ async fn exchange(app: &Arc<App>, body: Body) -> Result<(Vec<u8>, Option<ReplySt
     let end = rest_at + exchange.upload_expected();
     if let Err(error) = reader.read_to(end).await {
         let partial = reader.bytes.split_off(rest_at);
+        if error.status == StatusCode::PAYLOAD_TOO_LARGE {
+            return Err(app.blocking(move || exchange.oversized(&partial)).await?.into());
+        }
         app.blocking(move || exchange.cut(&partial)).await??;
         return Err(error);
     }

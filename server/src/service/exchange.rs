@@ -11,12 +11,13 @@ use doorstep_core::id::{ChangeHash, RecordId};
 use doorstep_core::protocol::hello::SignedHello;
 use doorstep_core::protocol::{
     Batch, ChangeHead, Hello, ManifestEntry, Outcome, Position, Receipt, RecordBody, Refill, ReplyFrame, State, Upload,
-    UploadKind, Welcome, limits, stream,
+    UploadKind, UploadRefusal, Welcome, limits, stream,
 };
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
 
 use super::merge::{Merge, Sender};
+use super::refused_upload::refusal_of;
 use super::{Refused, ReplyStream, Service};
 use crate::metrics::add;
 use crate::storage::{BatchRow, Committed, Device, PreparedPush};
@@ -135,16 +136,28 @@ impl Exchange {
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
         if bytes.len() != upload.total as usize || digest != upload.digest {
             storage.drop_upload(self.device.id)?;
+            self.keep_refused(Some(upload), digest, &bytes, UploadRefusal::Digest);
             pushed.welcome.upload_refused = true;
             return Ok(());
         }
         if upload.offset > 0 {
             storage.drop_upload(self.device.id)?;
         }
-        let inflated = stream::inflate(&bytes, limits::UPLOAD_INFLATED_MAX)?;
-        match upload.kind {
-            UploadKind::Batch => self.batch(&Batch::decode(&inflated, &self.service.tenant_key())?, digest, pushed),
-            UploadKind::Refill => self.refill(Refill::decode(&inflated, &self.service.tenant_key())?, pushed),
+        let taken = self.take(upload.kind, &bytes, digest, pushed);
+        if let Some(why) = refusal_of(&taken, &pushed.frames) {
+            self.keep_refused(Some(upload), digest, &bytes, why);
+        }
+        taken
+    }
+
+    fn take(&self, kind: UploadKind, bytes: &[u8], digest: [u8; 32], pushed: &mut Pushed) -> Result<(), Refused> {
+        let inflated = stream::inflate(bytes, limits::UPLOAD_INFLATED_MAX).map_err(UploadRefusal::from)?;
+        let key = self.service.tenant_key();
+        match kind {
+            UploadKind::Batch => {
+                self.batch(&Batch::decode(&inflated, &key).map_err(UploadRefusal::from)?, digest, pushed)
+            }
+            UploadKind::Refill => self.refill(Refill::decode(&inflated, &key).map_err(UploadRefusal::from)?, pushed),
         }
     }
 
@@ -153,10 +166,10 @@ impl Exchange {
         let named = (header.branch, header.number);
         let key = VerifyingKey::from_bytes(&self.device.public_key).map_err(|_| Refused::Signature)?;
         if header.tenant != service.secrets.tenant || header.device != self.device.id {
-            return Err(Refused::Signature);
+            return Err(UploadRefusal::Foreign.into());
         }
         if !batch.is_signed_by(&key) && !fault::bug("skip_signature") {
-            return Err(Refused::Signature);
+            return Err(UploadRefusal::Signature.into());
         }
         for _ in 0..MERGE_TRIES {
             let branch = service.storage.branch(self.device.id, header.branch)?;

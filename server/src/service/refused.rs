@@ -1,6 +1,6 @@
 //! Why a whole request is refused. Single changes get a final state instead.
 
-use doorstep_core::protocol::DecodeError;
+use doorstep_core::protocol::{DecodeError, UploadRefusal};
 
 use crate::storage::StorageError;
 
@@ -11,6 +11,9 @@ pub enum Refused {
     /// The bytes aren't a request of this protocol version.
     #[error("the request can't be read: {0}")]
     Unreadable(#[from] DecodeError),
+    /// The request is fine, its upload isn't. The bytes are kept.
+    #[error(transparent)]
+    Upload(#[from] UploadRefusal),
     /// The request is for another organisation's server.
     #[error("the phone belongs to another organisation's server")]
     WrongTenant,

@@ -20,6 +20,7 @@ mod databases;
 mod lists;
 mod people;
 mod pulls;
+mod refused;
 
 /// Runs claims on each backend.
 macro_rules! claims {

@@ -19,7 +19,8 @@ use super::chain::Links;
 use super::columns::BadColumn;
 use super::{
     BatchRow, BranchState, Committed, Coverage, Device, HeldChange, PreparedPush, PullPage, PullQuery, QuarantineRow,
-    RecordFilter, RecordRow, Result, Secrets, Storage, StorageError, StoredRecord, TownshipId, User,
+    RecordFilter, RecordRow, RefusedLimits, RefusedUpload, RefusedUploadRow, Result, Secrets, Storage, StorageError,
+    StoredRecord, TownshipId, User,
 };
 
 mod commit;
@@ -30,6 +31,7 @@ mod migrate;
 mod people;
 mod plan;
 mod records;
+mod refused;
 mod settings;
 mod uploads;
 
@@ -324,6 +326,18 @@ impl Storage for PostgresStorage {
 
     fn drop_uploads_before(&self, before_ms: Millis) -> Result<u64> {
         self.write(async |tx, t| uploads::drop_before(tx, &t.id, before_ms).await)
+    }
+
+    fn keep_refused_upload(&self, upload: &RefusedUpload<'_>, limits: &RefusedLimits) -> Result<()> {
+        self.write(async |tx, t| refused::keep(tx, &t.id, upload, limits).await)
+    }
+
+    fn refused_uploads(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<RefusedUploadRow>> {
+        self.ask(async |c, t| refused::list(c, t, township, before, limit).await)
+    }
+
+    fn refused_upload_bytes(&self, township: TownshipId, no: u64) -> Result<Option<Vec<u8>>> {
+        self.ask(async |c, t| refused::bytes(c, t, township, no).await)
     }
 
     fn branch(&self, device: DeviceId, branch: u32) -> Result<BranchState> {

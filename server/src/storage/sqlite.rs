@@ -13,7 +13,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use super::chain::Links;
 use super::{
     BatchRow, BranchState, Committed, Coverage, Device, HeldChange, PreparedPush, PullPage, PullQuery, QuarantineRow,
-    RecordFilter, RecordRow, Result, Secrets, Storage, StorageError, StoredRecord, TownshipId, User,
+    RecordFilter, RecordRow, RefusedLimits, RefusedUpload, RefusedUploadRow, Result, Secrets, Storage, StorageError,
+    StoredRecord, TownshipId, User,
 };
 
 mod backup;
@@ -23,6 +24,7 @@ mod held;
 mod migrate;
 mod people;
 mod records;
+mod refused;
 mod settings;
 mod uploads;
 
@@ -297,6 +299,18 @@ impl Storage for SqliteStorage {
 
     fn drop_uploads_before(&self, before_ms: Millis) -> Result<u64> {
         self.write_lazily(|tx| uploads::drop_before(tx, before_ms))
+    }
+
+    fn keep_refused_upload(&self, upload: &RefusedUpload<'_>, limits: &RefusedLimits) -> Result<()> {
+        self.write_lazily(|tx| refused::keep(tx, upload, limits))
+    }
+
+    fn refused_uploads(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<RefusedUploadRow>> {
+        self.read(|c| refused::list(c, township, before, limit))
+    }
+
+    fn refused_upload_bytes(&self, township: TownshipId, no: u64) -> Result<Option<Vec<u8>>> {
+        self.read(|c| refused::bytes(c, township, no))
     }
 
     fn branch(&self, device: DeviceId, branch: u32) -> Result<BranchState> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
+use doorstep_core::protocol::refusal_text;
 use serde::Deserialize;
 
 use super::phones::short_id;
@@ -15,7 +16,9 @@ use crate::api::ApiError;
 use crate::api::office::Office;
 use crate::app::App;
 use crate::limits;
+use crate::service::view::People;
 use crate::service::{Service, view};
+use crate::storage::RefusedUploadRow;
 
 /// The page.
 #[derive(Template)]
@@ -27,6 +30,31 @@ pub struct QuarantinePage {
     pub rows: Vec<QuarantineRow>,
     /// The next page's address.
     pub next: Option<String>,
+    /// Uploads refused as a whole, newest first; only on the first page.
+    pub uploads: Vec<RefusedUpload>,
+}
+
+/// An upload that was refused as a whole.
+#[derive(Debug, Clone)]
+pub struct RefusedUpload {
+    /// Why, in plain words.
+    pub reason: String,
+    /// What the person with the phone does about it.
+    pub advice: String,
+    /// The same as a code.
+    pub code: String,
+    /// Whose phone sent it.
+    pub name: String,
+    /// Which phone.
+    pub device: String,
+    /// How large it was.
+    pub size: String,
+    /// Where the kept bytes are, while there are any.
+    pub href: Option<String>,
+    /// How often the same came.
+    pub times: u64,
+    /// When it was received last.
+    pub received: String,
 }
 
 /// A refused change.
@@ -77,9 +105,30 @@ fn load(service: &Service, request: &Request, after: Option<u64>) -> Result<Quar
             received: shell.time(row.received_ms),
         });
     }
+    let uploads = match after {
+        None => service.storage.refused_uploads(township.id, None, limits::PAGE_ROWS)?,
+        Some(_) => Vec::new(),
+    };
+    let uploads = uploads.iter().map(|row| refused_upload(&shell, &names, row)).collect();
     let full = found.len() as u32 >= limits::PAGE_ROWS;
     let next = found.last().filter(|_| full).map(|r| format!("/quarantine?after={}", r.no));
-    Ok(QuarantinePage { shell, rows, next })
+    Ok(QuarantinePage { shell, rows, next, uploads })
+}
+
+fn refused_upload(shell: &Shell, names: &People, row: &RefusedUploadRow) -> RefusedUpload {
+    let text = refusal_text(&row.reason);
+    let language = shell.language.code();
+    RefusedUpload {
+        reason: text.what.in_language(language).to_owned(),
+        advice: text.advice.in_language(language).to_owned(),
+        code: row.reason.clone(),
+        name: names.device_user(row.device),
+        device: short_id(row.device),
+        size: texts::fill(shell.t("quarantine.bytes"), &[("n", &row.size.to_string())]),
+        href: (row.kept > 0).then(|| format!("/api/quarantine/uploads/{}", row.no)),
+        times: row.times,
+        received: shell.time(row.last_ms),
+    }
 }
 
 /// `GET /quarantine`.
@@ -109,9 +158,22 @@ impl QuarantinePage {
             device: "a1b2c3".to_owned(),
             received: "2020-06-01 08:00".to_owned(),
         };
+        let text = refusal_text("upload_signature");
+        let upload = RefusedUpload {
+            reason: text.what.in_language(language.code()).to_owned(),
+            advice: text.advice.in_language(language.code()).to_owned(),
+            code: "upload_signature".to_owned(),
+            name: "王<script>".to_owned(),
+            device: "a1b2c3".to_owned(),
+            size: texts::fill(shell.t("quarantine.bytes"), &[("n", "13500")]),
+            href: Some("/api/quarantine/uploads/1".to_owned()),
+            times: 1,
+            received: "2020-06-01 08:00".to_owned(),
+        };
         Self {
             rows: vec![row.clone(), QuarantineRow { href: None, ..row }],
             next: Some("/quarantine?after=1".to_owned()),
+            uploads: vec![upload.clone(), RefusedUpload { href: None, times: 3, ..upload }],
             shell,
         }
     }

@@ -130,6 +130,7 @@ impl State {
     fn refusal(&mut self, refused: &Refused) -> TransportError {
         let (status, code, last_counter) = match refused {
             Refused::Unreadable(_) => (400, "unreadable", None),
+            Refused::Upload(refusal) => (400, refusal.code(), None),
             Refused::WrongTenant => (403, "wrong_tenant", None),
             Refused::UnknownDevice => (401, "unknown_device", None),
             Refused::Revoked => (401, "revoked", None),

@@ -163,16 +163,16 @@ fn bombs_and_broken_bytes_get_typed_refusals_and_bounded_memory() {
     let before = attack.process.memory_kib("VmRSS:");
     let zeros = stream::compress(&vec![0; 512 << 20]).unwrap();
     assert!(zeros.len() < 64 << 10);
-    for body in [
-        zeros,
-        stream::compress(&vec![1; 3 << 20]).unwrap(),
-        vec![0; 300],
-        b"\x28\xb5\x2f\xfd\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(),
-        stream::compress(b"\x01\x01").unwrap(),
+    for (body, refused) in [
+        (zeros, (413, Some("upload_too_large"))),
+        (stream::compress(&vec![1; 3 << 20]).unwrap(), (413, Some("upload_too_large"))),
+        (vec![0; 300], (400, Some("upload_unreadable"))),
+        (b"\x28\xb5\x2f\xfd\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(), (400, Some("upload_unreadable"))),
+        (stream::compress(b"\x01\x01").unwrap(), (400, Some("upload_unreadable"))),
     ] {
         let (status, reply) = attack.upload(&body, 1);
         let json: serde_json::Value = serde_json::from_slice(&reply).expect("an error body");
-        assert_eq!((status, json["error"]["code"].as_str()), (400, Some("unreadable")));
+        assert_eq!((status, json["error"]["code"].as_str()), refused);
         assert!(json["error"]["message"]["zh"].as_str().is_some_and(|t| !t.is_empty()));
     }
     for (body, code) in [
@@ -253,15 +253,16 @@ fn a_batch_with_a_wrong_signature_or_for_another_tenant_is_refused_whole() {
     let other_key = SigningKey::from_bytes(&[1; 32]);
     let (tenant, device) = (attack.enrolment.tenant, attack.enrolment.device);
     let other_tenant = doorstep_core::id::TenantId([3; 16]);
-    for batch in [
-        Batch::sign(header(tenant, device), records.clone(), &other_key),
-        Batch::sign(header(other_tenant, device), records.clone(), &attack.key()),
-        Batch::sign(header(tenant, doorstep_core::id::DeviceId([4; 16])), records.clone(), &attack.key()),
+    let foreign = (403, Some("upload_foreign"));
+    for (batch, refused) in [
+        (Batch::sign(header(tenant, device), records.clone(), &other_key), (401, Some("upload_signature"))),
+        (Batch::sign(header(other_tenant, device), records.clone(), &attack.key()), foreign),
+        (Batch::sign(header(tenant, doorstep_core::id::DeviceId([4; 16])), records.clone(), &attack.key()), foreign),
     ] {
         let upload = stream::compress(&batch.encode().unwrap()).unwrap();
         let (status, reply) = attack.upload(&upload, 1);
         let json: serde_json::Value = serde_json::from_slice(&reply).unwrap();
-        assert_eq!((status, json["error"]["code"].as_str()), (401, Some("signature")));
+        assert_eq!((status, json["error"]["code"].as_str()), refused);
     }
     let body = attack.hello(&[], 0);
     assert_eq!(attack.post(body.clone()).0, 200);

@@ -5,7 +5,11 @@ use deadpool_postgres::Client;
 use super::super::{Result, StorageError};
 
 /// The files; `schema_version` says how many of them a database has seen.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/0001_start.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/postgres/0001_start.sql"),
+    include_str!("../migrations/postgres/0002_refused_upload.sql"),
+    include_str!("../migrations/postgres/0003_record_last.sql"),
+];
 
 /// The lock that several starting servers queue at.
 const LOCK: i64 = 0x646f_6f72_7374_6570;

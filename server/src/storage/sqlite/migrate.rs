@@ -5,7 +5,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::super::{Result, StorageError};
 
 /// The files; a database's `user_version` says how many of them it has seen.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/0001_start.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/sqlite/0001_start.sql"),
+    include_str!("../migrations/sqlite/0002_refused_upload.sql"),
+    include_str!("../migrations/sqlite/0003_record_last.sql"),
+];
 
 /// The newest schema.
 pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
