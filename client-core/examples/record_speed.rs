@@ -140,7 +140,7 @@ fn long_history(household: &Identity, first: &RawChange) {
     let last = changes.pop().unwrap();
     let mut before = Record::new(household.clone());
     before.apply_trusted(&changes).unwrap();
-    let snapshot = before.snapshot();
+    let snapshot = before.snapshot().unwrap();
     measure("200 edits: load from snapshot", |_| Record::from_own_snapshot(household.clone(), &snapshot).unwrap());
     measure("200 edits: load from changes", |_| {
         let mut record = Record::new(household.clone());

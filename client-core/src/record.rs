@@ -11,17 +11,19 @@ mod history;
 pub mod key;
 pub mod limits;
 mod note;
+mod oracle;
 mod prescan;
 mod refusal;
+mod state;
 #[cfg(test)]
 mod tests;
 mod value;
 mod view;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use automerge::{Automerge, Change, ReadDoc, ValueRef};
+use automerge::{Automerge, Change};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ActorId, ChangeHash, Identity};
@@ -33,6 +35,7 @@ pub use value::Value;
 pub use view::{Difference, DifferingValue, View};
 
 use genesis::Genesis;
+use state::{Known, State};
 
 /// One of the three maps of a record that changes may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -106,21 +109,15 @@ pub struct Accepted {
 pub struct Record {
     identity: Identity,
     genesis: Arc<Genesis>,
-    /// `None` while the record holds its first change alone: the shared document serves then, and needs no copy.
-    own: Option<Automerge>,
-    /// Last sequence number and change of every author.
-    last: HashMap<ActorId, (u64, ChangeHash)>,
+    state: State,
 }
 
 impl Record {
     /// A record that holds its derived first change alone.
     pub fn new(identity: Identity) -> Self {
         let genesis = Genesis::of(&identity);
-        Self { identity, genesis, own: None, last: HashMap::new() }
-    }
-
-    fn doc(&self) -> &Automerge {
-        self.own.as_ref().unwrap_or(&self.genesis.doc)
+        let state = State::new(genesis.hash);
+        Self { identity, genesis, state }
     }
 
     /// Type and natural key.
@@ -135,90 +132,97 @@ impl Record {
 
     /// The derived first change's raw bytes, which never travel.
     pub fn genesis_bytes(&self) -> Vec<u8> {
-        self.genesis.raw()
+        self.genesis.raw.clone()
     }
 
     /// The frontier of the history, sorted; that of a fresh record is its first change.
     pub fn heads(&self) -> Vec<ChangeHash> {
-        hashes_of(&self.doc().get_heads())
+        self.state.heads().to_vec()
     }
 
     /// True when the record has this change.
     pub fn contains(&self, hash: &ChangeHash) -> bool {
-        self.doc().get_missing_deps(&[automerge::ChangeHash(hash.0)]).is_empty()
+        *hash == self.genesis.hash || self.state.change(hash).is_some()
+    }
+
+    /// The highest operation counter of these changes, those that aren't here left out.
+    fn highest(&self, changes: &[ChangeHash]) -> u64 {
+        let max_op = |hash| self.state.change(hash).map_or(self.genesis.max_op, |change| change.max_op);
+        changes.iter().map(max_op).max().unwrap_or(0)
     }
 
     /// Checks a raw change from elsewhere and takes it; a refusal leaves the record as it was.
     pub fn accept(&mut self, raw: &[u8]) -> Result<Accepted, Refusal> {
-        self.accept_if(raw, |_| Ok(()))
+        if cfg!(debug_assertions) { self.accept_checked(raw) } else { self.accept_by_guard(raw) }
     }
 
-    /// Like [`Record::accept`], and checks that the result can be saved, loaded and shown again: slower by a load.
+    /// Like [`Record::accept`], and has automerge make the record, save it and load it again, which must give the same: slower
+    /// by all of the record's history.
     pub fn accept_checked(&mut self, raw: &[u8]) -> Result<Accepted, Refusal> {
-        self.accept_if(raw, |next| {
-            contain::contain(|| {
-                let loaded = Automerge::load(&next.snapshot()).map_err(|_| Refusal::Snapshot)?;
-                let loaded = Self { own: Some(loaded), ..next.clone() };
-                if loaded.heads() == next.heads() && loaded.view() == next.view() {
-                    Ok(())
-                } else {
-                    Err(Refusal::Snapshot)
-                }
-            })
-        })
+        let mut next = self.clone();
+        let accepted = next.accept_by_guard(raw)?;
+        if !accepted.already_known {
+            next.check_with_automerge()?;
+            *self = next;
+        }
+        Ok(accepted)
     }
 
-    fn accept_if(&mut self, raw: &[u8], check: impl FnOnce(&Self) -> Result<(), Refusal>) -> Result<Accepted, Refusal> {
-        let (change, accepted) = guard::check(self, raw)?;
-        if accepted.already_known {
-            return Ok(accepted);
+    fn accept_by_guard(&mut self, raw: &[u8]) -> Result<Accepted, Refusal> {
+        match guard::check(self, raw)? {
+            guard::Checked::Known(hash) => {
+                let known = self.state.change(&hash).ok_or(Refusal::GenesisActor)?;
+                Ok(Accepted::of(known, true))
+            }
+            guard::Checked::New(change, operations) => {
+                let accepted = Accepted::of(&change, false);
+                self.state.insert(change, operations);
+                Ok(accepted)
+            }
         }
-        let doc = guard::apply(self.doc().clone(), change, raw)?;
-        let before = self.own.replace(doc);
-        if let Err(refusal) = check(self) {
-            self.own = before;
-            return Err(refusal);
-        }
-        self.last.insert(accepted.actor, (accepted.seq, accepted.hash));
-        Ok(accepted)
     }
 
     /// Takes changes from the own storage, which the guard let through before; in causal order or not, but none may be
     /// without its dependencies. A failure leaves the record as it was.
     pub fn apply_trusted<B: AsRef<[u8]>>(&mut self, raw: impl IntoIterator<Item = B>) -> Result<(), Refusal> {
-        let (doc, last) = contain::contain(|| {
-            let mut last = self.last.clone();
-            let mut hashes = Vec::new();
-            let mut changes = Vec::new();
-            for bytes in raw {
-                let change = Change::try_from(bytes.as_ref()).map_err(|_| Refusal::Malformed)?;
-                note_last(&mut last, &self.genesis, change.actor_id(), change.seq(), change.hash());
-                hashes.push(change.hash());
-                changes.push(change);
-            }
-            if changes.is_empty() {
-                return Ok((None, last));
-            }
-            let mut doc = self.doc().clone();
-            doc.apply_changes(changes).map_err(|_| Refusal::Refused)?;
-            // automerge keeps a change without its dependencies in a queue, and only says so here
-            let missing = doc.get_missing_deps(&hashes);
-            if missing.is_empty() {
-                Ok((Some(doc), last))
-            } else {
-                Err(Refusal::MissingDependencies(hashes_of(&missing)))
-            }
-        })?;
-        if doc.is_some() {
-            self.own = doc;
-            self.last = last;
+        let mut next = self.clone();
+        let mut waiting = Vec::new();
+        for bytes in raw {
+            let (change, operations) = guard::read_trusted(&next, bytes.as_ref())?;
+            waiting.push((change, operations));
         }
-        Ok(())
+        loop {
+            let before = waiting.len();
+            let mut still = Vec::new();
+            for (change, operations) in waiting {
+                if next.contains(&change.hash) {
+                    continue;
+                }
+                if change.deps.iter().all(|dep| next.contains(dep)) {
+                    next.state.insert(change, operations);
+                } else {
+                    still.push((change, operations));
+                }
+            }
+            if still.is_empty() {
+                *self = next;
+                return Ok(());
+            }
+            if still.len() == before {
+                let missing = still.iter().flat_map(|(change, _)| &change.deps).filter(|dep| !next.contains(dep));
+                return Err(Refusal::MissingDependencies(missing.copied().collect()));
+            }
+            waiting = still;
+        }
     }
 
     /// The whole history as one uncompressed document chunk.
-    pub fn snapshot(&self) -> Vec<u8> {
-        self.doc().save_nocompress()
+    ///
+    /// # Errors
+    /// When automerge doesn't take the record's changes, which the guard should have noticed.
+    pub fn snapshot(&self) -> Result<Vec<u8>, Refusal> {
+        let doc = self.document()?;
+        contain::contain(|| Ok(doc.save_nocompress()))
     }
 
     /// A record from a snapshot that came over the wire, with the heads that were announced, sorted.
@@ -227,124 +231,91 @@ impl Record {
     /// can't.
     pub fn from_snapshot(identity: Identity, snapshot: &[u8], heads: &[ChangeHash]) -> Result<Self, Refusal> {
         prescan::document(snapshot)?;
-        let changes = contain::contain(|| {
-            let doc = Automerge::load(snapshot).map_err(|_| Refusal::Snapshot)?;
-            Ok(doc.get_changes(&[]))
-        })?;
         let mut record = Self::new(identity);
-        for change in changes {
-            let raw = change.raw_bytes();
-            if change.hash().0 == record.genesis.hash.0 {
-                continue;
+        for change in changes_of(snapshot)? {
+            if change.hash().0 != record.genesis.hash.0 {
+                record.accept_by_guard(change.raw_bytes())?;
             }
-            let (checked, accepted) = guard::check(&record, raw)?;
-            // no copy as in `accept`: after a refusal the whole record is thrown away
-            let doc = record.own.take().unwrap_or_else(|| record.genesis.doc.clone());
-            record.own = Some(guard::apply(doc, checked, raw)?);
-            record.last.insert(accepted.actor, (accepted.seq, accepted.hash));
         }
-        if record.heads() == heads { Ok(record) } else { Err(Refusal::Snapshot) }
+        if record.state.heads() == heads { Ok(record) } else { Err(Refusal::Snapshot) }
     }
 
     /// A record from a snapshot of the own storage.
     pub fn from_own_snapshot(identity: Identity, snapshot: &[u8]) -> Result<Self, Refusal> {
-        contain::contain(|| {
-            let doc = Automerge::load(snapshot).map_err(|_| Refusal::Snapshot)?;
-            let record = Self { own: Some(doc), ..Self::new(identity) };
-            if !record.contains(&record.genesis.hash) {
-                return Err(Refusal::Snapshot);
-            }
-            let last = record.last_changes();
-            Ok(Self { last, ..record })
-        })
-    }
-
-    /// The last change of every actor but the first change's.
-    fn last_changes(&self) -> HashMap<ActorId, (u64, ChangeHash)> {
-        let mut last = HashMap::new();
-        for meta in self.doc().get_changes_meta(&[]) {
-            note_last(&mut last, &self.genesis, &meta.actor, meta.seq, meta.hash);
+        let mut record = Self::new(identity);
+        let changes = changes_of(snapshot)?;
+        let (first, others): (Vec<_>, Vec<_>) =
+            changes.iter().partition(|change| change.hash().0 == record.genesis.hash.0);
+        if first.is_empty() {
+            return Err(Refusal::Snapshot);
         }
-        last
-    }
-
-    /// Every change but the derived first one, in causal order.
-    fn others(&self) -> impl Iterator<Item = Change> + '_ {
-        self.doc().get_changes(&[]).into_iter().filter(|c| c.hash().0 != self.genesis.hash.0)
+        record.apply_trusted(others.iter().map(|change| change.raw_bytes()))?;
+        Ok(record)
     }
 
     /// Every change but the derived first one, in causal order.
     pub fn changes(&self) -> Vec<RawChange> {
-        self.others().map(|c| raw_change(&c)).collect()
+        self.state.changes().iter().map(RawChange::of).collect()
     }
 
     /// The changes that aren't `heads` or before them, in causal order; unknown heads count for nothing.
     pub fn changes_since(&self, heads: &[ChangeHash]) -> Vec<RawChange> {
-        let known: Vec<_> = heads.iter().filter(|h| self.contains(h)).map(|h| automerge::ChangeHash(h.0)).collect();
-        let changes = self.doc().get_changes(&known).into_iter();
-        changes.filter(|c| c.hash().0 != self.genesis.hash.0).map(|c| raw_change(&c)).collect()
+        let past = self.state.past(heads);
+        self.state.changes_outside(&past).map(RawChange::of).collect()
     }
 
     /// The value that every reader sees under a key.
     pub fn value(&self, section: Section, key: &str) -> Option<Value> {
-        let (value, _) = self.doc().get(self.genesis.map(section), key).ok()??;
-        value.as_scalar().and_then(Value::from_scalar)
+        self.state.visible(section, key, None).first().map(|put| put.value.clone())
     }
 
     /// The answers that every reader sees.
     pub fn answers(&self) -> BTreeMap<String, Value> {
-        let items = self.doc().map_range(self.genesis.map(Section::Answers), ..);
-        items.filter_map(|i| Some((i.key.to_string(), scalar(&i.value)?))).collect()
+        let first = |puts| self.state.visible_of(puts, None).first().map(|put| put.value.clone());
+        self.state.puts(Section::Answers).filter_map(|(key, puts)| Some((key.to_owned(), first(puts)?))).collect()
     }
 
     /// The record made again of its first change and of all changes that don't build on a dropped one.
     pub fn without(&self, drop: &HashSet<ChangeHash>) -> Self {
         let mut dropped = drop.clone();
+        let mut record = Self::new(self.identity.clone());
         let mut kept = Vec::new();
-        for change in self.others() {
-            if dropped.contains(&ChangeHash(change.hash().0))
-                || change.deps().iter().any(|d| dropped.contains(&ChangeHash(d.0)))
-            {
-                dropped.insert(ChangeHash(change.hash().0));
+        for change in self.state.changes() {
+            if dropped.contains(&change.hash) || change.deps.iter().any(|dep| dropped.contains(dep)) {
+                dropped.insert(change.hash);
             } else {
-                kept.push(change);
+                kept.push(&*change.raw);
             }
         }
-        let mut record = Self::new(self.identity.clone());
-        let mut doc = record.doc().clone();
         #[expect(clippy::expect_used, reason = "changes that stood in this record together stand together again")]
-        doc.apply_changes(kept).expect("changes of one record");
-        record.own = Some(doc);
-        record.last = record.last_changes();
+        record.apply_trusted(kept).expect("changes of one record");
         record
     }
 }
 
-fn raw_change(change: &Change) -> RawChange {
-    RawChange { hash: ChangeHash(change.hash().0), bytes: change.raw_bytes().to_vec() }
-}
-
-fn hashes_of(hashes: &[automerge::ChangeHash]) -> Vec<ChangeHash> {
-    hashes.iter().map(|h| ChangeHash(h.0)).collect()
-}
-
-/// Keeps a change if it is the last of its actor so far.
-fn note_last(
-    last: &mut HashMap<ActorId, (u64, ChangeHash)>,
-    genesis: &Genesis,
-    actor: &automerge::ActorId,
-    seq: u64,
-    hash: automerge::ChangeHash,
-) {
-    let Some(id) = ActorId::from_slice(actor.to_bytes()) else { return };
-    if *actor != genesis.actor && last.get(&id).is_none_or(|(known, _)| *known < seq) {
-        last.insert(id, (seq, ChangeHash(hash.0)));
+impl Accepted {
+    fn of(change: &Known, already_known: bool) -> Self {
+        Self {
+            hash: change.hash,
+            already_known,
+            actor: change.actor,
+            seq: change.seq,
+            claimed_s: change.claimed_s,
+            note: change.note.clone(),
+        }
     }
 }
 
-fn scalar(value: &ValueRef<'_>) -> Option<Value> {
-    match value {
-        ValueRef::Scalar(scalar) => Value::from_scalar_ref(scalar),
-        ValueRef::Object(_) => None,
+impl RawChange {
+    fn of(change: &Known) -> Self {
+        Self { hash: change.hash, bytes: change.raw.to_vec() }
     }
+}
+
+/// All changes of a document chunk, the derived first one included.
+fn changes_of(snapshot: &[u8]) -> Result<Vec<Change>, Refusal> {
+    contain::contain(|| {
+        let doc = Automerge::load(snapshot).map_err(|_| Refusal::Snapshot)?;
+        Ok(doc.get_changes(&[]))
+    })
 }

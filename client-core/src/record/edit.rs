@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::num::NonZeroU64;
 
 use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
-use automerge::{Change, ExpandedChange, ReadDoc};
+use automerge::{Change, ExpandedChange};
 
 use crate::id::ChangeHash;
 
 use super::contain::contain;
 use super::genesis::Genesis;
-use super::{Author, Edit, EditError, RawChange, Record, Refusal, Section, guard, key};
+use super::{Author, Edit, EditError, RawChange, Record, Refusal, Section, key};
 
 impl Record {
     /// Makes one change at `at` (the heads that the helper was shown) plus the author's own last change, and merges it.
@@ -24,8 +24,8 @@ impl Record {
         if operations.is_empty() {
             return Ok(None);
         }
-        let change = contain(|| self.build(heads, author, operations))?;
-        let raw = super::raw_change(&change);
+        let change = contain(|| self.build(&heads, author, operations))?;
+        let raw = RawChange { hash: ChangeHash(change.hash().0), bytes: change.raw_bytes().to_vec() };
         self.accept(&raw.bytes)?;
         Ok(Some(raw))
     }
@@ -49,50 +49,46 @@ impl Record {
     }
 
     /// The frontier of `at` and the author's own last change.
-    fn heads_for(&self, at: &[ChangeHash], author: &Author) -> Result<Vec<automerge::ChangeHash>, EditError> {
-        let own = self.last.get(&author.actor).map(|(_, hash)| *hash);
-        let mut heads: Vec<_> = at.iter().copied().chain(own).map(|h| automerge::ChangeHash(h.0)).collect();
+    fn heads_for(&self, at: &[ChangeHash], author: &Author) -> Result<Vec<ChangeHash>, EditError> {
+        let own = self.state.last_of(&author.actor).map(|last| last.hash);
+        let mut heads: Vec<ChangeHash> = at.iter().copied().chain(own).collect();
         if heads.is_empty() {
-            heads.push(automerge::ChangeHash(self.genesis.hash.0));
+            heads.push(self.genesis.hash);
         }
         heads.sort_unstable();
         heads.dedup();
-        if !self.doc().get_missing_deps(&heads).is_empty() {
+        if !heads.iter().all(|head| self.contains(head)) {
             return Err(EditError::UnknownHeads);
         }
-        let current = self.doc().get_heads();
-        if current.iter().all(|h| heads.contains(h)) {
-            return Ok(current);
+        if self.state.heads().iter().all(|h| heads.contains(h)) {
+            return Ok(self.heads());
         }
-        let others = |hash| -> Vec<_> { heads.iter().copied().filter(|h| *h != hash).collect() };
-        Ok(heads.iter().copied().filter(|h| !guard::is_in_past(self, &others(*h), ChangeHash(h.0))).collect())
+        let is_below_others = |hash: &ChangeHash| {
+            let others: Vec<ChangeHash> = heads.iter().filter(|other| *other != hash).copied().collect();
+            // everything builds on the first change, which is none of the state's changes
+            !others.is_empty() && (*hash == self.genesis.hash || self.state.is_in_past(&others, hash))
+        };
+        Ok(heads.iter().copied().filter(|hash| !is_below_others(hash)).collect())
     }
 
     /// The operations that put what isn't there already.
-    fn operations_for(&self, heads: &[automerge::ChangeHash], edits: &[(usize, &Edit)]) -> Result<Vec<Op>, EditError> {
-        let at = if heads == self.doc().get_heads() { None } else { Some(heads) };
+    fn operations_for(&self, heads: &[ChangeHash], edits: &[(usize, &Edit)]) -> Result<Vec<Op>, EditError> {
+        let at = if heads == self.state.heads() { None } else { Some(self.state.past(heads)) };
         let mut operations = Vec::with_capacity(edits.len());
         for (index, edit) in edits {
-            let map = self.genesis.map(edit.section);
-            let visible = match at {
-                None => self.doc().get_all(map, edit.key.as_str()),
-                Some(heads) => self.doc().get_all_at(map, edit.key.as_str(), heads),
-            };
-            let visible = visible.map_err(|_| Refusal::Refused)?;
-            let value = edit.value.to_scalar();
-            if matches!(visible.as_slice(), [(automerge::Value::Scalar(v), _)] if **v == value) {
+            let visible = self.state.visible(edit.section, &edit.key, at.as_ref());
+            if matches!(visible.as_slice(), [put] if put.value == edit.value) {
                 continue;
             }
             if edit.section == Section::Events && !visible.is_empty() {
                 return Err(EditError::EventExists { index: *index });
             }
-            let pred =
-                visible.iter().filter_map(|(_, id)| guard::op_key(id)).map(|(n, actor)| OpId(n, actor)).collect();
+            let replaced = visible.iter().map(|put| self.state.id(put));
             operations.push(Op {
-                action: OpType::Put(value),
+                action: OpType::Put(edit.value.to_scalar()),
                 obj: ObjectId::Id(OpId(Genesis::counter(edit.section), self.genesis.actor.clone())),
                 key: Key::Map(edit.key.as_str().into()),
-                pred,
+                pred: replaced.map(|(n, actor)| OpId(n, automerge::ActorId::from(&actor.0[..]))).collect(),
                 insert: false,
             });
         }
@@ -101,18 +97,17 @@ impl Record {
 
     /// Builds the change itself: a transaction of automerge would delete the losing values when a difference is settled
     /// with the winning one, and a deletion says nothing about what was decided.
-    fn build(&self, deps: Vec<automerge::ChangeHash>, author: &Author, operations: Vec<Op>) -> Result<Change, Refusal> {
-        let highest = deps.iter().filter_map(|h| self.doc().get_change_meta_by_hash(h)).map(|m| m.max_op).max();
-        let start_op = highest.unwrap_or(0).checked_add(1).and_then(NonZeroU64::new).ok_or(Refusal::StartOp)?;
+    fn build(&self, deps: &[ChangeHash], author: &Author, operations: Vec<Op>) -> Result<Change, Refusal> {
+        let start_op = self.highest(deps).checked_add(1).and_then(NonZeroU64::new).ok_or(Refusal::StartOp)?;
         Ok(Change::from(ExpandedChange {
             operations,
             actor_id: automerge::ActorId::from(&author.actor.0[..]),
             hash: None,
-            seq: self.last.get(&author.actor).map_or(0, |(seq, _)| *seq) + 1,
+            seq: self.state.last_of(&author.actor).map_or(0, |last| last.seq) + 1,
             start_op,
             time: author.claimed_s,
             message: Some(author.note.to_string()),
-            deps,
+            deps: deps.iter().map(|dep| automerge::ChangeHash(dep.0)).collect(),
             extra_bytes: Vec::new(),
             author: None,
         }))

@@ -3,10 +3,11 @@
 //! Its bytes are frozen: any difference between two devices would split the record for good.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use automerge::transaction::{CommitOptions, Transactable};
-use automerge::{Automerge, AutomergeError, ObjId, ObjType, ROOT, ReadDoc};
+use automerge::legacy::{Key, ObjectId, Op, OpId, OpType, SortedVec};
+use automerge::{Change, ExpandedChange, ObjType, ScalarValue};
 
 use crate::id::{ChangeHash, Identity};
 
@@ -16,14 +17,17 @@ use super::{Section, limits};
 const ANSWERS: u64 = 1;
 const EVENTS: u64 = 2;
 const FILES: u64 = 3;
+const META: u64 = 4;
 
-/// A document that holds the first change alone, and what is known of it.
+/// The first change, and what is known of it.
 #[derive(Debug)]
 pub(super) struct Genesis {
-    pub doc: Automerge,
     pub hash: ChangeHash,
     pub actor: automerge::ActorId,
-    maps: [ObjId; 3],
+    /// Its last operation's counter.
+    pub max_op: u64,
+    /// Its raw bytes.
+    pub raw: Vec<u8>,
 }
 
 static CACHE: Mutex<BTreeMap<Identity, Arc<Genesis>>> = Mutex::new(BTreeMap::new());
@@ -43,34 +47,36 @@ impl Genesis {
         genesis
     }
 
-    #[expect(clippy::expect_used, reason = "a fixed list of operations on an empty document can't fail")]
     fn make(identity: &Identity) -> Self {
         let actor = automerge::ActorId::from(&identity.genesis_actor().0[..]);
-        let mut doc = Automerge::new().with_actor(actor.clone());
-        let maps = Self::write(&mut doc, identity).expect("the first change can be made");
-        let hash = doc.get_heads().first().map_or([0; 32], |h| h.0);
-        Self { doc, hash: ChangeHash(hash), actor, maps }
-    }
-
-    fn write(doc: &mut Automerge, identity: &Identity) -> Result<[ObjId; 3], AutomergeError> {
-        let mut tx = doc.transaction();
-        let maps = [
-            tx.put_object(ROOT, "answers", ObjType::Map)?,
-            tx.put_object(ROOT, "events", ObjType::Map)?,
-            tx.put_object(ROOT, "files", ObjType::Map)?,
-        ];
-        let meta = tx.put_object(ROOT, "meta", ObjType::Map)?;
-        tx.put(&meta, "type", identity.record_type.as_str())?;
-        for (i, part) in identity.key.iter().enumerate() {
-            tx.put(&meta, format!("k{i}"), part.to_string())?;
-        }
-        tx.commit_with(CommitOptions::default().with_time(0));
-        Ok(maps)
-    }
-
-    /// The map of a section.
-    pub fn map(&self, section: Section) -> &ObjId {
-        &self.maps[section as usize]
+        let op = |obj, key: String, action| Op {
+            action,
+            obj,
+            key: Key::Map(key.into()),
+            pred: SortedVec::new(),
+            insert: false,
+        };
+        let map = |name: &str| op(ObjectId::Root, name.to_owned(), OpType::Make(ObjType::Map));
+        let meta = ObjectId::Id(OpId(META, actor.clone()));
+        let fact = |key: String, value: String| op(meta.clone(), key, OpType::Put(ScalarValue::Str(value.into())));
+        let mut operations = vec![map("answers"), map("events"), map("files"), map("meta")];
+        operations.push(fact("type".to_owned(), identity.record_type.clone()));
+        let parts = identity.key.iter().enumerate();
+        operations.extend(parts.map(|(i, part)| fact(format!("k{i}"), part.to_string())));
+        let max_op = operations.len() as u64;
+        let change = Change::from(ExpandedChange {
+            operations,
+            actor_id: actor.clone(),
+            hash: None,
+            seq: 1,
+            start_op: NonZeroU64::MIN,
+            time: 0,
+            message: None,
+            deps: Vec::new(),
+            extra_bytes: Vec::new(),
+            author: None,
+        });
+        Self { hash: ChangeHash(change.hash().0), actor, max_op, raw: change.raw_bytes().to_vec() }
     }
 
     /// The counter of a section's map in the first change.
@@ -90,13 +96,5 @@ impl Genesis {
             FILES => Some(Section::Files),
             _ => None,
         }
-    }
-
-    /// The first change's raw bytes.
-    pub fn raw(&self) -> Vec<u8> {
-        self.doc
-            .get_change_by_hash(&automerge::ChangeHash(self.hash.0))
-            .map(|c| c.raw_bytes().to_vec())
-            .unwrap_or_default()
     }
 }

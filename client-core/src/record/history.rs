@@ -1,12 +1,8 @@
 //! Who changed what, from what, in causal order.
 
-use std::collections::HashMap;
-
-use automerge::{Change, ReadDoc};
-
 use crate::id::{ActorId, ChangeHash, UserId};
 
-use super::guard::{self, OpKey};
+use super::state::{OpKey, Put};
 use super::{ChangeNote, Edit, FormRef, Record, Section, Value};
 
 /// What is known of a change beside its operations.
@@ -63,75 +59,83 @@ pub struct Event {
 impl Record {
     /// What a change builds on; `None` when it isn't in the record.
     pub fn deps(&self, hash: &ChangeHash) -> Option<Vec<ChangeHash>> {
-        let meta = self.doc().get_change_meta_by_hash(&automerge::ChangeHash(hash.0))?;
-        Some(meta.deps.iter().map(|d| ChangeHash(d.0)).collect())
+        if *hash == self.genesis.hash {
+            return Some(Vec::new());
+        }
+        Some(self.state.change(hash)?.deps.clone())
     }
 
     /// Author, time and note of a change; `None` for the derived first change and for those not in the record.
     pub fn author_of(&self, hash: &ChangeHash) -> Option<ChangeInfo> {
-        let meta = self.doc().get_change_meta_by_hash(&automerge::ChangeHash(hash.0))?;
+        let change = self.state.change(hash)?;
         Some(ChangeInfo {
-            actor: ActorId::from_slice(meta.actor.to_bytes())?,
-            seq: meta.seq,
-            claimed_s: meta.timestamp,
-            note: meta.message.as_ref()?.parse().ok()?,
-            deps: meta.deps.iter().map(|d| ChangeHash(d.0)).collect(),
+            actor: change.actor,
+            seq: change.seq,
+            claimed_s: change.claimed_s,
+            note: change.note.clone(),
+            deps: change.deps.clone(),
         })
     }
 
     /// The edits that a change made, for making it anew under another actor; empty when it isn't in the record.
     pub fn operations(&self, hash: &ChangeHash) -> Vec<Edit> {
-        let change = self.doc().get_change_by_hash(&automerge::ChangeHash(hash.0));
-        change.map(|c| guard::edits(self, &c.decode())).unwrap_or_default()
+        let mut made: Vec<(u64, Edit)> = Vec::new();
+        for (section, key, put) in self.all_puts() {
+            if self.state.put_by(put).hash == *hash {
+                made.push((put.counter, Edit { section, key: key.to_owned(), value: put.value.clone() }));
+            }
+        }
+        made.sort_by_key(|(counter, _)| *counter);
+        made.into_iter().map(|(_, edit)| edit).collect()
+    }
+
+    fn all_puts(&self) -> impl Iterator<Item = (Section, &str, &Put)> {
+        [Section::Answers, Section::Events, Section::Files].into_iter().flat_map(|section| {
+            let keys = self.state.puts(section);
+            keys.flat_map(move |(key, puts)| puts.iter().map(move |put| (section, key, put)))
+        })
     }
 
     /// Every value that was put, in an order that is causal and the same wherever the heads are the same.
     pub fn history(&self) -> Vec<HistoryEntry> {
-        let mut changes: Vec<Change> = self.others().collect();
-        changes.sort_by(|a, b| (a.start_op(), a.actor_id()).cmp(&(b.start_op(), b.actor_id())));
-        let mut values: HashMap<OpKey, Value> = HashMap::new();
         let mut history = Vec::new();
-        for change in changes {
-            let hash = ChangeHash(change.hash().0);
-            let note: Option<ChangeNote> = change.message().and_then(|m| m.parse().ok());
-            let (Some(note), Some(actor)) = (note, ActorId::from_slice(change.actor_id().to_bytes())) else { continue };
-            for (counter, op) in (change.start_op().get()..).zip(&change.decode().operations) {
-                let Ok((section, key, value)) = guard::static_check(self, op) else { continue };
-                let previous = op.pred.iter().filter_map(|p| values.get(&(p.0, p.1.clone())).cloned()).collect();
-                values.insert((counter, change.actor_id().clone()), value.clone());
-                history.push(HistoryEntry {
-                    section,
-                    key: key.to_owned(),
-                    value,
-                    previous,
-                    change: hash,
-                    actor,
-                    user: note.user,
-                    form: note.form.clone(),
-                    claimed_s: change.timestamp(),
-                });
+        for section in [Section::Answers, Section::Events, Section::Files] {
+            for (key, puts) in self.state.puts(section) {
+                for put in puts {
+                    let mut replaced: Vec<&Put> = puts.iter().filter(|p| p.replaced_by.contains(&put.by)).collect();
+                    replaced.sort_unstable_by_key(|p| self.state.id(p));
+                    let change = self.state.put_by(put);
+                    let entry = HistoryEntry {
+                        section,
+                        key: key.to_owned(),
+                        value: put.value.clone(),
+                        previous: replaced.into_iter().map(|p| p.value.clone()).collect(),
+                        change: change.hash,
+                        actor: change.actor,
+                        user: change.note.user,
+                        form: change.note.form.clone(),
+                        claimed_s: change.claimed_s,
+                    };
+                    history.push(((change.start_op, change.actor, put.counter), entry));
+                }
             }
         }
-        history
+        history.sort_by_key(|(order, _)| *order);
+        history.into_iter().map(|(_, entry)| entry).collect()
     }
 
     /// The events, ordered causally, then by counter and actor. An id that was written concurrently appears once for each.
     pub fn events(&self) -> Vec<Event> {
-        let map = self.genesis.map(Section::Events);
         let mut events: Vec<(OpKey, Event)> = Vec::new();
-        for item in self.doc().map_range(map, ..) {
-            for (value, id) in self.doc().get_all(map, item.key.as_ref()).unwrap_or_default() {
-                let (Some(order), Some(hash), Some(text)) =
-                    (guard::op_key(&id), self.doc().hash_for_opid(&id), value.as_str())
-                else {
-                    continue;
-                };
-                let Some(actor) = ActorId::from_slice(order.1.to_bytes()) else { continue };
-                let (id, json) = (item.key.to_string(), text.to_owned());
-                events.push((order, Event { id, json, change: ChangeHash(hash.0), actor }));
+        for (key, puts) in self.state.puts(Section::Events) {
+            for put in self.state.visible_of(puts, None) {
+                let Value::Text(json) = &put.value else { continue };
+                let by = self.state.put_by(put);
+                let event = Event { id: key.to_owned(), json: json.clone(), change: by.hash, actor: by.actor };
+                events.push((self.state.id(put), event));
             }
         }
-        events.sort_by(|a, b| a.0.cmp(&b.0));
+        events.sort_by_key(|(order, _)| *order);
         events.into_iter().map(|(_, event)| event).collect()
     }
 }

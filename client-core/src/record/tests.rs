@@ -152,7 +152,7 @@ fn a_record_without_a_change_lacks_all_that_builds_on_it() {
 fn a_snapshot_gives_the_same_record_and_only_under_its_identity_and_heads() {
     let mut a = visit();
     put(&mut a, 1, "member#aa/@order", 1);
-    let bytes = a.snapshot();
+    let bytes = a.snapshot().unwrap();
     let loaded = Record::from_snapshot(Identity::of_type("visit"), &bytes, &a.heads()).unwrap();
     assert_eq!(loaded.view(), a.view());
     assert!(Record::from_snapshot(Identity::of_type("visit"), &bytes, &[a.genesis_hash()]).is_err());

@@ -1,6 +1,6 @@
 //! The scalar values of answers.
 
-use automerge::{ScalarValue, ScalarValueRef};
+use automerge::ScalarValue;
 use serde::{Deserialize, Serialize};
 
 use super::limits;
@@ -49,17 +49,6 @@ impl Value {
             ScalarValue::Int(i) => Self::Int(*i),
             ScalarValue::F64(n) => Self::Number(*n),
             ScalarValue::Str(text) => Self::Text(text.to_string()),
-            _ => return None,
-        })
-    }
-
-    pub(super) fn from_scalar_ref(scalar: &ScalarValueRef<'_>) -> Option<Self> {
-        Some(match scalar {
-            ScalarValueRef::Null => Self::Blank,
-            ScalarValueRef::Boolean(b) => Self::Bool(*b),
-            ScalarValueRef::Int(i) => Self::Int(*i),
-            ScalarValueRef::F64(n) => Self::Number(*n),
-            ScalarValueRef::Str(text) => Self::Text(text.to_string()),
             _ => return None,
         })
     }

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use automerge::ReadDoc;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::id::{ActorId, ChangeHash, UserId};
 
-use super::guard::op_key;
-use super::{FormRef, Record, Section, Value, scalar};
+use super::state::Put;
+use super::{FormRef, Record, Section, Value};
 
 /// What readers see of a record.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,11 +56,11 @@ impl Record {
     /// The view and the answers that every reader sees, from the same walk.
     pub fn view_and_answers(&self) -> (View, BTreeMap<String, Value>) {
         let mut answers = Vec::new();
-        let view = self.walk(|key, value| answers.push((key.to_owned(), value)));
+        let view = self.walk(|key, value| answers.push((key.to_owned(), value.clone())));
         (view, answers.into_iter().collect())
     }
 
-    fn walk(&self, mut answer: impl FnMut(&str, Value)) -> View {
+    fn walk(&self, mut answer: impl FnMut(&str, &Value)) -> View {
         let mut json = Vec::with_capacity(1024);
         let mut differences = Vec::new();
         json.extend_from_slice(b"{\"type\":");
@@ -87,21 +86,23 @@ impl Record {
         section: Section,
         json: &mut Vec<u8>,
         differences: &mut Vec<Difference>,
-        answer: &mut impl FnMut(&str, Value),
+        answer: &mut impl FnMut(&str, &Value),
     ) {
         let mut separator: &[u8] = b"{";
-        for item in self.doc().map_range(self.genesis.map(section), ..) {
-            let Some(value) = scalar(&item.value) else { continue };
+        for (key, puts) in self.state.puts(section) {
+            let visible = self.state.visible_of(puts, None);
+            let Some(first) = visible.first() else { continue };
             json.extend_from_slice(std::mem::replace(&mut separator, b","));
-            push_json(json, item.key.as_ref());
+            push_json(json, key);
             json.extend_from_slice(b":");
-            if item.conflict {
-                differences.extend(self.difference(section, &item.key));
+            if visible.iter().any(|put| put.value != first.value) {
+                let values = visible.iter().map(|put| self.differing(put)).collect();
+                differences.push(Difference { section, key: key.to_owned(), values });
             }
-            match (value, section) {
+            match (&first.value, section) {
                 (value, Section::Answers) => {
-                    push_json(json, &value);
-                    answer(&item.key, value);
+                    push_json(json, value);
+                    answer(key, value);
                 }
                 // a compact JSON object already: the guard saw to that
                 (Value::Text(object), _) => json.extend_from_slice(object.as_bytes()),
@@ -111,22 +112,16 @@ impl Record {
         json.extend_from_slice(if separator == b"{" { b"{}" } else { b"}" });
     }
 
-    fn difference(&self, section: Section, key: &str) -> Option<Difference> {
-        let mut values = Vec::new();
-        for (value, id) in self.doc().get_all(self.genesis.map(section), key).ok()? {
-            let value = value.as_scalar().and_then(Value::from_scalar)?;
-            let change = ChangeHash(self.doc().hash_for_opid(&id)?.0);
-            let info = self.author_of(&change)?;
-            let (user, form) = (info.note.user, info.note.form);
-            values.push((
-                op_key(&id)?,
-                DifferingValue { value, actor: info.actor, user, form, claimed_s: info.claimed_s, change },
-            ));
+    fn differing(&self, put: &Put) -> DifferingValue {
+        let by = self.state.put_by(put);
+        DifferingValue {
+            value: put.value.clone(),
+            actor: by.actor,
+            user: by.note.user,
+            form: by.note.form.clone(),
+            claimed_s: by.claimed_s,
+            change: by.hash,
         }
-        values.sort_by(|a, b| b.0.cmp(&a.0));
-        let values: Vec<_> = values.into_iter().map(|(_, value)| value).collect();
-        let differ = values.windows(2).any(|w| w[0].value != w[1].value);
-        differ.then(|| Difference { section, key: key.to_owned(), values })
     }
 }
 

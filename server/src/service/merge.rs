@@ -9,7 +9,7 @@ use doorstep_core::record::{ChangeNote, Record, Refusal};
 
 use super::projection::project;
 use crate::storage::{
-    BatchRow, Device, HeldChange, NewChange, PreparedPush, PreparedRecord, Storage, StorageError, StoredRecord,
+    BatchRow, Device, HeldChange, MergeBase, NewChange, PreparedPush, PreparedRecord, Storage, StorageError, StoredRecord,
 };
 
 /// Changes of one device that may wait for others.
@@ -75,6 +75,7 @@ pub struct Merge<'a> {
     sender: Sender<'a>,
     push: PreparedPush,
     outcomes: Vec<Outcome>,
+    base: Option<MergeBase>,
     waiting_left: Option<(u64, u64)>,
     quarantine_left: Option<(u64, u64)>,
 }
@@ -94,7 +95,13 @@ impl<'a> Merge<'a> {
             settled: Vec::new(),
             quarantined: Vec::new(),
         };
-        Self { storage, sender, push, outcomes: Vec::new(), waiting_left: None, quarantine_left: None }
+        Self { storage, sender, push, outcomes: Vec::new(), base: None, waiting_left: None, quarantine_left: None }
+    }
+
+    /// Gives what was read of the upload's records already; otherwise it is read when they are merged.
+    pub fn on(mut self, base: MergeBase) -> Self {
+        self.base = Some(base);
+        self
     }
 
     /// Merges a batch whose signature was checked.
@@ -129,13 +136,16 @@ impl<'a> Merge<'a> {
 
     fn records(&mut self, frames: &[RecordFrame]) -> Result<(), StorageError> {
         let ids: Vec<RecordId> = frames.iter().map(|f| f.id).collect();
-        let stored = self.storage.load_records(self.push.township, &ids)?;
+        let base = match self.base.take() {
+            Some(base) => base,
+            None => self.storage.merge_base(self.push.township, &ids)?,
+        };
         let mut waiting: HashMap<RecordId, Vec<(DeviceId, HeldChange)>> = HashMap::new();
-        for (device, held) in self.storage.waiting(self.push.township, &ids)? {
+        for (device, held) in base.waiting {
             waiting.entry(held.record).or_default().push((device, held));
         }
         let mut seen: HashSet<RecordId> = HashSet::new();
-        for (frame, stored) in frames.iter().zip(stored) {
+        for (frame, stored) in frames.iter().zip(base.records) {
             if !seen.insert(frame.id) {
                 self.refuse_all(frame, "record_twice")?;
                 continue;
@@ -396,6 +406,6 @@ fn finish_record(frame: &RecordFrame, merging: Merging) -> PreparedRecord {
         heads: merging.record.heads(),
         changes: merging.new,
         projection: project(&merging.record),
-        snapshot: grown.then(|| merging.record.snapshot()),
+        snapshot: if grown { merging.record.snapshot().ok() } else { None },
     }
 }

@@ -15,7 +15,7 @@ use super::committer::SyncNote;
 use super::exchange::{Exchange, Pushed};
 use super::{Refused, merge};
 use crate::metrics::add;
-use crate::storage::{PullPage, PullQuery, PulledRecord, Scope, StoredRecord};
+use crate::storage::{PullPage, PullQuery, PulledRecord, ReplyQuery, Scope, Standing, StoredRecord};
 
 /// Changes of a record from which on a snapshot is tried in a fill.
 const SNAPSHOT_FROM: usize = 12;
@@ -48,6 +48,8 @@ pub struct ReplyStream {
     encoder: Option<ReplyEncoder>,
     held: HashSet<(RecordId, ChangeHash)>,
     query: Option<PullQuery>,
+    /// The first page, until it is written.
+    first: Option<PullPage>,
     position: Position,
     whole: bool,
     _bulk: Option<BulkSlot>,
@@ -55,16 +57,29 @@ pub struct ReplyStream {
 
 impl ReplyStream {
     pub(super) fn start(exchange: Exchange, pushed: Pushed) -> Result<Self, Refused> {
-        let mut welcome = pushed.welcome;
-        let plan = plan(&exchange, &mut welcome)?;
-        let storage = &*exchange.service.storage;
+        let (storage, hello) = (&*exchange.service.storage, &exchange.hello);
+        let (mut welcome, mut planned) = (pushed.welcome, None);
+        let points: Vec<Position> = hello.feed.iter().chain(&hello.older).copied().collect();
+        let asked = ReplyQuery {
+            township: exchange.device.township,
+            user: exchange.device.user,
+            branch: pushed.last_batch.is_none().then_some((exchange.device.id, hello.branch)),
+            points: if hello.feed.is_some() { &points } else { &[] },
+            told: hello.told,
+        };
+        let first = storage.begin_reply(&asked, &mut |standing| {
+            welcome.last_batch = pushed.last_batch.unwrap_or(standing.last_batch);
+            welcome.reads_closed = standing.reads_closed;
+            planned = plan(&exchange, &standing, &mut welcome);
+            planned.as_ref().filter(|_| !hello.cost_only).map(|plan| plan.query.clone())
+        })?;
         let mut bulk = None;
         let mut frames = vec![ReplyFrame::Welcome(welcome)];
         frames.extend(pushed.frames);
         let (mut query, mut position, mut whole) = (None, Position::default(), false);
-        if let Some(plan) = plan {
+        if let Some(plan) = planned {
             frames.extend(plan.frames);
-            let (changes, bytes) = if plan.query.fills.is_empty() && !exchange.hello.cost_only {
+            let (changes, bytes) = if plan.query.fills.is_empty() && !hello.cost_only {
                 (0, 0)
             } else {
                 storage.pull_cost(&plan.query)?
@@ -72,7 +87,7 @@ impl ReplyStream {
             if changes >= BULK_FROM {
                 bulk = BulkSlot::take(&exchange.service.bulk_left);
             }
-            if exchange.hello.cost_only {
+            if hello.cost_only {
                 frames.push(ReplyFrame::Cost { changes, bytes });
             } else {
                 (query, position, whole) = (Some(plan.query), plan.position, plan.whole);
@@ -83,7 +98,7 @@ impl ReplyStream {
         for frame in &frames {
             encoder.push(frame)?;
         }
-        Ok(Self { exchange, encoder: Some(encoder), held: pushed.held, query, position, whole, _bulk: bulk })
+        Ok(Self { exchange, encoder: Some(encoder), held: pushed.held, query, first, position, whole, _bulk: bulk })
     }
 
     /// The next bytes; `None` after the last. Everything in them is readable at once.
@@ -92,7 +107,10 @@ impl ReplyStream {
         let Some(query) = &self.query else {
             return Ok(Some(encoder.finish(false, None)?));
         };
-        let page = self.exchange.service.storage.pull_page(query)?;
+        let page = match self.first.take() {
+            Some(page) => page,
+            None => self.exchange.service.storage.pull_page(query)?,
+        };
         let finished = self.page(&mut encoder, &page)?;
         if finished {
             let scope = self.whole.then_some(page.digest);
@@ -166,50 +184,39 @@ struct Plan {
 }
 
 /// What the device gets: grants, areas, and the pull; `None` while it may not read.
-fn plan(exchange: &Exchange, welcome: &mut Welcome) -> Result<Option<Plan>, Refused> {
-    let (storage, hello, township) = (&*exchange.service.storage, &exchange.hello, exchange.device.township);
-    let (head, _) = storage.head(township)?;
-    let position = hello.feed.unwrap_or(head);
-    let on_chain = position == head || position.seq <= head.seq && storage.is_on_chain(township, position)?;
+fn plan(exchange: &Exchange, standing: &Standing, welcome: &mut Welcome) -> Option<Plan> {
+    let (hello, township) = (&exchange.hello, exchange.device.township);
+    let on_chain = hello.feed.is_none() || hello.feed == standing.common;
     if !on_chain && !fault::bug("ignore_chain") {
         welcome.rewound = true;
         add(&exchange.service.metrics.rewinds, 1);
         if !hello.older.is_empty() {
-            let mut common = Position::default();
-            for point in &hello.older {
-                if point.seq <= head.seq && storage.is_on_chain(township, *point)? {
-                    common = *point;
-                    break;
-                }
-            }
-            welcome.common = Some(common);
+            welcome.common = Some(standing.common.unwrap_or_default());
         }
         tracing::warn!(device = %exchange.device.id, "a phone has read further than this database goes: it was rewound");
-        return Ok(None);
+        return None;
     }
-    if let Some(told) = hello.told
-        && (told.seq > head.seq || !storage.is_on_chain(township, told)?)
-        && !fault::bug("ignore_chain")
-    {
+    if !standing.told_on_chain && !fault::bug("ignore_chain") {
         // what the device has read stands, what it was told of its own changes doesn't
         add(&exchange.service.metrics.rewinds, 1);
         (welcome.rewound, welcome.common) = (true, Some(hello.feed.unwrap_or_default()));
-        return Ok(None);
+        return None;
     }
-    if welcome.reads_closed {
-        return Ok(None);
+    if standing.reads_closed {
+        return None;
     }
+    let position = hello.feed.unwrap_or(standing.head);
     let mut frames = Vec::new();
-    let (grants_head, log) = storage.grants(exchange.device.user, 0)?;
+    let log = &standing.grants;
+    let grants_head = log.last().map(|(at, _)| *at).unwrap_or_default();
     // what the device says it knows counts only if it is a point of the log
     let known = if log.iter().any(|(at, _)| *at == hello.grants) { hello.grants.seq } else { 0 };
     if known != grants_head.seq {
         let news = log.iter().filter(|(at, _)| at.seq > known).map(|(_, entry)| entry.clone()).collect();
         frames.push(ReplyFrame::Grants { position: grants_head, entries: news });
     }
-    let (areas_version, areas) = storage.areas(township)?;
-    if areas_version != hello.areas {
-        frames.push(ReplyFrame::Areas { version: areas_version, areas: areas.clone() });
+    if standing.areas_version != hello.areas {
+        frames.push(ReplyFrame::Areas { version: standing.areas_version, areas: standing.areas.to_vec() });
     }
     let mut query = PullQuery {
         township,
@@ -220,12 +227,12 @@ fn plan(exchange: &Exchange, welcome: &mut Welcome) -> Result<Option<Plan>, Refu
     };
     let mut whole = false;
     let mut current: Vec<(u64, u64, &doorstep_core::protocol::GrantEntry)> = Vec::new();
-    for (at, entry) in &log {
+    for (at, entry) in log {
         current.retain(|(_, grant, _)| *grant != entry.grant);
         current.push((at.seq, entry.grant, entry));
     }
     for (at, grant, entry) in current.into_iter().filter(|(.., entry)| entry.active) {
-        let scope = scope_of(entry, township, &areas);
+        let scope = scope_of(entry, township, &standing.areas);
         whole |= scope.whole;
         let unfinished = hello.fills.iter().find(|f| f.grant == grant).map(|f| f.after);
         let fresh = at > known || hello.feed.is_none();
@@ -240,7 +247,7 @@ fn plan(exchange: &Exchange, welcome: &mut Welcome) -> Result<Option<Plan>, Refu
     }
     // a first cursor is only news if the device has none
     let position = if hello.feed.is_none() { Position { seq: u64::MAX, ..Position::default() } } else { position };
-    Ok(Some(Plan { frames, query, position, whole }))
+    Some(Plan { frames, query, position, whole })
 }
 
 fn scope_of(
@@ -297,7 +304,7 @@ fn fill_body(pulled: &PulledRecord) -> RecordBody {
         changes: pulled.changes.clone(),
     };
     let Ok(record) = merge::open_record(&stored) else { return changes() };
-    let bytes = record.snapshot();
+    let Ok(bytes) = record.snapshot() else { return changes() };
     let size: usize = pulled.changes.iter().map(|c| c.bytes.len()).sum();
     if bytes.len() + 32 * pulled.heads.len() >= size {
         return changes();

@@ -37,7 +37,7 @@ impl Scene {
         let mut record = self.base.clone();
         assert_eq!(record.accept(raw), Err(refusal));
         assert_eq!(record.snapshot(), self.base.snapshot());
-        assert_eq!(record.last, self.base.last);
+        assert_eq!(record.state.last_of(&ActorId([1; 16])).map(|c| c.hash), Some(self.first.hash));
         record.accept(&self.by_one.bytes).unwrap();
     }
 }
@@ -186,13 +186,14 @@ fn an_event_cannot_be_written_over_but_two_helpers_may_write_it_at_once() {
     a.edit(&[], &author(1), &[event(1)]).unwrap();
     let concurrent = b.edit(&[], &author(2), &[event(2)]).unwrap().unwrap();
     let over = put(&mut a.clone(), 3, "q", 1);
-    let written = a.doc().get_all(a.genesis.map(Section::Events), event(1).key.as_str()).unwrap();
+    let written: Vec<_> =
+        a.state.visible(Section::Events, &event(1).key, None).iter().map(|put| a.state.id(put)).collect();
     let over = altered(&over, |c| {
         let op = &mut c.operations[0];
         op.obj = ObjectId::Id(OpId(Genesis::counter(Section::Events), a.genesis.actor.clone()));
         op.key = automerge::legacy::Key::Map(event(1).key.into());
         op.action = OpType::Put("{}".into());
-        op.pred = written.iter().filter_map(|(_, id)| guard::op_key(id)).map(|(n, actor)| OpId(n, actor)).collect();
+        op.pred = written.iter().map(|(n, actor)| OpId(*n, automerge::ActorId::from(&actor.0[..]))).collect();
     });
     assert_eq!(a.clone().accept(&over), Err(Refusal::ForbiddenKey));
     a.accept(&concurrent.bytes).unwrap();

@@ -76,7 +76,7 @@ fn a_snapshot_gives_the_same_record_as_its_changes() {
     let frames = first.push();
     let record = first.store.record(id).unwrap().unwrap();
     let mut snapshot = frames[0].clone();
-    snapshot.body = RecordBody::Snapshot { heads: record.heads(), bytes: record.snapshot(), received_ms: 7 };
+    snapshot.body = RecordBody::Snapshot { heads: record.heads(), bytes: record.snapshot().unwrap(), received_ms: 7 };
     // the third has an open change of its own on the first one
     third.deliver(1, &[RecordFrame { body: first_change(&frames[0]), ..frames[0].clone() }]);
     third.edit(id, &[("address", "三号")]);
