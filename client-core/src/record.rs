@@ -145,6 +145,17 @@ impl Record {
         *hash == self.genesis.hash || self.state.change(hash).is_some()
     }
 
+    /// True when another change of so many bytes on these dependencies leaves the record small enough to travel in one
+    /// frame, and to be merged by one change. The server keeps to it, and whoever makes changes; what the server has taken
+    /// is never refused for it.
+    pub fn has_room(&self, bytes: usize, deps: &[ChangeHash]) -> bool {
+        let heads = self.state.heads();
+        let adds_a_head = !heads.iter().any(|head| deps.contains(head));
+        self.state.bytes() + bytes <= limits::RECORD_BYTES
+            && self.state.changes().len() < limits::RECORD_CHANGES
+            && !(adds_a_head && heads.len() >= limits::RECORD_HEADS)
+    }
+
     /// The highest operation counter of these changes, those that aren't here left out.
     fn highest(&self, changes: &[ChangeHash]) -> u64 {
         let max_op = |hash| self.state.change(hash).map_or(self.genesis.max_op, |change| change.max_op);

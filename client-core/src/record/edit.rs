@@ -26,6 +26,9 @@ impl Record {
         }
         let change = contain(|| self.build(&heads, author, operations))?;
         let raw = RawChange { hash: ChangeHash(change.hash().0), bytes: change.raw_bytes().to_vec() };
+        if !self.has_room(raw.bytes.len(), &heads) {
+            return Err(Refusal::RecordFull.into());
+        }
         self.accept(&raw.bytes)?;
         Ok(Some(raw))
     }

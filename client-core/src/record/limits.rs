@@ -26,6 +26,12 @@ pub const COLUMNS: u64 = 24;
 pub const REPEAT_DEPTH: usize = 4;
 /// Longest repeat instance, in bytes.
 pub const INSTANCE_BYTES: usize = 32;
+/// Most bytes of all changes of a record: a record travels in one frame.
+pub const RECORD_BYTES: usize = 1024 * 1024;
+/// Most changes of a record.
+pub const RECORD_CHANGES: usize = 2_000;
+/// Most heads of a record: a change names at most [`DEPENDENCIES`] of them when it merges them.
+pub const RECORD_HEADS: usize = 256;
 /// Largest snapshot, in bytes.
 pub const SNAPSHOT_BYTES: usize = 16 * 1024 * 1024;
 /// Most rows in any column of a snapshot.

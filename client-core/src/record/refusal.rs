@@ -31,6 +31,8 @@ refusals! {
     TooLarge, "too_large", "too large";
     /// Not an uncompressed change chunk.
     NotAChange, "not_a_change", "not an uncompressed change";
+    /// The record holds as much as one may.
+    RecordFull, "record_full", "the record is full";
     /// The checksum doesn't match.
     Checksum, "checksum", "the checksum doesn't match";
     /// More operations than allowed, or none.

@@ -65,6 +65,7 @@ pub(super) struct State {
     places: HashMap<ChangeHash, usize>,
     last: HashMap<ActorId, usize>,
     heads: Vec<ChangeHash>,
+    bytes: usize,
     puts: [BTreeMap<Box<str>, Vec<Put>>; 3],
 }
 
@@ -76,6 +77,7 @@ impl State {
             places: HashMap::new(),
             last: HashMap::new(),
             heads: vec![first_change],
+            bytes: 0,
             puts: Default::default(),
         }
     }
@@ -96,6 +98,7 @@ impl State {
         let at = self.heads.partition_point(|head| *head < change.hash);
         self.heads.insert(at, change.hash);
         self.places.insert(change.hash, by);
+        self.bytes += change.raw.len();
         let last = self.last.entry(change.actor).or_insert(by);
         if self.changes.get(*last).is_none_or(|known| known.seq < change.seq) {
             *last = by;
@@ -106,6 +109,11 @@ impl State {
     /// Every change but the derived first one, in causal order.
     pub fn changes(&self) -> &[Known] {
         &self.changes
+    }
+
+    /// Bytes of all changes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub fn heads(&self) -> &[ChangeHash] {

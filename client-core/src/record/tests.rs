@@ -176,3 +176,38 @@ fn keys_and_notes_read_back_as_they_were_written() {
         assert!(bad.parse::<ChangeNote>().is_err());
     }
 }
+
+#[test]
+fn a_record_takes_no_more_than_travels_in_one_frame_and_one_change_can_merge() {
+    let mut long = visit();
+    let text = |n: usize| format!("{n:06}").repeat(5_000);
+    let full = (0..).find_map(|n| {
+        let heads = long.heads();
+        long.edit(&heads, &author(1), &[Edit::answer("remark", text(n))]).err()
+    });
+    assert_eq!(full, Some(EditError::Refused(Refusal::RecordFull)));
+    assert!((limits::RECORD_BYTES / 2..=limits::RECORD_BYTES).contains(&long.snapshot().unwrap().len()));
+
+    let mut wide = visit();
+    let genesis = wide.genesis_hash();
+    for n in 0..limits::RECORD_HEADS {
+        let mut other = visit();
+        let actor = ActorId((n as u128 + 1).to_be_bytes());
+        let change = other.edit(&[], &Author { actor, ..author(1) }, &[Edit::answer("q", n as i64)]).unwrap().unwrap();
+        assert!(wide.has_room(change.bytes.len(), &[genesis]));
+        wide.accept_by_guard(&change.bytes).unwrap();
+    }
+    assert!(!wide.has_room(100, &[genesis]), "another head is too much");
+    assert!(wide.has_room(100, &wide.heads()), "a change that merges them all is not");
+    put(&mut wide, 9, "q", 1_000);
+    assert_eq!(wide.heads().len(), 1);
+}
+
+#[test]
+fn a_text_with_the_sign_zero_is_refused() {
+    assert_eq!(
+        visit().edit(&[], &author(1), &[Edit::answer("q", "a\0b")]),
+        Err(EditError::Value { index: 0 }),
+        "PostgreSQL takes no such text"
+    );
+}

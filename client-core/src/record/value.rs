@@ -17,7 +17,7 @@ pub enum Value {
     Int(i64),
     /// A finite number; never negative zero.
     Number(f64),
-    /// A text of at most 32 KiB.
+    /// A text of at most 32 KiB, without the sign U+0000.
     Text(String),
 }
 
@@ -38,7 +38,8 @@ impl Value {
         match self {
             Self::Blank | Self::Bool(_) | Self::Int(_) => true,
             Self::Number(n) => n.is_finite() && !(*n == 0.0 && n.is_sign_negative()),
-            Self::Text(text) => text.len() <= limits::TEXT_BYTES,
+            // no database and no XML takes the sign with the number 0
+            Self::Text(text) => text.len() <= limits::TEXT_BYTES && !text.contains('\0'),
         }
     }
 

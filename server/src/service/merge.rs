@@ -176,6 +176,10 @@ impl<'a> Merge<'a> {
                 return Ok(());
             }
         }
+        if stored.is_none() && frame.incarnation != 0 && matches!(self.sender, Sender::Author { .. }) {
+            // only the server roots a record anew
+            return self.refuse_all(frame, "unknown_incarnation");
+        }
         let record = match &stored {
             None => Record::new(frame.identity.clone()),
             Some(stored) => match open_record(stored) {
@@ -216,7 +220,7 @@ impl<'a> Merge<'a> {
             self.outcomes.push(Outcome::of(State::Known));
             return Ok(());
         }
-        if let Some(reason) = self.forbidden(frame.id, hash, bytes) {
+        if let Some(reason) = self.forbidden(frame, &merging.record, hash, bytes) {
             merging.refused.insert(hash);
             self.hold(frame, hash, bytes, State::Quarantined, reason)?;
             return Ok(());
@@ -246,11 +250,20 @@ impl<'a> Merge<'a> {
         Ok(())
     }
 
-    /// The author checks that need no document: actor, user.
-    fn forbidden(&self, record: RecordId, hash: ChangeHash, bytes: &[u8]) -> Option<&'static str> {
+    /// Who may write what, and how much: all that needs no look into the operations.
+    fn forbidden(
+        &self,
+        frame: &RecordFrame,
+        record: &Record,
+        hash: ChangeHash,
+        bytes: &[u8],
+    ) -> Option<&'static str> {
         let Some(head) = ChangeHead::read(bytes) else { return Some("malformed") };
+        if !record.has_room(bytes.len(), &head.dependencies) {
+            return Some(Refusal::RecordFull.code());
+        }
         match &self.sender {
-            Sender::Carrier { covered, .. } => (!covered.contains(&(record, hash))).then_some("not_receipted"),
+            Sender::Carrier { covered, .. } => (!covered.contains(&(frame.id, hash))).then_some("not_receipted"),
             Sender::Author { device, branch } => {
                 if fault::bug("trust_author") {
                     return None;
