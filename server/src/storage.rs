@@ -19,10 +19,12 @@ pub mod page;
 pub mod postgres;
 pub mod refused;
 pub mod sqlite;
+pub mod standing;
 
 pub use postgres::PostgresStorage;
 pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
 pub use sqlite::SqliteStorage;
+pub use standing::{MergeBase, PlanPull, PushBase, PushQuery, ReplyQuery, Standing};
 
 /// The setting that closes reading after a restore or rewind: `1` while closed.
 pub const READS_CLOSED: &str = "reads_closed";
@@ -503,6 +505,10 @@ pub trait Storage: Send + Sync {
     fn branch(&self, device: DeviceId, branch: u32) -> Result<BranchState>;
     /// A batch.
     fn batch(&self, device: DeviceId, branch: u32, number: u64) -> Result<Option<BatchRow>>;
+    /// What a batch builds on, read in one snapshot.
+    fn push_base(&self, query: &PushQuery<'_>) -> Result<PushBase>;
+    /// What merging into these records needs, read in one snapshot.
+    fn merge_base(&self, township: TownshipId, ids: &[RecordId]) -> Result<MergeBase>;
     /// Records by id, in the order asked, as of one snapshot.
     fn load_records(&self, township: TownshipId, ids: &[RecordId]) -> Result<Vec<Option<StoredRecord>>>;
     /// The changes that wait for these records' changes, each with the device that sent it.
@@ -520,6 +526,8 @@ pub trait Storage: Send + Sync {
     fn head(&self, township: TownshipId) -> Result<(Position, ScopeDigest)>;
     /// True when the feed's chain at `position.seq` is `position.chain` (0 and zeros always is).
     fn is_on_chain(&self, township: TownshipId, position: Position) -> Result<bool>;
+    /// What a reply is planned from and, if `plan` asks for it, the reply's first page; everything is read in one snapshot.
+    fn begin_reply(&self, query: &ReplyQuery<'_>, plan: PlanPull<'_>) -> Result<Option<PullPage>>;
     /// A page of a pull, read in one snapshot.
     fn pull_page(&self, query: &PullQuery) -> Result<PullPage>;
     /// How many changes, and bytes of them, lie ahead of a device.

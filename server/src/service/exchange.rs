@@ -20,7 +20,7 @@ use super::merge::{Merge, Sender};
 use super::refused_upload::refusal_of;
 use super::{Refused, ReplyStream, Service};
 use crate::metrics::add;
-use crate::storage::{BatchRow, Committed, Device, PreparedPush};
+use crate::storage::{BatchRow, Committed, Device, PreparedPush, PushBase, PushQuery};
 
 /// How often a push is merged again when other pushes move its records meanwhile.
 const MERGE_TRIES: usize = 20;
@@ -101,11 +101,6 @@ impl Exchange {
         }
         let service = &self.service;
         pushed.welcome.server_ms = self.received_ms;
-        if pushed.last_batch.is_none() {
-            pushed.last_batch = Some(service.storage.branch(self.device.id, self.hello.branch)?.last);
-        }
-        pushed.welcome.last_batch = pushed.last_batch.unwrap_or(0);
-        pushed.welcome.reads_closed = service.reads_closed()?;
         if self.hello.diverged {
             add(&service.metrics.diverged, 1);
             tracing::warn!(device = %self.device.id, "a phone's scope digest differed; it fills again");
@@ -171,11 +166,18 @@ impl Exchange {
         if !batch.is_signed_by(&key) && !fault::bug("skip_signature") {
             return Err(UploadRefusal::Signature.into());
         }
+        let records: Vec<RecordId> = batch.records.iter().map(|frame| frame.id).collect();
+        let query = PushQuery {
+            township: self.device.township,
+            device: self.device.id,
+            branch: header.branch,
+            number: header.number,
+            records: &records,
+        };
         for _ in 0..MERGE_TRIES {
-            let branch = service.storage.branch(self.device.id, header.branch)?;
+            let PushBase { branch, taken, merge: base } = service.storage.push_base(&query)?;
             if header.number <= branch.last {
-                let known = service.storage.batch(self.device.id, header.branch, header.number)?;
-                let same = known.filter(|row| row.hash == batch.hash() || fault::bug("trust_batch_number"));
+                let same = taken.filter(|row| row.hash == batch.hash() || fault::bug("trust_batch_number"));
                 let Some(row) = same else {
                     pushed.frames.push(ReplyFrame::BranchTaken { branch: header.branch });
                     return Ok(());
@@ -193,8 +195,8 @@ impl Exchange {
                 return Ok(());
             }
             let sender = Sender::Author { device: &self.device, branch: header.branch };
-            let push =
-                Merge::new(&*service.storage, sender, self.hello.counter, self.received_ms).batch(batch, digest)?;
+            let merge = Merge::new(&*service.storage, sender, self.hello.counter, self.received_ms);
+            let push = merge.on(base).batch(batch, digest)?;
             let outcomes = push.batch.as_ref().map(|row| row.outcomes.clone()).unwrap_or_default();
             if fault::bug("acknowledge_before_commit") {
                 self.statuses(named, &batch.manifest(), outcomes, Position::default(), pushed);

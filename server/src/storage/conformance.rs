@@ -17,6 +17,7 @@ use super::{
 
 mod commits;
 mod databases;
+mod exchanges;
 mod lists;
 mod people;
 mod pulls;

@@ -8,6 +8,16 @@ use super::{PullQuery, PulledRecord, Scope, StoredChange};
 
 /// Rows of the feed that one page reads at most, also when none of them is in scope.
 pub const SCAN_MAX: usize = 20_000;
+/// Changed records in scope up to which news are gathered from them; with more of them the feed is walked.
+pub const CHANGED_MAX: usize = 256;
+
+/// The parts of a query whose records' news come by the feed, each with the number up to which they were born; `None` when
+/// that is all of the township.
+pub fn scopes_of_news(query: &PullQuery) -> Option<Vec<(&Scope, u64)>> {
+    let fills = query.fills.iter().map(|(_, scope, after)| (scope, *after)).filter(|(_, after)| *after > 0);
+    let scopes: Vec<_> = std::iter::once((&query.complete, u64::MAX)).chain(fills).collect();
+    scopes.iter().all(|(scope, _)| !scope.whole).then_some(scopes)
+}
 
 /// A scope, ready to be asked about many records.
 #[derive(Debug, Default)]

@@ -17,10 +17,11 @@ use tokio_postgres::{IsolationLevel, Row};
 
 use super::chain::Links;
 use super::columns::BadColumn;
+use super::standing::AreasCache;
 use super::{
-    BatchRow, BranchState, Committed, Coverage, Device, HeldChange, PreparedPush, PullPage, PullQuery, QuarantineRow,
-    RecordFilter, RecordRow, RefusedLimits, RefusedUpload, RefusedUploadRow, Result, Secrets, Storage, StorageError,
-    StoredRecord, TownshipId, User,
+    BatchRow, BranchState, Committed, Coverage, Device, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage,
+    PullQuery, PushBase, PushQuery, QuarantineRow, RecordFilter, RecordRow, RefusedLimits, RefusedUpload,
+    RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError, StoredRecord, TownshipId, User,
 };
 
 mod commit;
@@ -33,6 +34,7 @@ mod plan;
 mod records;
 mod refused;
 mod settings;
+mod standing;
 mod uploads;
 
 /// How often a transaction that collided is tried.
@@ -44,6 +46,7 @@ pub struct PostgresStorage {
     runtime: Option<tokio::runtime::Runtime>,
     pool: Pool,
     tenant: OnceLock<Tenant>,
+    areas: AreasCache,
 }
 
 /// Whose rows a storage reads and writes.
@@ -87,7 +90,7 @@ impl PostgresStorage {
             migrate::migrate(&mut client).await?;
             settings::secrets(&client).await
         })?;
-        let storage = Self { runtime: Some(runtime), pool, tenant: OnceLock::new() };
+        let storage = Self { runtime: Some(runtime), pool, tenant: OnceLock::new(), areas: AreasCache::default() };
         secrets.inspect(|secrets| storage.know(secrets));
         Ok(storage)
     }
@@ -348,6 +351,14 @@ impl Storage for PostgresStorage {
         self.ask(async |c, t| uploads::batch(c, t, device, branch, number).await)
     }
 
+    fn push_base(&self, query: &PushQuery<'_>) -> Result<PushBase> {
+        self.read(async |c, t| standing::push_base(c, t, query).await)
+    }
+
+    fn merge_base(&self, township: TownshipId, ids: &[RecordId]) -> Result<MergeBase> {
+        self.read(async |c, t| standing::merge_base(c, t, township, ids).await)
+    }
+
     fn load_records(&self, township: TownshipId, ids: &[RecordId]) -> Result<Vec<Option<StoredRecord>>> {
         self.read(async |c, t| records::load(c, t, township, ids).await)
     }
@@ -387,6 +398,10 @@ impl Storage for PostgresStorage {
 
     fn is_on_chain(&self, township: TownshipId, position: Position) -> Result<bool> {
         self.ask(async |c, t| feed::is_on_chain(c, t, township, position).await)
+    }
+
+    fn begin_reply(&self, query: &ReplyQuery<'_>, plan: PlanPull<'_>) -> Result<Option<PullPage>> {
+        self.read(async |c, t| standing::begin_reply(c, t, &self.areas, query, plan).await)
     }
 
     fn pull_page(&self, query: &PullQuery) -> Result<PullPage> {

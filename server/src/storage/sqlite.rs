@@ -8,13 +8,15 @@ use doorstep_core::clock::Millis;
 use doorstep_core::fault;
 use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Incarnation, RecordId, UserId};
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Position, ScopeDigest};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::chain::Links;
+use super::standing::AreasCache;
 use super::{
-    BatchRow, BranchState, Committed, Coverage, Device, HeldChange, PreparedPush, PullPage, PullQuery, QuarantineRow,
-    RecordFilter, RecordRow, RefusedLimits, RefusedUpload, RefusedUploadRow, Result, Secrets, Storage, StorageError,
-    StoredRecord, TownshipId, User,
+    BatchRow, BranchState, Committed, Coverage, Device, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage,
+    PullQuery, PushBase, PushQuery, QuarantineRow, RecordFilter, RecordRow, RefusedLimits, RefusedUpload,
+    RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError, StoredRecord, TownshipId, User,
 };
 
 mod backup;
@@ -22,10 +24,12 @@ mod commit;
 mod feed;
 mod held;
 mod migrate;
+mod news;
 mod people;
 mod records;
 mod refused;
 mod settings;
+mod standing;
 mod uploads;
 
 pub use backup::{RestoreError, restore};
@@ -43,6 +47,7 @@ pub struct SqliteStorage {
     writer: Mutex<Connection>,
     readers: Readers,
     links: OnceLock<Links>,
+    areas: AreasCache,
 }
 
 impl std::fmt::Debug for SqliteStorage {
@@ -107,7 +112,7 @@ impl SqliteStorage {
             links.get_or_init(|| Links::new(&secrets.chain_key));
         }
         let readers = Readers { idle: Mutex::new(readers), returned: Condvar::new() };
-        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers, links })
+        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers, links, areas: AreasCache::default() })
     }
 
     fn writer(&self) -> MutexGuard<'_, Connection> {
@@ -182,6 +187,8 @@ fn bound(connection: &Connection, spare: Option<u32>) -> Result<()> {
 fn configure(connection: &Connection, cache_kib: i64) -> Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(96);
+    // plans don't depend on bound values: without this, statements are prepared again at each binding
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
@@ -321,6 +328,14 @@ impl Storage for SqliteStorage {
         self.read(|c| uploads::batch(c, device, branch, number))
     }
 
+    fn push_base(&self, query: &PushQuery<'_>) -> Result<PushBase> {
+        self.read(|c| standing::push_base(c, query))
+    }
+
+    fn merge_base(&self, township: TownshipId, ids: &[RecordId]) -> Result<MergeBase> {
+        self.read(|c| standing::merge_base(c, township, ids))
+    }
+
     fn load_records(&self, township: TownshipId, ids: &[RecordId]) -> Result<Vec<Option<StoredRecord>>> {
         self.read(|c| records::load(c, township, ids))
     }
@@ -352,6 +367,10 @@ impl Storage for SqliteStorage {
 
     fn is_on_chain(&self, township: TownshipId, position: Position) -> Result<bool> {
         self.read(|c| feed::is_on_chain(c, township, position))
+    }
+
+    fn begin_reply(&self, query: &ReplyQuery<'_>, plan: PlanPull<'_>) -> Result<Option<PullPage>> {
+        self.read(|c| standing::begin_reply(c, &self.areas, query, plan))
     }
 
     fn pull_page(&self, query: &PullQuery) -> Result<PullPage> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::storage::sqlite::{RestoreError, restore};
-use crate::storage::{PostgresStorage, READS_CLOSED, SqliteStorage, StorageError};
+use crate::storage::{PostgresStorage, PullQuery, READS_CLOSED, SqliteStorage, StorageError};
 
 /// The address of a PostgreSQL server to test with.
 fn postgres_server() -> Option<String> {
@@ -197,4 +197,65 @@ fn a_full_disk_stores_nothing_of_the_group_and_says_so() {
     assert_eq!(storage.head(TOWNSHIP).unwrap(), head);
     storage.limit_pages(None).unwrap();
     assert_eq!(done(&storage, small()).seq, 2, "with room again it goes on");
+}
+
+/// Two records of a village, the first of them edited last, and one elsewhere.
+fn fill_a_village(storage: &dyn Storage) -> [RecordId; 2] {
+    let device = enrol(storage, TOWNSHIP);
+    let [old, new, other] =
+        [VILLAGE, VILLAGE, OTHER_VILLAGE].map(|area| record(&device, "visit", area, Some(RecordId([5; 16]))));
+    done(storage, push(&device, vec![old.clone(), new.clone(), other]));
+    done(storage, push(&device, vec![next(&old, &device)]));
+    [old.id, new.id]
+}
+
+/// The newest change of each record is known after the migration that brought it.
+fn assert_news_are_found(storage: &dyn Storage, [old, new]: [RecordId; 2]) {
+    let page = |after, complete| {
+        let query = PullQuery { township: TOWNSHIP, after, complete, fills: Vec::new(), bytes_max: 1 << 20 };
+        ids(&storage.pull_page(&query).unwrap().feed)
+    };
+    assert_eq!(page(0, areas(&[VILLAGE])), vec![old, new]);
+    assert_eq!(page(1, areas(&[VILLAGE])), vec![new, old]);
+    assert_eq!(page(2, areas(&[VILLAGE])), vec![old]);
+    assert_eq!(page(0, subjects(&[RecordId([5; 16])])).len(), 3);
+}
+
+const BEFORE_NEWEST_CHANGE: &str = "DROP INDEX record_area_last; DROP INDEX record_subject_last;
+    ALTER TABLE record DROP COLUMN last;";
+
+#[test]
+fn a_file_of_an_older_program_learns_the_newest_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("server.db");
+    let storage = SqliteStorage::open(&path).unwrap();
+    storage.secrets(&secrets()).unwrap();
+    let records = fill_a_village(&storage);
+    drop(storage);
+    let older = rusqlite::Connection::open(&path).unwrap();
+    older.execute_batch(BEFORE_NEWEST_CHANGE).unwrap();
+    older
+        .execute_batch(
+            "CREATE INDEX record_area ON record (area); CREATE INDEX record_subject ON record (subject);
+             PRAGMA user_version = 2",
+        )
+        .unwrap();
+    drop(older);
+    assert_news_are_found(&SqliteStorage::open(&path).unwrap(), records);
+}
+
+#[test]
+fn a_postgres_database_of_an_older_program_learns_the_newest_changes() {
+    let Some(server) = postgres_server() else { return };
+    let database = FreshDatabase::new(server);
+    let storage = PostgresStorage::connect(&database.address).unwrap();
+    storage.secrets(&secrets()).unwrap();
+    let records = fill_a_village(&storage);
+    drop(storage);
+    execute(&database.address, BEFORE_NEWEST_CHANGE);
+    let before = "CREATE INDEX record_area ON record (tenant, township, area, born);
+        CREATE INDEX record_subject ON record (tenant, township, subject) WHERE subject IS NOT NULL;
+        DELETE FROM schema_version; INSERT INTO schema_version VALUES (2)";
+    execute(&database.address, before);
+    assert_news_are_found(&PostgresStorage::connect(&database.address).unwrap(), records);
 }

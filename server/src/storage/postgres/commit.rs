@@ -149,6 +149,7 @@ struct RecordColumns<'a> {
     searches: Vec<&'a str>,
     uptos: Vec<i64>,
     snapshots: Vec<Option<Vec<u8>>>,
+    lasts: Vec<i64>,
 }
 
 impl<'a> RecordColumns<'a> {
@@ -177,16 +178,18 @@ impl<'a> RecordColumns<'a> {
                 .iter()
                 .map(|w| w.snapshot.map(|(bytes, _)| from_snapshot(bytes)).transpose())
                 .collect::<Result<_>>()?,
+            lasts: numbers(|w| w.last.cast_signed()),
         })
     }
 }
 
 /// The arrays of [`RecordColumns`] as rows, from parameter $3 on.
 const RECORD_ROWS: &str = "UNNEST($3::BYTEA[], $4::BYTEA[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[], $8::TEXT[], $9::TEXT[],
-    $10::TEXT[], $11::BIGINT[], $12::TEXT[], $13::BIGINT[], $14::BIGINT[], $15::TEXT[], $16::TEXT[], $17::BIGINT[], $18::BYTEA[]";
+    $10::TEXT[], $11::BIGINT[], $12::TEXT[], $13::BIGINT[], $14::BIGINT[], $15::TEXT[], $16::TEXT[], $17::BIGINT[], $18::BYTEA[],
+    $19::BIGINT[]";
 const RECORD_NAMES: &str =
     "id, heads, changes, bytes, updated_ms, title, label, status, persons, day, differences, doubts, json,
-    search, snapshot_upto, snapshot";
+    search, snapshot_upto, snapshot, last";
 
 async fn insert_records(
     c: &impl GenericClient,
@@ -207,8 +210,8 @@ async fn insert_records(
         writes.iter().map(|w| w.first.subject.as_ref().map(|s| s.0.as_slice())).collect();
     let sql = format!(
         "INSERT INTO record (tenant, township, {RECORD_NAMES}, born, type, key, incarnation, area, subject)
-         SELECT $1, $2, n.* FROM {RECORD_ROWS}, $19::BIGINT[], $20::TEXT[], $21::BYTEA[], $22::BIGINT[], $23::BYTEA[],
-         $24::BYTEA[]) AS n ON CONFLICT DO NOTHING"
+         SELECT $1, $2, n.* FROM {RECORD_ROWS}, $20::BIGINT[], $21::TEXT[], $22::BYTEA[], $23::BIGINT[], $24::BYTEA[],
+         $25::BYTEA[]) AS n ON CONFLICT DO NOTHING"
     );
     let inserted = run(
         c,
@@ -232,6 +235,7 @@ async fn insert_records(
             &v.searches,
             &v.uptos,
             &v.snapshots,
+            &v.lasts,
             &born,
             &types,
             &keys,
@@ -258,7 +262,7 @@ async fn update_records(
         "UPDATE record r SET heads = n.heads, changes = r.changes + n.changes, bytes = r.bytes + n.bytes,
          updated_ms = greatest(r.updated_ms, n.updated_ms), title = n.title, label = n.label, status = n.status,
          persons = n.persons, day = n.day, differences = n.differences, doubts = n.doubts, json = n.json,
-         search = n.search, snapshot = coalesce(n.snapshot, r.snapshot),
+         search = n.search, last = n.last, snapshot = coalesce(n.snapshot, r.snapshot),
          snapshot_upto = CASE WHEN n.snapshot IS NULL THEN r.snapshot_upto ELSE n.snapshot_upto END
          FROM {RECORD_ROWS}) AS n ({RECORD_NAMES}) WHERE r.tenant = $1 AND r.township = $2 AND r.id = n.id"
     );
@@ -284,6 +288,7 @@ async fn update_records(
             &v.searches,
             &v.uptos,
             &v.snapshots,
+            &v.lasts,
         ],
     )
     .await?;

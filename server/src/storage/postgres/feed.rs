@@ -7,25 +7,21 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::columns::{to_heads, to_identity};
-use super::super::page::PageBuilder;
+use super::super::page::{CHANGED_MAX, PageBuilder, scopes_of_news};
 use super::super::{PullPage, PullQuery, PulledRecord, Result, Scope, StorageError, TownshipId};
 use super::{Param, array, get, number, number32, optional, people, records, row, rows};
 
 /// Changes that one page of the feed may have at most, and records one page of a fill.
 const ROWS_MAX: i64 = 400;
 
-async fn read_head(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Result<(Position, ScopeDigest)> {
-    let sql = "SELECT seq, chain, changes, digest_sum FROM feed WHERE tenant = $1 AND township = $2";
-    let Some(r) = row(c, sql, &[&tenant, &township.0.as_slice()]).await? else { return Ok(Default::default()) };
-    Ok((people::position(&r, 0)?, ScopeDigest { count: number(&r, 2)?, sum: number(&r, 3)? }))
-}
-
 pub(super) async fn head(
     c: &impl GenericClient,
     tenant: &[u8],
     township: TownshipId,
 ) -> Result<(Position, ScopeDigest)> {
-    read_head(c, tenant, township).await
+    let sql = "SELECT seq, chain, changes, digest_sum FROM feed WHERE tenant = $1 AND township = $2";
+    let Some(r) = row(c, sql, &[&tenant, &township.0.as_slice()]).await? else { return Ok(Default::default()) };
+    Ok((people::position(&r, 0)?, ScopeDigest { count: number(&r, 2)?, sum: number(&r, 3)? }))
 }
 
 pub(super) async fn is_on_chain(
@@ -113,8 +109,33 @@ fn pulled(r: &Row, first: usize) -> Result<PulledRecord> {
 }
 
 pub(super) async fn pull_page(c: &impl GenericClient, tenant: &[u8], query: &PullQuery) -> Result<PullPage> {
-    let (head, digest) = read_head(c, tenant, query.township).await?;
-    let (feed, feed_upto, bytes) = read_feed(c, tenant, query, head).await?;
+    let (head, changed) = tokio::try_join!(head(c, tenant, query.township), changed_records(c, tenant, query, None))?;
+    page(c, tenant, query, head, changed).await
+}
+
+/// A page in the snapshot that the head was read in.
+pub(super) async fn first_page(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    query: &PullQuery,
+    head: (Position, ScopeDigest),
+) -> Result<PullPage> {
+    let changed = changed_records(c, tenant, query, Some(head.0.seq)).await?;
+    page(c, tenant, query, head, changed).await
+}
+
+async fn page(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    query: &PullQuery,
+    (head, digest): (Position, ScopeDigest),
+    changed: Option<Vec<Vec<u8>>>,
+) -> Result<PullPage> {
+    let (feed, feed_upto, bytes) = match changed {
+        // nothing in scope is new
+        Some(changed) if changed.is_empty() => (Vec::new(), head, 0),
+        changed => read_feed(c, tenant, query, head, changed).await?,
+    };
     let mut page = PullPage { head, digest, feed, feed_upto, fill: Vec::new(), fill_grant: None, fill_complete: false };
     // a page that news filled leaves the fill to the next one
     if let (Some((grant, scope, after)), true) = (query.fills.first(), page.feed_upto == page.head) {
@@ -127,15 +148,46 @@ pub(super) async fn pull_page(c: &impl GenericClient, tenant: &[u8], query: &Pul
     Ok(page)
 }
 
+/// The records whose news come by the feed, as far as they are few; otherwise, and where all is in scope, the feed is walked.
+async fn changed_records(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    query: &PullQuery,
+    head_seq: Option<u64>,
+) -> Result<Option<Vec<Vec<u8>>>> {
+    if head_seq.is_some_and(|seq| seq <= query.after) {
+        return Ok(Some(Vec::new()));
+    }
+    if scopes_of_news(query).is_none() {
+        return Ok(None);
+    }
+    let mut statement = Statement::new(tenant, query.township);
+    let (after, by_feed) = (statement.value(signed(query.after)), statement.by_feed(query));
+    let limit = CHANGED_MAX + 1;
+    let sql = format!(
+        "SELECT r.id FROM record r WHERE r.tenant = $1 AND r.township = $2 AND r.last > {after} AND {by_feed} LIMIT {limit}"
+    );
+    let found = statement.rows(c, &sql).await?;
+    if found.len() > CHANGED_MAX {
+        return Ok(None);
+    }
+    found.iter().map(|r| get(r, 0)).collect::<Result<_>>().map(Some)
+}
+
 async fn read_feed(
     c: &impl GenericClient,
     tenant: &[u8],
     query: &PullQuery,
     head: Position,
+    changed: Option<Vec<Vec<u8>>>,
 ) -> Result<(Vec<PulledRecord>, Position, usize)> {
     let mut statement = Statement::new(tenant, query.township);
     let (after, last) = (statement.value(signed(query.after)), statement.value(signed(head.seq)));
-    let (by_feed, bytes_max) = (statement.by_feed(query), statement.value(query.bytes_max as i64));
+    let in_scope = match changed {
+        Some(changed) => format!("c.record = ANY({})", statement.value(changed)),
+        None => statement.by_feed(query),
+    };
+    let bytes_max = statement.value(query.bytes_max as i64);
     // the inner limit bounds what is read, the outer condition what is sent
     let sql = format!(
         "SELECT * FROM (
@@ -143,7 +195,7 @@ async fn read_feed(
             FROM (
                 SELECT c.seq, c.hash, c.device, c.received_ms, c.bytes, c.chain, {PULLED_COLUMNS}
                 FROM change c JOIN record r ON r.tenant = c.tenant AND r.township = c.township AND r.id = c.record
-                WHERE c.tenant = $1 AND c.township = $2 AND c.seq > {after} AND c.seq <= {last} AND {by_feed}
+                WHERE c.tenant = $1 AND c.township = $2 AND c.seq > {after} AND c.seq <= {last} AND {in_scope}
                 ORDER BY c.seq LIMIT {ROWS_MAX}
             ) f
         ) p WHERE before < greatest({bytes_max}::BIGINT, 1) ORDER BY seq"

@@ -39,14 +39,18 @@ pub(super) async fn put_areas(
     number(&raised, 0)
 }
 
+pub(super) async fn areas_version(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Result<u64> {
+    let sql = "SELECT areas_version FROM feed WHERE tenant = $1 AND township = $2";
+    row(c, sql, &[&tenant, &township.0.as_slice()]).await?.map_or(Ok(0), |r| number(&r, 0))
+}
+
 pub(super) async fn areas(
     c: &impl GenericClient,
     tenant: &[u8],
     township: TownshipId,
 ) -> Result<(u64, Vec<AreaEntry>)> {
+    let version = areas_version(c, tenant, township).await?;
     let township = township.0.as_slice();
-    let sql = "SELECT areas_version FROM feed WHERE tenant = $1 AND township = $2";
-    let version = row(c, sql, &[&tenant, &township]).await?.map_or(Ok(0), |r| number(&r, 0))?;
     let sql = "SELECT area, parent, level, code, name_zh, name_en FROM area WHERE tenant = $1 AND township = $2
         ORDER BY code COLLATE \"C\", area";
     let read = |r: &Row| {
@@ -140,7 +144,12 @@ pub(super) async fn grants(
         };
         Ok((position(r, 0)?, entry))
     };
-    Ok((grants_head(c, tenant, user).await?, found.iter().map(read).collect::<Result<_>>()?))
+    let entries: Vec<(Position, GrantEntry)> = found.iter().map(read).collect::<Result<_>>()?;
+    let head = match entries.last() {
+        Some((at, _)) => *at,
+        None => grants_head(c, tenant, user).await?,
+    };
+    Ok((head, entries))
 }
 
 pub(super) async fn put_invitation(

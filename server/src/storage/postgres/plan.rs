@@ -77,6 +77,8 @@ pub(super) struct RecordWrite<'a> {
     pub grown: (i64, i64),
     /// When the newest was received.
     pub updated_ms: Millis,
+    /// Feed number of its newest change.
+    pub last: u64,
     /// A snapshot up to a feed number.
     pub snapshot: Option<(&'a [u8], u64)>,
 }
@@ -116,12 +118,20 @@ impl<'a> TownshipWrites<'a> {
         }
         let place = *self.places.entry(record.id).or_insert(self.records.len());
         if place == self.records.len() {
-            let write =
-                RecordWrite { first: record, latest: record, born, grown: (0, 0), updated_ms: 0, snapshot: None };
+            let write = RecordWrite {
+                first: record,
+                latest: record,
+                born,
+                grown: (0, 0),
+                updated_ms: 0,
+                last: 0,
+                snapshot: None,
+            };
             self.records.push(write);
         }
         let write = &mut self.records[place];
         write.latest = record;
+        write.last = self.feed.position.seq;
         write.updated_ms = write.updated_ms.max(received_ms);
         write.grown.0 += record.changes.len() as i64;
         write.grown.1 += record.changes.iter().map(|c| c.bytes.len() as i64).sum::<i64>();

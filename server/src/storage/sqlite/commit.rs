@@ -111,8 +111,8 @@ impl<'a> Statements<'a> {
             tx,
             insert_record: tx.prepare_cached(
                 "INSERT INTO record (no, id, township_no, type, key, incarnation, area, subject, heads, changes, bytes,
-                 updated_ms, title, label, status, persons, day, differences, doubts)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                 updated_ms, title, label, status, persons, day, differences, doubts, last)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             )?,
             insert_text: tx
                 .prepare_cached("INSERT OR REPLACE INTO record_text (record_no, json, search) VALUES (?, ?, ?)")?,
@@ -126,6 +126,7 @@ impl<'a> Statements<'a> {
     /// Stores a record's new changes; false when it isn't as it was when they were merged.
     fn record(&mut self, links: &Links, feed: &mut Feed, record: &PreparedRecord, received_ms: u64) -> Result<bool> {
         let bytes: usize = record.changes.iter().map(|c| c.bytes.len()).sum();
+        let last = pack(feed.no, feed.position.seq + record.changes.len() as u64);
         let record_no = match &record.base_heads {
             None => {
                 let no = pack(feed.no, feed.position.seq + 1);
@@ -150,10 +151,11 @@ impl<'a> Statements<'a> {
                     p.day,
                     p.differences,
                     p.doubts,
+                    last,
                 ])?;
                 (inserted == 1).then_some(no)
             }
-            Some(base) => update_record(self.tx, feed.no, record, base, bytes as i64, received_ms)?,
+            Some(base) => update_record(self.tx, (feed.no, last), record, base, bytes as i64, received_ms)?,
         };
         let Some(record_no) = record_no else { return Ok(false) };
         self.insert_text.execute(params![record_no, record.projection.json, record.projection.search])?;
@@ -184,7 +186,7 @@ impl<'a> Statements<'a> {
 /// Changes a record that was known; `None` when its heads or incarnation moved.
 fn update_record(
     tx: &Transaction<'_>,
-    township_no: i64,
+    (township_no, last): (i64, i64),
     record: &PreparedRecord,
     base: &[ChangeHash],
     bytes: i64,
@@ -193,7 +195,7 @@ fn update_record(
     let p = &record.projection;
     let mut update = tx.prepare_cached(
         "UPDATE record SET heads = ?, changes = changes + ?, bytes = bytes + ?, updated_ms = max(updated_ms, ?), title = ?,
-         label = ?, status = ?, persons = ?, day = ?, differences = ?, doubts = ?
+         label = ?, status = ?, persons = ?, day = ?, differences = ?, doubts = ?, last = ?
          WHERE id = ? AND township_no = ? AND heads = ? AND incarnation = ? RETURNING no",
     )?;
     let values = params![
@@ -208,6 +210,7 @@ fn update_record(
         p.day,
         p.differences,
         p.doubts,
+        last,
         record.id.0,
         township_no,
         from_heads(base),

@@ -5,22 +5,26 @@ use doorstep_core::protocol::{Position, ScopeDigest};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::columns::{to_heads, to_identity};
-use super::super::page::{PageBuilder, PullFilter, SCAN_MAX, ScopeFilter};
+use super::super::page::{PullFilter, ScopeFilter};
 use super::super::{PullPage, PullQuery, PulledRecord, Result, Scope, StoredChange, TownshipId};
-use super::{pack, people, records, seq_of};
+use super::{news, pack, people, records, seq_of};
 
-struct Head {
-    township_no: i64,
-    position: Position,
+/// A township's feed.
+pub(super) struct Head {
+    pub township_no: i64,
+    pub position: Position,
+    pub areas_version: u64,
     digest: ScopeDigest,
 }
 
-fn read_head(c: &Connection, township: TownshipId) -> Result<Option<Head>> {
-    let mut statement = c.prepare_cached("SELECT seq, chain, changes, digest_sum, no FROM township WHERE id = ?")?;
+pub(super) fn read_head(c: &Connection, township: TownshipId) -> Result<Option<Head>> {
+    let mut statement =
+        c.prepare_cached("SELECT seq, chain, changes, digest_sum, no, areas_version FROM township WHERE id = ?")?;
     let head = statement.query_row([township.0], |r| {
         let digest =
             ScopeDigest { count: r.get::<_, i64>(2)?.cast_unsigned(), sum: r.get::<_, i64>(3)?.cast_unsigned() };
-        Ok(Head { township_no: r.get(4)?, position: people::position(r, 0)?, digest })
+        let areas_version = r.get::<_, i64>(5)?.cast_unsigned();
+        Ok(Head { township_no: r.get(4)?, position: people::position(r, 0)?, areas_version, digest })
     });
     Ok(head.optional()?)
 }
@@ -30,26 +34,32 @@ pub(super) fn head(c: &Connection, township: TownshipId) -> Result<(Position, Sc
 }
 
 pub(super) fn is_on_chain(c: &Connection, township: TownshipId, position: Position) -> Result<bool> {
+    on_chain(c, read_head(c, township)?.as_ref(), position)
+}
+
+/// The same in the snapshot that the head was read in.
+pub(super) fn on_chain(c: &Connection, head: Option<&Head>, position: Position) -> Result<bool> {
     if position == Position::default() {
         return Ok(true);
     }
-    let Some(head) = read_head(c, township)?.filter(|h| position.seq >= 1 && position.seq <= h.position.seq) else {
-        return Ok(false);
-    };
+    let Some(head) = head.filter(|h| position.seq >= 1 && position.seq <= h.position.seq) else { return Ok(false) };
+    if position.seq == head.position.seq {
+        return Ok(position == head.position);
+    }
     let mut statement = c.prepare_cached("SELECT chain FROM change WHERE no = ?")?;
     let chain = statement.query_row([pack(head.township_no, position.seq)], |r| Ok(Chain(r.get(0)?))).optional()?;
     Ok(chain == Some(position.chain))
 }
 
 /// What a scope is asked about: id, area, subject, from column `first` on.
-fn place(r: &Row<'_>, first: usize) -> rusqlite::Result<(RecordId, AreaId, Option<RecordId>)> {
+pub(super) fn place(r: &Row<'_>, first: usize) -> rusqlite::Result<(RecordId, AreaId, Option<RecordId>)> {
     Ok((RecordId(r.get(first)?), AreaId(r.get(first + 1)?), r.get::<_, Option<_>>(first + 2)?.map(RecordId)))
 }
 
-const PULLED_COLUMNS: &str = "r.no, r.id, r.area, r.subject, r.type, r.key, r.incarnation, r.heads";
+pub(super) const PULLED_COLUMNS: &str = "r.no, r.id, r.area, r.subject, r.type, r.key, r.incarnation, r.heads";
 
 /// A record without its changes, from column `first` on.
-fn pulled(r: &Row<'_>, first: usize) -> rusqlite::Result<PulledRecord> {
+pub(super) fn pulled(r: &Row<'_>, first: usize) -> rusqlite::Result<PulledRecord> {
     let (id, area, subject) = place(r, first + 1)?;
     Ok(PulledRecord {
         id,
@@ -64,7 +74,12 @@ fn pulled(r: &Row<'_>, first: usize) -> rusqlite::Result<PulledRecord> {
 }
 
 pub(super) fn pull_page(c: &Connection, query: &PullQuery) -> Result<PullPage> {
-    let Some(head) = read_head(c, query.township)? else {
+    page(c, read_head(c, query.township)?.as_ref(), query)
+}
+
+/// A page in the snapshot that the head was read in.
+pub(super) fn page(c: &Connection, head: Option<&Head>, query: &PullQuery) -> Result<PullPage> {
+    let Some(head) = head else {
         return Ok(PullPage {
             head: Position::default(),
             digest: ScopeDigest::default(),
@@ -75,7 +90,7 @@ pub(super) fn pull_page(c: &Connection, query: &PullQuery) -> Result<PullPage> {
             fill_complete: !query.fills.is_empty(),
         });
     };
-    let (feed, feed_upto, bytes) = read_feed(c, &head, query)?;
+    let (feed, feed_upto, bytes) = news::read(c, head, query)?;
     let mut page = PullPage {
         head: head.position,
         digest: head.digest,
@@ -94,32 +109,6 @@ pub(super) fn pull_page(c: &Connection, query: &PullQuery) -> Result<PullPage> {
         }
     }
     Ok(page)
-}
-
-fn read_feed(c: &Connection, head: &Head, query: &PullQuery) -> Result<(Vec<PulledRecord>, Position, usize)> {
-    let filter = PullFilter::new(query);
-    let mut statement = c.prepare_cached(&format!(
-        "SELECT c.no, c.hash, c.device, c.received_ms, c.bytes, c.chain, {PULLED_COLUMNS}
-         FROM change c CROSS JOIN record r ON r.no = c.record_no WHERE c.no > ? AND c.no <= ? ORDER BY c.no"
-    ))?;
-    let mut page = PageBuilder::default();
-    let first = pack(head.township_no, query.after);
-    let mut rows = statement.query([first, pack(head.township_no, head.position.seq)])?;
-    let mut scanned = 0;
-    while let Some(r) = rows.next()? {
-        let (id, area, subject) = place(r, 7)?;
-        if filter.by_feed(id, area, subject, seq_of(r.get(6)?)) {
-            page.add(id, records::change(r)?, || pulled(r, 6))?;
-        }
-        scanned += 1;
-        if page.bytes >= query.bytes_max || scanned >= SCAN_MAX {
-            let upto = Position { seq: seq_of(r.get(0)?), chain: Chain(r.get(5)?) };
-            let bytes = page.bytes;
-            return Ok((page.finish(), upto, bytes));
-        }
-    }
-    let bytes = page.bytes;
-    Ok((page.finish(), head.position, bytes))
 }
 
 /// Visits the records of a scope that were born after a number, by birth, until `visit` says stop. With a few subjects

@@ -135,7 +135,9 @@ pub(super) fn grants(c: &Connection, user: UserId, after: u64) -> Result<(Positi
         };
         Ok((position(r, 0)?, entry))
     })?;
-    Ok((grants_head(c, user)?, rows.collect::<rusqlite::Result<_>>()?))
+    let entries: Vec<(Position, GrantEntry)> = rows.collect::<rusqlite::Result<_>>()?;
+    let head = entries.last().map_or_else(|| grants_head(c, user), |(at, _)| Ok(*at))?;
+    Ok((head, entries))
 }
 
 pub(super) fn put_invitation(

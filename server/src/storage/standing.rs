@@ -1,0 +1,109 @@
+//! What an exchange reads at once: what a push builds on, and what a reply is planned from. One snapshot each.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use doorstep_core::id::{DeviceId, RecordId, UserId};
+use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
+
+use super::{BatchRow, BranchState, HeldChange, PullQuery, StoredRecord, TownshipId};
+
+/// Townships whose areas are kept in memory.
+const AREAS_KEPT: usize = 64;
+
+/// What merging into some records needs of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MergeBase {
+    /// The records, in the order asked.
+    pub records: Vec<Option<StoredRecord>>,
+    /// The changes that wait for these records' changes, each with the device that sent it.
+    pub waiting: Vec<(DeviceId, HeldChange)>,
+}
+
+/// A batch that is about to be merged.
+#[derive(Debug, Clone, Copy)]
+pub struct PushQuery<'a> {
+    /// Whose records.
+    pub township: TownshipId,
+    /// The sender.
+    pub device: DeviceId,
+    /// The batch's branch.
+    pub branch: u32,
+    /// The batch's number on it.
+    pub number: u64,
+    /// The records that it changes.
+    pub records: &'a [RecordId],
+}
+
+/// What a push builds on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PushBase {
+    /// The branch's last batch.
+    pub branch: BranchState,
+    /// The batch that has this number already.
+    pub taken: Option<BatchRow>,
+    /// What merging needs; read only if the number is the branch's next one.
+    pub merge: MergeBase,
+}
+
+/// What a reply needs to know of its device.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplyQuery<'a> {
+    /// Whose feed.
+    pub township: TownshipId,
+    /// Whose grants.
+    pub user: UserId,
+    /// The branch whose last batch is asked for, with its device.
+    pub branch: Option<(DeviceId, u32)>,
+    /// Points of the feed, best first: which is the first on the chain?
+    pub points: &'a [Position],
+    /// One more point, asked by itself.
+    pub told: Option<Position>,
+}
+
+/// What a reply is planned from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Reading is closed after a restore.
+    pub reads_closed: bool,
+    /// Number of the last batch of the branch that was asked for; 0 for none.
+    pub last_batch: u64,
+    /// The feed's head.
+    pub head: Position,
+    /// The first of the points asked that is on the chain.
+    pub common: Option<Position>,
+    /// The point told is on the chain; true if none was asked.
+    pub told_on_chain: bool,
+    /// The user's grants: all entries with their places in the log.
+    pub grants: Vec<(Position, GrantEntry)>,
+    /// The version of the township's areas.
+    pub areas_version: u64,
+    /// The township's areas.
+    pub areas: Arc<[AreaEntry]>,
+}
+
+/// Decides from the standing what the reply's first page reads; `None`: there is no page.
+pub type PlanPull<'a> = &'a mut dyn FnMut(Standing) -> Option<PullQuery>;
+
+/// Areas of townships by version. The version is read with everything else, so that another server's change is seen at once.
+#[derive(Debug, Default)]
+pub(super) struct AreasCache(Mutex<HashMap<TownshipId, (u64, Arc<[AreaEntry]>)>>);
+
+impl AreasCache {
+    /// The areas, if this version of them is known.
+    pub fn get(&self, township: TownshipId, version: u64) -> Option<Arc<[AreaEntry]>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&township).filter(|(at, _)| *at == version).map(|(_, areas)| areas.clone())
+    }
+
+    /// Keeps a version; when there are too many townships, all others are forgotten.
+    pub fn put(&self, township: TownshipId, version: u64, areas: Vec<AreaEntry>) -> Arc<[AreaEntry]> {
+        let areas: Arc<[AreaEntry]> = areas.into();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= AREAS_KEPT && !known.contains_key(&township) {
+            known.clear();
+        }
+        known.insert(township, (version, areas.clone()));
+        areas
+    }
+}
