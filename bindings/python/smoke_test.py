@@ -118,6 +118,8 @@ class TwoPhones(unittest.TestCase):
         self.assertEqual([row.id for row in rows], [household])
         self.assertIn("H-001", second.record_json(household))
         self.assertEqual(second.refused(), [])
+        self.assertIsNone(report.upload_refused)
+        self.assertIsNone(first.refused_upload())
 
     def test_two_answers_for_one_question_stand_on_both_phones_until_one_decides(self):
         first, second = self.phones

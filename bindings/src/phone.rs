@@ -10,7 +10,7 @@ use doorstep_core::store::DraftId;
 use doorstep_core::sync::{Cancel, Progress};
 
 use crate::error::PhoneError;
-use crate::value::{Answer, AnswerDifference, Area, RecordRow, RefusedChange, SyncCost, SyncReport};
+use crate::value::{Answer, AnswerDifference, Area, RecordRow, RefusedChange, RefusedUpload, SyncCost, SyncReport};
 
 /// Hears how a sync goes on, on the syncing thread.
 #[uniffi::export(with_foreign)]
@@ -172,6 +172,11 @@ impl Phone {
     /// Changes that the server refused.
     pub fn refused(&self) -> Result<Vec<RefusedChange>, PhoneError> {
         Ok(self.inner()?.refused()?.into_iter().map(Into::into).collect())
+    }
+
+    /// The upload that the server refused as a whole, until it takes what is in it.
+    pub fn refused_upload(&self) -> Result<Option<RefusedUpload>, PhoneError> {
+        Ok(self.inner()?.refused_upload()?.map(Into::into))
     }
 
     /// What the next sync costs; `ask` asks the server for its part with a request of a few hundred bytes.

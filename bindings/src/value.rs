@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use doorstep_core::id::{AreaId, RecordId};
 use doorstep_core::protocol::AreaEntry;
 use doorstep_core::record::{Difference, Value};
-use doorstep_core::store::{RefusedRow, Row};
+use doorstep_core::store::{self, RefusedRow, Row};
 use doorstep_core::sync;
 
 uniffi::custom_type!(RecordId, String, {
@@ -152,6 +152,47 @@ impl From<RefusedRow> for RefusedChange {
     }
 }
 
+/// An upload that the server refused as a whole. Nothing of it is lost: each sync sends it once more.
+#[derive(Debug, Clone, uniffi::Record)]
+pub struct RefusedUpload {
+    /// A batch's number; 0 for an upload that brings back what a restored server lacks.
+    pub number: u64,
+    /// Changes in it.
+    pub changes: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// A code.
+    pub reason: String,
+    /// What happened, for the person.
+    pub what_zh: String,
+    pub what_en: String,
+    /// What the person does about it.
+    pub advice_zh: String,
+    pub advice_en: String,
+    /// When it was refused first, milliseconds since 1970 by the phone's clock.
+    pub first_ms: u64,
+    /// In how many syncs it was refused.
+    pub times: u32,
+}
+
+impl From<store::RefusedUpload> for RefusedUpload {
+    fn from(upload: store::RefusedUpload) -> Self {
+        let (what, advice) = (|l| upload.what(l).to_owned(), |l| upload.advice(l).to_owned());
+        Self {
+            number: upload.number,
+            changes: upload.changes,
+            bytes: upload.bytes,
+            what_zh: what("zh"),
+            what_en: what("en"),
+            advice_zh: advice("zh"),
+            advice_en: advice("en"),
+            first_ms: upload.first_ms,
+            times: upload.times,
+            reason: upload.reason.clone(),
+        }
+    }
+}
+
 /// What the next sync costs.
 #[derive(Debug, Clone, uniffi::Record)]
 pub struct SyncCost {
@@ -188,6 +229,8 @@ pub struct SyncReport {
     pub changes_waiting: u64,
     /// Refused changes by reason.
     pub refused: HashMap<String, u64>,
+    /// The server refused a whole upload, with this reason: see `Phone.refused_upload`. The rest of the sync went on.
+    pub upload_refused: Option<String>,
     pub records_received: u64,
     pub changes_received: u64,
     /// The phone's clock minus the server's, in milliseconds.
@@ -204,6 +247,7 @@ impl From<&sync::SyncReport> for SyncReport {
             changes_acknowledged: report.changes_acknowledged,
             changes_waiting: report.changes_waiting,
             refused: report.refused.iter().map(|(reason, count)| (reason.clone(), *count)).collect(),
+            upload_refused: report.upload_refused.clone(),
             records_received: report.records_received,
             changes_received: report.changes_received,
             clock_off_ms: report.clock_off_ms,

@@ -14,7 +14,7 @@ use crate::protocol::AreaEntry;
 use crate::record::{ChangeNote, Edit, FormRef, Record, Section, Value, View};
 use crate::store::{
     Counts, DraftId, DraftRow, Enrolment, FinishPlan, ListFilter, Notice, OpenError, OpenOptions, PlannedDocument,
-    RefusedRow, Row, Store, StoreError,
+    RefusedRow, RefusedUpload, Row, Store, StoreError,
 };
 use crate::sync::{
     Cancel, Cost, Engine, HttpTransport, Progress, SyncError, SyncOptions, SyncReport, Transport, TransportError,
@@ -321,6 +321,12 @@ impl Phone {
     /// Changes that the server refused, with reasons.
     pub fn refused(&self) -> Result<Vec<RefusedRow>, PhoneError> {
         Ok(self.store.refused()?)
+    }
+
+    /// The upload that the server refused as a whole, with the reason and what to do; `None` once it took what is in it.
+    /// Nothing of it is lost: each sync sends it once more.
+    pub fn refused_upload(&self) -> Result<Option<RefusedUpload>, PhoneError> {
+        Ok(self.store.refused_upload()?)
     }
 
     /// An engine with the phone's transport.

@@ -102,12 +102,13 @@ impl BodyReader {
 
     /// Reads until the body has `end` bytes and is over.
     async fn read_to(&mut self, end: usize) -> Result<(), ApiError> {
-        while self.more().await? {
-            if self.bytes.len() > end {
-                return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large"));
+        while self.bytes.len() <= end {
+            if !self.more().await? {
+                let whole = self.bytes.len() == end;
+                return if whole { Ok(()) } else { Err(ApiError::new(StatusCode::BAD_REQUEST, "cut")) };
             }
         }
-        if self.bytes.len() < end { Err(ApiError::new(StatusCode::BAD_REQUEST, "cut")) } else { Ok(()) }
+        Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large"))
     }
 
     async fn more(&mut self) -> Result<bool, ApiError> {

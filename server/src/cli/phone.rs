@@ -9,7 +9,7 @@ use doorstep_core::client::{NewRecord, Phone, answer};
 use doorstep_core::clock::{SystemClock, SystemEntropy};
 use doorstep_core::form::Pack;
 use doorstep_core::id::RecordId;
-use doorstep_core::store::{ListFilter, Row};
+use doorstep_core::store::{ListFilter, RefusedUpload, Row};
 use doorstep_core::sync::{Cancel, Progress, SyncReport};
 use serde_json::json;
 
@@ -93,7 +93,7 @@ enum PhoneCommand {
         /// The value that holds.
         value: String,
     },
-    /// List what the server refused, with reasons.
+    /// List what the server refused, with reasons and what to do.
     Refused,
     /// What the next sync will cost.
     Cost {
@@ -150,7 +150,7 @@ fn run(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
             for row in phone.refused()? {
                 say!("{}\t{}\t{}", row.record, row.reason, row.hash);
             }
-            Ok(())
+            refused_upload(phone)
         }
         PhoneCommand::Cost { ask } => {
             let cost = phone.cost(*ask)?;
@@ -266,6 +266,18 @@ fn conflicts(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The upload that the server refused as a whole: which, why, and what to do, in both languages.
+fn refused_upload(phone: &Phone) -> Result<(), Fault> {
+    let Some(upload) = phone.refused_upload()? else { return Ok(()) };
+    let RefusedUpload { number, changes, bytes, reason, times, .. } = &upload;
+    say!("upload {number}: {changes} changes, {bytes} bytes, refused in {times} sync(s) ({reason})");
+    for language in ["zh", "en"] {
+        say!("  {}", upload.what(language));
+        say!("  {}", upload.advice(language));
+    }
+    Ok(())
+}
+
 fn resolve(phone: &Phone, record: RecordId, key: &str, text: &str) -> Result<(), Fault> {
     let opened = phone.record(record)?;
     let core_type = opened.identity().record_type.split('.').next().unwrap_or_default().to_owned();
@@ -294,6 +306,7 @@ fn sync(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
                 "requests": report.requests, "bytes_up": report.bytes_up, "bytes_down": report.bytes_down,
                 "changes_sent": report.changes_sent, "changes_acknowledged": report.changes_acknowledged,
                 "changes_waiting": report.changes_waiting, "refused": report.refused,
+                "upload_refused": report.upload_refused,
                 "records_received": report.records_received, "changes_received": report.changes_received,
                 "remade": report.remade, "rewound": report.rewound, "clock_off_ms": report.clock_off_ms,
             })
@@ -309,6 +322,9 @@ fn sync(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
         );
         for (reason, count) in &report.refused {
             say!("refused: {count} ({reason}); see `doorstep phone refused`");
+        }
+        if report.upload_refused.is_some() {
+            refused_upload(phone)?;
         }
         if report.clock_off_ms.abs() > 300_000 {
             say!("this phone's clock is {} minutes off", report.clock_off_ms / 60_000);

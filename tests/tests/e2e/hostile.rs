@@ -18,12 +18,12 @@ use tempfile::TempDir;
 /// The server's memory may grow by so much while it is attacked.
 const GROWTH_KIB: u64 = 40 << 10;
 
-struct Attack {
-    process: ServerProcess,
-    enrolment: Enrolment,
-    client: reqwest::blocking::Client,
+pub(crate) struct Attack {
+    pub process: ServerProcess,
+    pub enrolment: Enrolment,
+    pub client: reqwest::blocking::Client,
     counter: u64,
-    area: AreaId,
+    pub area: AreaId,
     honest: Phone,
     household: RecordId,
     _dirs: [TempDir; 3],
@@ -31,7 +31,7 @@ struct Attack {
 
 impl Attack {
     /// A server, an honest phone with a household, and an enrolled device that turns hostile.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dirs = [TempDir::new().unwrap(), TempDir::new().unwrap(), TempDir::new().unwrap()];
         let options = DataOptions { data: dirs[0].path().to_owned(), database: None };
         let service = doorstep_server::cli::serve::open_service(&options).unwrap();
@@ -49,16 +49,16 @@ impl Attack {
         Self { process, enrolment, client, counter: 1_000, area: villages[0], honest, household, _dirs: dirs }
     }
 
-    fn key(&self) -> SigningKey {
+    pub fn key(&self) -> SigningKey {
         SigningKey::from_bytes(&self.enrolment.signing_seed)
     }
 
-    fn post(&self, body: Vec<u8>) -> (u16, Vec<u8>) {
+    pub fn post(&self, body: Vec<u8>) -> (u16, Vec<u8>) {
         let response = self.client.post(format!("{}/sync", self.process.url)).body(body).send().unwrap();
         (response.status().as_u16(), response.bytes().unwrap().to_vec())
     }
 
-    fn hello(&mut self, upload: &[u8], number: u64) -> Vec<u8> {
+    pub fn hello(&mut self, upload: &[u8], number: u64) -> Vec<u8> {
         self.counter += 1;
         let hello = Hello {
             tenant: self.enrolment.tenant,
@@ -84,7 +84,7 @@ impl Attack {
         hello.encode_signed(&self.key())
     }
 
-    fn upload(&mut self, upload: &[u8], number: u64) -> (u16, Vec<u8>) {
+    pub fn upload(&mut self, upload: &[u8], number: u64) -> (u16, Vec<u8>) {
         let mut body = self.hello(upload, number);
         body.extend_from_slice(upload);
         self.post(body)
@@ -107,14 +107,14 @@ impl Attack {
         (outcomes.expect("states"), batch.hash())
     }
 
-    fn assert_alive(&self) {
+    pub fn assert_alive(&self) {
         sync(&self.honest);
         let growth_at = self.process.memory_kib("VmHWM:");
         assert!(growth_at < 100 << 10, "the server's peak memory is {growth_at} KiB");
     }
 }
 
-fn frame(id: RecordId, area: AreaId, changes: Vec<Vec<u8>>) -> RecordFrame {
+pub(crate) fn frame(id: RecordId, area: AreaId, changes: Vec<Vec<u8>>) -> RecordFrame {
     let changes = changes
         .into_iter()
         .map(|bytes| {
@@ -138,7 +138,7 @@ fn chunk(content: &[u8]) -> Vec<u8> {
     doorstep_core::protocol::records::restore_change(content).1
 }
 
-fn good_change(attack: &Attack, remark: &str) -> Vec<u8> {
+pub(crate) fn good_change(attack: &Attack, remark: &str) -> Vec<u8> {
     let mut record = Record::new(Identity::of_type("visit"));
     let author = Author {
         actor: branch_actor(&attack.key().verifying_key().to_bytes(), 0),

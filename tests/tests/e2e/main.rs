@@ -9,6 +9,7 @@ mod merging;
 mod networks;
 mod postgres;
 mod recovery;
+mod refused_uploads;
 mod stopping;
 mod tls;
 
