@@ -295,6 +295,19 @@ pub enum Committed {
     BatchTaken,
 }
 
+/// That a device synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SyncNote {
+    /// Which.
+    pub device: DeviceId,
+    /// Its hello counter.
+    pub counter: u64,
+    /// When.
+    pub now_ms: Millis,
+    /// How far it has read.
+    pub feed_seq: u64,
+}
+
 /// What is known of a branch's batch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BranchState {
@@ -473,7 +486,8 @@ pub trait Storage: Send + Sync {
     fn put_invitation(&self, secret_hash: [u8; 32], user: UserId, township: TownshipId, until_ms: Millis)
     -> Result<()>;
     /// Uses up an invitation and enrols the device in one transaction; `None` if it is unknown, used or over. The device's
-    /// `user` and `township` are taken from the invitation.
+    /// `user` and `township` are taken from the invitation. One that was used with the same key gives the device that it
+    /// enrolled, unless that was revoked.
     fn redeem_invitation(&self, secret_hash: [u8; 32], device: &Device, now_ms: Millis) -> Result<Option<Device>>;
     /// Enrols a device without invitation (the server itself, the demo).
     fn put_device(&self, device: &Device) -> Result<()>;
@@ -482,7 +496,9 @@ pub trait Storage: Send + Sync {
     /// All devices of a township.
     fn devices(&self, township: TownshipId) -> Result<Vec<Device>>;
     /// Notes a sync without push: counter, time, position. Need not be durable at once.
-    fn note_sync(&self, device: DeviceId, counter: u64, now_ms: Millis, feed_seq: u64) -> Result<()>;
+    fn note_sync(&self, device: DeviceId, counter: u64, now_ms: Millis, feed_seq: u64) -> Result<()> {
+        self.commit(&[], &[SyncNote { device, counter, now_ms, feed_seq }]).map(drop)
+    }
 
     /// Keeps the part of an upload that arrived (one a device; bytes replace what was there).
     fn stage_upload(&self, device: DeviceId, digest: [u8; 32], bytes: &[u8], now_ms: Millis) -> Result<()>;
@@ -520,7 +536,11 @@ pub trait Storage: Send + Sync {
     /// Which of these hashes stand in quarantine for the record.
     fn quarantined(&self, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>>;
     /// Commits several pushes in one transaction, durably; each push alone in a savepoint, all or nothing. Answers in order.
-    fn commit_group(&self, pushes: &[PreparedPush]) -> Result<Vec<Result<Committed>>>;
+    fn commit_group(&self, pushes: &[PreparedPush]) -> Result<Vec<Result<Committed>>> {
+        self.commit(pushes, &[])
+    }
+    /// The same, with notes of syncs that came before them. Without pushes it need not be durable at once.
+    fn commit(&self, pushes: &[PreparedPush], notes: &[SyncNote]) -> Result<Vec<Result<Committed>>>;
 
     /// The feed's head and digest.
     fn head(&self, township: TownshipId) -> Result<(Position, ScopeDigest)>;

@@ -3,18 +3,18 @@
 //! Pushes that arrive while a commit is under way queue up and share the next one. The simulation commits inline.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-
-use doorstep_core::clock::Millis;
-use doorstep_core::id::DeviceId;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use super::Refused;
-use crate::storage::{Committed, PreparedPush, Storage, StorageError};
+use crate::storage::{Committed, PreparedPush, Storage, StorageError, SyncNote};
 
 /// Pushes that may wait for a commit before new ones are told to come later.
 const QUEUE_MAX: usize = 256;
 /// Pushes that share one commit.
 const GROUP_MAX: usize = 128;
+/// How long notes of syncs wait for a commit that takes them along.
+const NOTES_WAIT: Duration = Duration::from_millis(100);
 
 type Answer = SyncSender<Result<Committed, StorageError>>;
 
@@ -24,19 +24,6 @@ pub enum Job {
     Push(Box<PreparedPush>, Answer),
     /// A sync to be noted some time.
     Note(SyncNote),
-}
-
-/// That a device synced.
-#[derive(Debug, Clone, Copy)]
-pub struct SyncNote {
-    /// Which.
-    pub device: DeviceId,
-    /// Its hello counter.
-    pub counter: u64,
-    /// When.
-    pub now_ms: Millis,
-    /// How far it has read.
-    pub feed_seq: u64,
 }
 
 /// Commits prepared pushes.
@@ -76,42 +63,52 @@ impl Committer {
     /// Notes a sync; nobody waits for it, and a full queue leaves it out.
     pub fn note(&self, storage: &dyn Storage, note: SyncNote) {
         match self {
-            Self::Inline => write_note(storage, &note),
+            Self::Inline => write_notes(storage, &[note]),
             Self::Grouped(sender) => drop(sender.try_send(Job::Note(note))),
         }
     }
 }
 
-fn write_note(storage: &dyn Storage, note: &SyncNote) {
-    if let Err(error) = storage.note_sync(note.device, note.counter, note.now_ms, note.feed_seq) {
+fn write_notes(storage: &dyn Storage, notes: &[SyncNote]) {
+    if let Err(error) = storage.commit(&[], notes) {
         tracing::warn!(error = &error as &dyn std::error::Error, "the time of a sync could not be noted");
     }
 }
 
 fn run(storage: &dyn Storage, receiver: &Receiver<Job>) {
-    while let Ok(first) = receiver.recv() {
-        let (mut pushes, mut answers, mut notes) = (Vec::new(), Vec::new(), Vec::new());
-        let mut take = |job| match job {
-            Job::Push(push, answer) => {
-                pushes.push(*push);
-                answers.push(answer);
-            }
-            Job::Note(note) => notes.push(note),
+    let mut notes = Vec::new();
+    loop {
+        let (mut pushes, mut answers) = (Vec::new(), Vec::new());
+        let first = if notes.is_empty() {
+            receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            receiver.recv_timeout(NOTES_WAIT)
         };
-        take(first);
-        for _ in 1..GROUP_MAX {
-            let Ok(job) = receiver.try_recv() else { break };
-            take(job);
+        let (waited, over) = (first.is_err(), matches!(first, Err(RecvTimeoutError::Disconnected)));
+        for job in first.into_iter().chain(receiver.try_iter()).take(GROUP_MAX) {
+            match job {
+                Job::Push(push, answer) => {
+                    pushes.push(*push);
+                    answers.push(answer);
+                }
+                Job::Note(note) => notes.push(note),
+            }
         }
         if !pushes.is_empty() {
-            commit_group(storage, &pushes, answers);
+            commit_group(storage, &pushes, &notes, answers);
+            notes.clear();
+        } else if !notes.is_empty() && (waited || notes.len() >= GROUP_MAX) {
+            write_notes(storage, &notes);
+            notes.clear();
         }
-        notes.iter().for_each(|note| write_note(storage, note));
+        if over {
+            return;
+        }
     }
 }
 
-fn commit_group(storage: &dyn Storage, pushes: &[PreparedPush], answers: Vec<Answer>) {
-    match storage.commit_group(pushes) {
+fn commit_group(storage: &dyn Storage, pushes: &[PreparedPush], notes: &[SyncNote], answers: Vec<Answer>) {
+    match storage.commit(pushes, notes) {
         Ok(outcomes) => {
             for (outcome, answer) in outcomes.into_iter().zip(answers) {
                 // a receiver that is gone has cut its connection; the commit stands

@@ -11,11 +11,10 @@ use doorstep_core::protocol::{
     Welcome, WireChange, limits,
 };
 
-use super::committer::SyncNote;
 use super::exchange::{Exchange, Pushed};
 use super::{Refused, merge};
 use crate::metrics::add;
-use crate::storage::{PullPage, PullQuery, PulledRecord, ReplyQuery, Scope, Standing, StoredRecord};
+use crate::storage::{PullPage, PullQuery, PulledRecord, ReplyQuery, Scope, Standing, StoredRecord, SyncNote};
 
 /// Changes of a record from which on a snapshot is tried in a fill.
 const SNAPSHOT_FROM: usize = 12;
@@ -209,9 +208,10 @@ fn plan(exchange: &Exchange, standing: &Standing, welcome: &mut Welcome) -> Opti
     let mut frames = Vec::new();
     let log = &standing.grants;
     let grants_head = log.last().map(|(at, _)| *at).unwrap_or_default();
-    // what the device says it knows counts only if it is a point of the log
+    // what the device says it knows counts only if it is a point of the log; else it gets the whole log, also an empty one:
+    // it shows what a restored database lacks, and nobody is left without a word about reading nothing
     let known = if log.iter().any(|(at, _)| *at == hello.grants) { hello.grants.seq } else { 0 };
-    if known != grants_head.seq {
+    if known != grants_head.seq || log.is_empty() {
         let news = log.iter().filter(|(at, _)| at.seq > known).map(|(_, entry)| entry.clone()).collect();
         frames.push(ReplyFrame::Grants { position: grants_head, entries: news });
     }

@@ -21,7 +21,7 @@ use super::standing::AreasCache;
 use super::{
     BatchRow, BranchState, Committed, Coverage, Device, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage,
     PullQuery, PushBase, PushQuery, QuarantineRow, RecordFilter, RecordRow, RefusedLimits, RefusedUpload,
-    RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError, StoredRecord, TownshipId, User,
+    RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError, StoredRecord, SyncNote, TownshipId, User,
 };
 
 mod commit;
@@ -307,14 +307,6 @@ impl Storage for PostgresStorage {
         self.ask(async |c, t| people::devices(c, t, township).await)
     }
 
-    fn note_sync(&self, device: DeviceId, counter: u64, now_ms: Millis, feed_seq: u64) -> Result<()> {
-        self.write(async |tx, t| {
-            // need not be durable at once
-            tx.batch_execute("SET LOCAL synchronous_commit = off").await?;
-            people::note_sync(tx, &t.id, device, counter, now_ms, feed_seq).await
-        })
-    }
-
     fn stage_upload(&self, device: DeviceId, digest: [u8; 32], bytes: &[u8], now_ms: Millis) -> Result<()> {
         self.write(async |tx, t| uploads::stage(tx, &t.id, device, digest, bytes, now_ms).await)
     }
@@ -379,8 +371,20 @@ impl Storage for PostgresStorage {
         self.ask(async |c, t| held::quarantined(c, t, record, hashes).await)
     }
 
-    fn commit_group(&self, pushes: &[PreparedPush]) -> Result<Vec<Result<Committed>>> {
-        match self.write(async |tx, t| commit::group(tx, t, pushes).await) {
+    fn commit(&self, pushes: &[PreparedPush], notes: &[SyncNote]) -> Result<Vec<Result<Committed>>> {
+        if pushes.is_empty() {
+            self.write(async |tx, t| {
+                // need not be durable at once
+                tx.batch_execute("SET LOCAL synchronous_commit = off").await?;
+                people::note_syncs(tx, &t.id, notes).await
+            })?;
+            return Ok(Vec::new());
+        }
+        let group = async |tx: &Transaction<'_>, t: &Tenant| {
+            people::note_syncs(tx, &t.id, notes).await?;
+            commit::group(tx, t, pushes).await
+        };
+        match self.write(group) {
             Ok(answers) => Ok(answers.into_iter().map(Ok).collect()),
             Err(StorageError::Other(error)) if pushes.len() == 1 => Ok(vec![Err(StorageError::Other(error))]),
             // one push is refused by the database: find it by committing each alone

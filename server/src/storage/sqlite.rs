@@ -16,7 +16,7 @@ use super::standing::AreasCache;
 use super::{
     BatchRow, BranchState, Committed, Coverage, Device, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage,
     PullQuery, PushBase, PushQuery, QuarantineRow, RecordFilter, RecordRow, RefusedLimits, RefusedUpload,
-    RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError, StoredRecord, TownshipId, User,
+    RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError, StoredRecord, SyncNote, TownshipId, User,
 };
 
 mod backup;
@@ -288,10 +288,6 @@ impl Storage for SqliteStorage {
         self.read(|c| people::devices(c, township))
     }
 
-    fn note_sync(&self, device: DeviceId, counter: u64, now_ms: Millis, feed_seq: u64) -> Result<()> {
-        self.write_lazily(|tx| people::note_sync(tx, device, counter, now_ms, Some(feed_seq)))
-    }
-
     fn stage_upload(&self, device: DeviceId, digest: [u8; 32], bytes: &[u8], now_ms: Millis) -> Result<()> {
         self.write_lazily(|tx| uploads::stage(tx, device, digest, bytes, now_ms))
     }
@@ -356,9 +352,15 @@ impl Storage for SqliteStorage {
         self.read(|c| held::quarantined(c, record, hashes))
     }
 
-    fn commit_group(&self, pushes: &[PreparedPush]) -> Result<Vec<Result<Committed>>> {
+    fn commit(&self, pushes: &[PreparedPush], notes: &[SyncNote]) -> Result<Vec<Result<Committed>>> {
+        if pushes.is_empty() {
+            return self.write_lazily(|tx| commit::notes(tx, notes)).map(|()| Vec::new());
+        }
         let links = self.links()?;
-        self.write(|tx| commit::group(tx, links, pushes))
+        self.write(|tx| {
+            commit::notes(tx, notes)?;
+            commit::group(tx, links, pushes)
+        })
     }
 
     fn head(&self, township: TownshipId) -> Result<(Position, ScopeDigest)> {

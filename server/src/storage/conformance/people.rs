@@ -1,7 +1,7 @@
 //! Secrets, settings, areas, users, grants, invitations, devices, uploads.
 
 use super::*;
-use crate::storage::User;
+use crate::storage::{SyncNote, User};
 use doorstep_core::protocol::{AreaEntry, GrantEntry};
 
 claims!(
@@ -11,6 +11,7 @@ claims!(
     users_change_by_id,
     grants_are_numbered_chained_and_per_user,
     an_invitation_is_used_once_and_in_time,
+    an_invitation_used_again_with_the_same_key_gives_the_same_device,
     devices_are_kept_per_township,
     a_sync_is_noted_once,
     an_upload_is_staged_by_digest,
@@ -95,7 +96,19 @@ fn an_invitation_is_used_once_and_in_time(storage: Arc<dyn Storage>) {
     let enrolled = storage.redeem_invitation([1; 32], &device, 999).unwrap().unwrap();
     assert_eq!(enrolled, Device { user: USER, township: TOWNSHIP, ..device.clone() });
     assert_eq!(storage.device(device.id).unwrap(), Some(enrolled));
-    assert_eq!(storage.redeem_invitation([1; 32], &fresh(), 999).unwrap(), None, "used");
+    let other = Device { public_key: [7; 32], ..fresh() };
+    assert_eq!(storage.redeem_invitation([1; 32], &other, 999).unwrap(), None, "used");
+}
+
+fn an_invitation_used_again_with_the_same_key_gives_the_same_device(storage: Arc<dyn Storage>) {
+    let blank = Device { user: UserId([0; 16]), township: AreaId([0; 16]), ..enrol(&*storage, OTHER_TOWNSHIP) };
+    let fresh = || Device { id: DeviceId(unique()), ..blank.clone() };
+    storage.put_invitation([1; 32], USER, TOWNSHIP, 1_000).unwrap();
+    let first = storage.redeem_invitation([1; 32], &fresh(), 999).unwrap().unwrap();
+    assert_eq!(storage.redeem_invitation([1; 32], &fresh(), 2_000).unwrap(), Some(first.clone()));
+    assert_eq!(storage.devices(TOWNSHIP).unwrap(), vec![first.clone()]);
+    storage.put_device(&Device { revoked: true, ..first }).unwrap();
+    assert_eq!(storage.redeem_invitation([1; 32], &fresh(), 999).unwrap(), None, "revoked since");
 }
 
 fn devices_are_kept_per_township(storage: Arc<dyn Storage>) {
@@ -118,6 +131,11 @@ fn a_sync_is_noted_once(storage: Arc<dyn Storage>) {
     storage.note_sync(device.id, 3, 200, 8).unwrap();
     let noted = storage.device(device.id).unwrap().unwrap();
     assert_eq!((noted.counter, noted.last_sync_ms, noted.previous_sync_ms, noted.feed_seq), (4, 200, 100, 8));
+    let note = SyncNote { device: device.id, counter: 5, now_ms: 300, feed_seq: 9 };
+    let later = PreparedPush { counter: 6, received_ms: 400, ..push(&device, Vec::new()) };
+    assert!(matches!(storage.commit(&[later], &[note]).unwrap()[..], [Ok(Committed::Done(_))]));
+    let noted = storage.device(device.id).unwrap().unwrap();
+    assert_eq!((noted.counter, noted.last_sync_ms, noted.previous_sync_ms, noted.feed_seq), (6, 400, 300, 9));
 }
 
 fn an_upload_is_staged_by_digest(storage: Arc<dyn Storage>) {

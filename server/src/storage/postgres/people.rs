@@ -6,7 +6,7 @@ use doorstep_core::id::{AreaId, Chain, DeviceId, RecordId, UserId};
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
 use tokio_postgres::Row;
 
-use super::super::{Device, Result, TownshipId, User};
+use super::super::{Device, Result, SyncNote, TownshipId, User};
 use super::{Tenant, array, get, number, optional, other, row, rows, run};
 
 /// Makes a township's feed, if it is new.
@@ -178,11 +178,28 @@ pub(super) async fn redeem_invitation(
         "UPDATE invitation SET device = $3 WHERE tenant = $1 AND secret_hash = $2 AND device IS NULL AND until_ms > $4
         RETURNING user_id, township";
     let (hash, id) = (secret_hash.as_slice(), device.id.0.as_slice());
-    let Some(invited) = row(c, sql, &[&tenant, &hash, &id, &(now_ms as i64)]).await? else { return Ok(None) };
+    let Some(invited) = row(c, sql, &[&tenant, &hash, &id, &(now_ms as i64)]).await? else {
+        return enrolled_before(c, tenant, secret_hash, &device.public_key).await;
+    };
     let (user, township) = (UserId(array(&invited, 0)?), AreaId(array(&invited, 1)?));
     let device = Device { user, township, ..device.clone() };
     put_device(c, tenant, &device).await?;
     Ok(Some(device))
+}
+
+/// The device that this invitation enrolled with this key: its answer was lost.
+async fn enrolled_before(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    secret_hash: [u8; 32],
+    public_key: &[u8; 32],
+) -> Result<Option<Device>> {
+    let sql = format!(
+        "SELECT {DEVICE_COLUMNS} WHERE tenant = $1 AND public_key = $3 AND NOT revoked
+         AND id = (SELECT device FROM invitation WHERE tenant = $1 AND secret_hash = $2)"
+    );
+    let keys: [&[u8]; 2] = [&secret_hash, public_key];
+    row(c, &sql, &[&tenant, &keys[0], &keys[1]]).await?.map(|r| read_device(&r)).transpose()
 }
 
 pub(super) async fn put_device(c: &impl GenericClient, tenant: &[u8], d: &Device) -> Result<()> {
@@ -234,19 +251,14 @@ pub(super) const NOTE: &str = "counter = greatest(d.counter, n.counter),
     previous_sync_ms = CASE WHEN d.last_sync_ms < n.at_ms THEN d.last_sync_ms ELSE d.previous_sync_ms END,
     last_sync_ms = greatest(d.last_sync_ms, n.at_ms)";
 
-pub(super) async fn note_sync(
-    c: &impl GenericClient,
-    tenant: &[u8],
-    device: DeviceId,
-    counter: u64,
-    now_ms: Millis,
-    feed_seq: u64,
-) -> Result<()> {
+pub(super) async fn note_syncs(c: &impl GenericClient, tenant: &[u8], notes: &[SyncNote]) -> Result<()> {
     let sql = format!(
         "UPDATE device d SET {NOTE}, feed_seq = $5 FROM (SELECT $3::BIGINT AS counter, $4::BIGINT AS at_ms) n
          WHERE d.tenant = $1 AND d.id = $2"
     );
-    let (id, n) = (device.0.as_slice(), [counter, now_ms, feed_seq].map(u64::cast_signed));
-    run(c, &sql, &[&tenant, &id, &n[0], &n[1], &n[2]]).await?;
+    for note in notes {
+        let n = [note.counter, note.now_ms, note.feed_seq].map(u64::cast_signed);
+        run(c, &sql, &[&tenant, &note.device.0.as_slice(), &n[0], &n[1], &n[2]]).await?;
+    }
     Ok(())
 }

@@ -9,7 +9,7 @@ use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 
 use super::super::chain::{KIND_CHANGE, Links};
 use super::super::columns::{from_heads, from_key, from_snapshot};
-use super::super::{Committed, PreparedPush, PreparedRecord, Result, StorageError, TownshipId};
+use super::super::{Committed, PreparedPush, PreparedRecord, Result, StorageError, SyncNote, TownshipId};
 use super::held::{self, Shelf};
 use super::{pack, people, uploads};
 
@@ -47,6 +47,11 @@ pub(super) fn group(tx: &Transaction<'_>, links: &Links, pushes: &[PreparedPush]
     }
     fault::point("storage.commit.before");
     Ok(answers)
+}
+
+/// Writes down syncs.
+pub(super) fn notes(tx: &Transaction<'_>, notes: &[SyncNote]) -> Result<()> {
+    notes.iter().try_for_each(|n| people::note_sync(tx, n.device, n.counter, n.now_ms, Some(n.feed_seq)))
 }
 
 fn load_feed(tx: &Transaction<'_>, township: TownshipId) -> Result<Feed> {

@@ -166,10 +166,19 @@ pub(super) fn redeem_invitation(
     let invited = statement
         .query_row(params![device.id.0, secret_hash, now_ms as i64], |r| Ok((UserId(r.get(0)?), AreaId(r.get(1)?))))
         .optional()?;
-    let Some((user, township)) = invited else { return Ok(None) };
+    let Some((user, township)) = invited else { return enrolled_before(c, secret_hash, &device.public_key) };
     let device = Device { user, township, ..device.clone() };
     put_device(c, &device)?;
     Ok(Some(device))
+}
+
+/// The device that this invitation enrolled with this key: its answer was lost.
+fn enrolled_before(c: &Connection, secret_hash: [u8; 32], public_key: &[u8; 32]) -> Result<Option<Device>> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {DEVICE_COLUMNS} JOIN invitation i ON i.device = d.id
+         WHERE i.secret_hash = ? AND d.public_key = ? AND NOT d.revoked"
+    ))?;
+    Ok(statement.query_row(params![secret_hash, public_key], read_device).optional()?)
 }
 
 const DEVICE_COLUMNS: &str = "d.id, d.user, t.id, d.public_key, d.enrolled_ms, d.revoked, d.counter, d.last_sync_ms,
