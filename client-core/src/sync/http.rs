@@ -17,6 +17,8 @@ use crate::protocol::enrol::{ENROL_AGAIN_PATH, ENROL_PATH, EnrolAnswer, EnrolBod
 const CONNECT: Duration = Duration::from_secs(30);
 /// Silence after which a reply counts as stalled.
 const IDLE: Duration = Duration::from_secs(60);
+/// A connection without a request for so long is used no more: servers and networks close them without a word.
+const CONNECTION_IDLE: Duration = Duration::from_secs(20);
 /// How often a waiting call looks whether it was cancelled.
 const CANCEL_LOOK: Duration = Duration::from_millis(100);
 
@@ -53,6 +55,7 @@ impl HttpTransport {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
             .read_timeout(IDLE)
+            .pool_idle_timeout(CONNECTION_IDLE)
             .tcp_nodelay(true)
             .http1_only()
             .no_proxy()

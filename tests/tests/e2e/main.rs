@@ -7,6 +7,7 @@ mod cuts;
 mod hostile;
 mod merging;
 mod networks;
+mod patience;
 mod postgres;
 mod recovery;
 mod refused_uploads;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use doorstep_core::client::Phone;
-use doorstep_core::clock::{Entropy, SeededEntropy};
+use doorstep_core::clock::SeededEntropy;
 use doorstep_core::id::AreaId;
 use doorstep_core::store::ListFilter;
 use doorstep_core::sync::{Cancel, HttpTransport, Progress, Silent, SyncError, SyncOptions, SyncReport};
