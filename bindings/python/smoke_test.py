@@ -12,7 +12,16 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "generated"))
 
-from doorstep import Answer, Phone, PhoneError, SyncCancel, SyncProgress, core_version  # noqa: E402
+from doorstep import (  # noqa: E402
+    Answer,
+    Phone,
+    PhoneError,
+    SyncCancel,
+    SyncProgress,
+    core_version,
+    free_space_in,
+    storage_full_advice,
+)
 
 SERVER = os.environ["DOORSTEP_BIN"]
 
@@ -143,6 +152,16 @@ class TwoPhones(unittest.TestCase):
         sync(second)
         self.assertEqual(second.differences(household), [])
         self.assertIn("王秀英一", second.record_json(household))
+
+    def test_the_reserve_can_be_given_back_to_a_full_disk(self):
+        first, second = self.phones
+        self.assertTrue(first.free_space())
+        self.assertFalse(first.free_space())
+        self.assertTrue(free_space_in(str(self.folder / "phone1")))
+        self.assertIn("腾出空间", storage_full_advice("zh"))
+        self.assertIn("free space", storage_full_advice("en"))
+        self.add_household(first)
+        self.assertGreater(sync(first).changes_acknowledged, 0)
 
     def test_a_cancelled_sync_keeps_what_waits(self):
         first, _ = self.phones

@@ -28,8 +28,9 @@ pub enum PhoneError {
     /// Stopped by `SyncCancel`.
     #[error("cancelled")]
     Cancelled,
-    /// The phone's storage is full: make room, then call again. Nothing is lost.
-    #[error("the phone's storage is full")]
+    /// The phone's storage is full. Nothing is lost: show `storage_full_advice` and offer `free_space` (or, where the phone
+    /// can't be opened, `free_space_in`), then call again.
+    #[error("the phone's storage is full: free space (the reserve of 8 MiB), finish, sync, then make room")]
     StorageFull,
     /// The database is damaged: close and reopen it, which saves what is readable, then show `notices`.
     #[error("{0}")]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use doorstep_core::client::{self, NewRecord};
+use doorstep_core::client::{self, FreedSpace, NewRecord};
 use doorstep_core::clock::{SystemClock, SystemEntropy};
 use doorstep_core::id::{AreaId, RecordId};
 use doorstep_core::store::DraftId;
@@ -179,6 +179,12 @@ impl Phone {
         Ok(self.inner()?.refused_upload()?.map(Into::into))
     }
 
+    /// On a full disk: gives the phone's reserve of 8 MiB back, so that what is open can be finished and sent. True if there
+    /// was something to give.
+    pub fn free_space(&self) -> Result<bool, PhoneError> {
+        Ok(self.inner()?.free_space() == FreedSpace::Freed)
+    }
+
     /// What the next sync costs; `ask` asks the server for its part with a request of a few hundred bytes.
     pub fn cost(&self, ask: bool) -> Result<SyncCost, PhoneError> {
         Ok(self.inner()?.cost(ask)?.into())
@@ -188,4 +194,16 @@ impl Phone {
     pub fn sync(&self, progress: Arc<dyn SyncProgress>, cancel: Arc<SyncCancel>) -> Result<SyncReport, PhoneError> {
         Ok((&self.inner()?.sync(&Hears(progress), &cancel.inner)?).into())
     }
+}
+
+/// Like `Phone.free_space`, for a phone in a folder that can't even be opened.
+#[uniffi::export]
+pub fn free_space_in(dir: String) -> bool {
+    client::Phone::free_space_in(dir.as_ref()) == FreedSpace::Freed
+}
+
+/// What the person does when the phone's storage is full, in Chinese (`zh`) or English.
+#[uniffi::export]
+pub fn storage_full_advice(language: String) -> String {
+    client::storage_full_advice(&language).to_owned()
 }

@@ -21,6 +21,9 @@ use crate::sync::{
 };
 
 pub mod answer;
+mod room;
+
+pub use room::{FreedSpace, storage_full_advice};
 
 /// Why the facade refused.
 #[derive(Debug, thiserror::Error)]

@@ -111,6 +111,17 @@ impl Store {
         self.connections.close()
     }
 
+    /// Lets the database grow by so many bytes only, as on a disk that is nearly full.
+    #[cfg(test)]
+    pub(crate) fn leave_bytes(&self, bytes: u64) -> Result<()> {
+        self.connections.with_writer(|db| {
+            let pages: u32 = db.query_row("PRAGMA page_count", [], |r| r.get(0))?;
+            let size: u32 = db.query_row("PRAGMA page_size", [], |r| r.get(0))?;
+            let most = u64::from(pages) + bytes / u64::from(size);
+            Ok(db.query_row(&format!("PRAGMA max_page_count = {most}"), [], |_| Ok(()))?)
+        })
+    }
+
     fn in_transaction<T>(
         &self,
         durability: connection::Durability,

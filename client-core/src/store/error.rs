@@ -21,7 +21,7 @@ pub enum OpenError {
     #[error("the data folder can't be used")]
     Folder(#[from] std::io::Error),
     /// No room.
-    #[error("the phone's storage is full: delete photos or apps, then open again")]
+    #[error("the phone's storage is full: free space (the reserve of 8 MiB) or delete photos or apps, then open again")]
     Full,
     /// SQLite refused.
     #[error("the database can't be opened")]
@@ -53,7 +53,7 @@ impl From<StoreError> for OpenError {
 #[non_exhaustive]
 pub enum StoreError {
     /// No room. Work on the phone is intact: call [`super::Store::free_ballast`], try again, and ask the person to make room.
-    #[error("the phone's storage is full: nothing was lost, make room and try again")]
+    #[error("the phone's storage is full: nothing was lost; free space (the reserve of 8 MiB), finish, sync, then make room")]
     Full,
     /// The file is damaged. Close and open again: the readable part is salvaged.
     #[error("the phone's database is damaged: close and open it again to save what is readable")]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::connection::{self, Connections, Tools};
-use super::error::{Notice, OpenError, Result};
+use super::error::{Notice, OpenError};
 use super::{OpenOptions, Opened, Store, salvage};
 use crate::id::RecordIdMaker;
 
@@ -53,11 +53,17 @@ impl Store {
     /// Gives 8 MiB back to a full disk so that open work can be finished; true if there was something to give.
     ///
     /// On a full disk SQLite refuses deleting, too. The ballast is made anew at the next opening that finds room.
-    pub fn free_ballast(&self) -> Result<bool> {
-        Ok(fs::remove_file(self.dir.join(BALLAST)).is_ok())
+    pub fn free_ballast(&self) -> bool {
+        Self::free_ballast_in(&self.dir)
     }
 
-    /// Makes the ballast if there is room for it; without it everything else works.
+    /// Like [`Store::free_ballast`], for a database that a full disk keeps from being opened.
+    pub fn free_ballast_in(dir: &Path) -> bool {
+        fs::remove_file(dir.join(BALLAST)).is_ok()
+    }
+
+    /// Makes the ballast if there is room for twice as much, so that what was just given back isn't taken again; without it
+    /// everything else works.
     pub(super) fn make_ballast(&self) {
         let path = self.dir.join(BALLAST);
         if fs::metadata(&path).is_ok_and(|m| m.len() == BALLAST_BYTES as u64) {
@@ -66,9 +72,10 @@ impl Store {
         let written = fs::File::create(&path).and_then(|mut file| {
             // real bytes: a sparse file would give nothing back
             let block = vec![0xa5; 256 << 10];
-            for _ in 0..BALLAST_BYTES / block.len() {
+            for _ in 0..2 * BALLAST_BYTES / block.len() {
                 file.write_all(&block)?;
             }
+            file.set_len(BALLAST_BYTES as u64)?;
             file.sync_all()
         });
         if written.is_err() {

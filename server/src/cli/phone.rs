@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use doorstep_core::client::{NewRecord, Phone, answer};
+use doorstep_core::client::{NewRecord, Phone, PhoneError, answer, storage_full_advice};
 use doorstep_core::clock::{SystemClock, SystemEntropy};
 use doorstep_core::form::Pack;
 use doorstep_core::id::RecordId;
-use doorstep_core::store::{ListFilter, RefusedUpload, Row};
+use doorstep_core::store::{ListFilter, OpenError, RefusedUpload, Row};
 use doorstep_core::sync::{Cancel, Progress, SyncReport};
 use serde_json::json;
 
@@ -95,6 +95,8 @@ enum PhoneCommand {
     },
     /// List what the server refused, with reasons and what to do.
     Refused,
+    /// On a full disk: give the phone's reserve of 8 MiB back, so that open work can be finished and sent.
+    FreeSpace,
     /// What the next sync will cost.
     Cost {
         /// Ask the server what waits there (a few hundred bytes).
@@ -109,6 +111,31 @@ type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs a phone command.
 pub fn phone(args: &PhoneArgs) -> Outcome {
+    let done = open_and_run(args);
+    if let Err(error) = &done
+        && is_storage_full(&**error)
+    {
+        for language in ["zh", "en"] {
+            eprintln!("{}", storage_full_advice(language));
+        }
+        eprintln!("  doorstep phone --data {} free-space", args.data.display());
+    }
+    done
+}
+
+fn is_storage_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref().is_some_and(PhoneError::is_storage_full)
+        || error.downcast_ref().is_some_and(OpenError::is_storage_full)
+}
+
+fn open_and_run(args: &PhoneArgs) -> Outcome {
+    if matches!(args.command, PhoneCommand::FreeSpace) {
+        // without opening: a full disk may refuse that, too
+        let freed = Phone::free_space_in(&args.data);
+        say!("{}", freed.message("zh"));
+        say!("{}", freed.message("en"));
+        return Ok(ExitCode::SUCCESS);
+    }
     let (phone, notices) = Phone::open(&args.data, Arc::new(SystemClock), Arc::new(SystemEntropy))?;
     for notice in notices {
         eprintln!("{notice}");
@@ -152,6 +179,7 @@ fn run(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
             }
             refused_upload(phone)
         }
+        PhoneCommand::FreeSpace => Ok(()),
         PhoneCommand::Cost { ask } => {
             let cost = phone.cost(*ask)?;
             match (cost.changes_down, cost.bytes_down) {
