@@ -24,21 +24,26 @@ pub(crate) struct Attack {
     pub client: reqwest::blocking::Client,
     counter: u64,
     pub area: AreaId,
-    honest: Phone,
-    household: RecordId,
+    pub honest: Phone,
+    pub household: RecordId,
     _dirs: [TempDir; 3],
 }
 
 impl Attack {
     /// A server, an honest phone with a household, and an enrolled device that turns hostile.
     pub fn new() -> Self {
+        Self::with("error", ["甲", "乙"])
+    }
+
+    /// The same, with a log filter for the server and names for the two people.
+    pub fn with(log: &str, names: [&str; 2]) -> Self {
         let dirs = [TempDir::new().unwrap(), TempDir::new().unwrap(), TempDir::new().unwrap()];
         let options = DataOptions { data: dirs[0].path().to_owned(), database: None };
         let service = doorstep_server::cli::serve::open_service(&options).unwrap();
         let (township, villages) = ensure_township(&service);
-        let codes = [code_for(&service, township, "甲"), code_for(&service, township, "乙")];
+        let codes = names.map(|name| code_for(&service, township, name));
         drop(service);
-        let process = ServerProcess::start(crate::BINARY, dirs[0].path());
+        let process = ServerProcess::start_with(crate::BINARY, dirs[0].path(), &[], log);
         let honest = open_phone(dirs[1].path());
         honest.enrol(&process.url, &codes[0]).unwrap();
         let household = add_household(&honest, villages[0], "0001", "李四");

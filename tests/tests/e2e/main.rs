@@ -9,6 +9,7 @@ mod merging;
 mod networks;
 mod patience;
 mod postgres;
+mod privacy;
 mod recovery;
 mod refused_uploads;
 mod stopping;
