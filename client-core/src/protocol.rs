@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod codec;
 pub mod enrol;
+pub mod grants;
 pub mod hello;
 pub mod limits;
 pub mod records;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use batch::{Batch, BatchHeader, ManifestEntry};
 pub use codec::{DecodeError, Reader, Writer};
+pub use grants::GrantLog;
 pub use hello::{FillPosition, Hello, Position, Upload, UploadKind};
 pub use records::{ChangeHead, RecordBody, RecordFrame, WireChange};
 pub use refill::{Receipt, Refill};

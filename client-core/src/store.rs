@@ -12,6 +12,7 @@ mod content;
 mod delivery;
 mod draft;
 mod error;
+mod grants;
 mod open;
 mod outbox;
 mod position;

@@ -13,6 +13,9 @@ pub const WORKERS_MAX: usize = 6;
 pub const RETRY_AFTER_S: u32 = 20;
 /// A body other than an exchange's.
 pub const SMALL_BODY_MAX: usize = 16 << 10;
+
+/// Bytes of a phone's certificate with its user's log of grants: about 2,500 entries.
+pub const ENROL_AGAIN_MAX: usize = 256 << 10;
 /// Rows in one page of an API list.
 pub const PAGE_ROWS_MAX: u32 = 500;
 /// Rows in one page when none is asked.

@@ -4,6 +4,7 @@ use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
+use super::grants::GrantLogText;
 use crate::clock::Millis;
 use crate::id::{AreaId, DeviceId, TenantId, UserId};
 
@@ -71,6 +72,17 @@ pub struct SignedCertificate {
     pub content: String,
     /// Ed25519 by the server's identity over `"doorstep/certificate/1"` and the content, hexadecimal.
     pub signature: String,
+}
+
+/// What a phone shows to a server that has forgotten it, or grants of its user.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnrolAgainBody {
+    /// The server's word for the enrolment.
+    #[serde(flatten)]
+    pub certificate: SignedCertificate,
+    /// The user's grants as the phone was told them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants: Option<GrantLogText>,
 }
 
 impl std::fmt::Debug for SignedCertificate {

@@ -361,7 +361,7 @@ impl ReplyFrame {
 }
 
 impl GrantEntry {
-    fn write(&self, w: &mut Writer) {
+    pub(super) fn write(&self, w: &mut Writer) {
         w.number(self.grant);
         w.text(&self.role);
         w.raw(&self.area.0);
@@ -369,7 +369,7 @@ impl GrantEntry {
         w.byte(u8::from(self.active));
     }
 
-    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             grant: r.number()?,
             role: r.text(64, "role")?.to_owned(),

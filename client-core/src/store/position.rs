@@ -1,19 +1,25 @@
 //! Where the phone stands with the server: counters, grants, fills, the feed and its older points.
 
 use rusqlite::params;
+use sha2::{Digest, Sha256};
 
 use super::connection::{Durability, Work, clear_meta, meta, number, read_digest, set_meta};
 use super::error::{Result, StoreError};
 use super::{Enrolment, Store};
-use crate::clock::Millis;
+use crate::clock::{Millis, random};
 use crate::fault;
 use crate::id::Chain;
-use crate::protocol::{AreaEntry, FillPosition, GrantEntry, Position, ScopeDigest, limits};
+use crate::protocol::enrol::normal_code;
+use crate::protocol::{AreaEntry, FillPosition, Position, ScopeDigest, limits};
 
 /// How long batches and receipts are kept, in server time.
 const KEEP_MS: Millis = 30 * 24 * 3600 * 1000;
 /// How often old ones are looked for, in server time.
 const PRUNE_EVERY_MS: Millis = 24 * 3600 * 1000;
+
+/// The seed of the key that an enrolment under way registers, and the hash of its code.
+const ENROL_SEED: &str = "enrol_seed";
+const ENROL_CODE: &str = "enrol_code";
 
 /// What a request says about the phone.
 #[derive(Debug, Clone)]
@@ -51,10 +57,29 @@ impl Store {
                 work.db,
                 "enrolment",
                 serde_json::to_string(enrolment).map_err(|_| StoreError::Stored("enrolment"))?,
-            )
+            )?;
+            clear_meta(work.db, ENROL_SEED)?;
+            clear_meta(work.db, ENROL_CODE)
         })?;
         self.make_ballast();
         Ok(())
+    }
+
+    /// The seed of the phone's key for an enrolment with this code: the same one until the phone is enrolled, so that the
+    /// server knows who asks again after its answer was lost.
+    pub fn seed_for_code(&self, code: &str) -> Result<[u8; 32]> {
+        let code: [u8; 32] = Sha256::digest(normal_code(code)).into();
+        self.in_transaction(Durability::Power, |work| {
+            if meta(work.db, ENROL_CODE)? == Some(code)
+                && let Some(seed) = meta(work.db, ENROL_SEED)?
+            {
+                return Ok(seed);
+            }
+            let seed: [u8; 32] = random(&*work.tools.entropy);
+            set_meta(work.db, ENROL_CODE, code)?;
+            set_meta(work.db, ENROL_SEED, seed)?;
+            Ok(seed)
+        })
     }
 
     /// Who the phone is; `None` before enrolment.
@@ -106,33 +131,6 @@ impl Store {
             let now = number(work.db, "counter")?.max(to);
             set_meta(work.db, "counter", now.cast_signed())
         })
-    }
-
-    /// Takes new entries of the user's grants. Each active one is to be filled; one that ended isn't any more.
-    ///
-    /// Records that no grant covers any more go at once, those with own open changes when these have a final state.
-    pub fn apply_grants(&self, position: Position, entries: &[GrantEntry]) -> Result<()> {
-        let shrank = entries.iter().any(|entry| !entry.active);
-        self.in_transaction(Durability::Power, |work| {
-            for entry in entries {
-                let grant = entry.grant.cast_signed();
-                work.db
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO grant_entry (grant_no, role, area, subject, active) VALUES (?, ?, ?, ?, ?)",
-                    )?
-                    .execute(params![grant, entry.role, entry.area.0, entry.subject.map(|s| s.0), entry.active])?;
-                work.db.prepare_cached("DELETE FROM fill WHERE grant_no = ?")?.execute([grant])?;
-                if entry.active {
-                    work.db
-                        .prepare_cached("INSERT INTO fill (grant_no, after, closed) VALUES (?, 0, ?)")?
-                        .execute(params![grant, fault::bug("forget_fill")])?;
-                }
-            }
-            set_meta(work.db, "grants_seq", position.seq.cast_signed())?;
-            set_meta(work.db, "grants_chain", position.chain.0)?;
-            if shrank { work.scope_shrank() } else { Ok(()) }
-        })?;
-        if shrank { self.flush_deleted() } else { Ok(()) }
     }
 
     /// Takes the area table, whole.

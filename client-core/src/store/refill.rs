@@ -45,7 +45,7 @@ impl Store {
                     )?
                     .execute(params![int(no), int(upto)])?;
             }
-            Ok(())
+            work.drop_lost()
         })
     }
 }
@@ -62,6 +62,12 @@ impl Work<'_> {
             .prepare_cached("INSERT INTO receipt (as_of, received_ms, tag, entries) VALUES (?, ?, ?, ?)")?
             .execute(params![as_of.cast_signed(), server_ms.cast_signed(), tag.0, lines])?;
         Ok(())
+    }
+
+    /// True while a rewound server lacks something that it had vouched for.
+    pub fn has_receipts_to_bring(&self) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM receipt WHERE bring_from IS NOT NULL)";
+        Ok(self.db.prepare_cached(sql)?.query_row([], |r| r.get(0))?)
     }
 
     /// The refill under way, or a new one.

@@ -28,9 +28,10 @@ impl Work<'_> {
         self.drop_lost()
     }
 
-    /// Drops what is out of scope and settled. Does nothing unless a grant has ended and not all of it is gone yet.
+    /// Drops what is out of scope and settled. Does nothing unless a grant has ended and not all of it is gone yet, nor while
+    /// a rewound server still lacks what it had acknowledged.
     pub fn drop_lost(&mut self) -> Result<()> {
-        if number(self.db, LOSING)? == 0 || !areas_known(self.db)? {
+        if number(self.db, LOSING)? == 0 || !areas_known(self.db)? || self.has_receipts_to_bring()? {
             return Ok(());
         }
         let township = self.enrolment()?.township;

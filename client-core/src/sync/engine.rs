@@ -11,6 +11,7 @@ use super::transport::{Cancel, Transport, TransportError};
 use crate::clock::{Clock, Entropy, Millis};
 use crate::fault;
 use crate::id::TenantKey;
+use crate::protocol::enrol::EnrolAgainBody;
 use crate::protocol::{
     DecodeError, Hello, Position, ReplyDecoder, ReplyFrame, Upload, UploadKind, UploadRefusal, Welcome,
 };
@@ -79,6 +80,8 @@ pub struct SyncReport {
     pub rewound: bool,
     /// The server answers pushes only, until an administrator has looked at it.
     pub reads_closed: bool,
+    /// The user has no grant (any more): the server takes what this phone sends, and gives it nothing to read.
+    pub no_grants: bool,
     /// The phone's clock minus the server's, in milliseconds.
     pub clock_off_ms: i64,
 }
@@ -150,6 +153,8 @@ struct Memory {
     spoiled: bool,
     /// The certificate was shown once in this sync.
     shown_certificate: bool,
+    /// The user's grants were shown once in this sync: what the server says of them now stands.
+    shown_grants: bool,
 }
 
 impl Engine {
@@ -194,6 +199,7 @@ impl Engine {
             match result {
                 Ok(()) => {
                     if !self.goes_on(&mut memory, &round, report)? {
+                        report.no_grants = !report.reads_closed && !self.store.has_grants()?;
                         return Ok(());
                     }
                 }
@@ -242,7 +248,18 @@ impl Engine {
         Ok(())
     }
 
-    /// A restored server has forgotten the phone: shows it its own signature.
+    /// A restored server has forgotten grants: shows it its own word for them. A refusal ends the matter: the server's log
+    /// stands.
+    fn show_grants(&self, memory: &mut Memory, cancel: &Cancel) -> Result<(), SyncError> {
+        match self.enrol_again(cancel) {
+            Err(SyncError::Transport(TransportError::Refused { status: 400..=407 | 409..=428, .. })) | Ok(()) => {}
+            Err(error) => return Err(error),
+        }
+        memory.shown_grants = true;
+        Ok(self.store.grants_shown()?)
+    }
+
+    /// A restored server has forgotten the phone or grants: shows it its own signature and the log of grants.
     fn enrol_again(&self, cancel: &Cancel) -> Result<(), SyncError> {
         let enrolment = self.store.enrolment()?.ok_or(SyncError::NotEnrolled)?;
         let forgotten = || TransportError::Refused {
@@ -252,7 +269,8 @@ impl Engine {
             retry_after_s: None,
         };
         let certificate = enrolment.certificate.ok_or_else(forgotten)?;
-        Ok(self.transport.enrol_again(&certificate, cancel)?)
+        let grants = self.store.grant_log()?.map(|log| log.to_text());
+        Ok(self.transport.enrol_again(&EnrolAgainBody { certificate, grants }, cancel)?)
     }
 
     fn wait(&self, wait: Duration, cancel: &Cancel) -> Result<(), SyncError> {
@@ -277,6 +295,9 @@ impl Engine {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<(), SyncError> {
+        if self.store.has_grants_to_bring()? {
+            self.show_grants(memory, cancel)?;
+        }
         let pending = if memory.held { None } else { self.store.pending_upload(memory.batch_changes)? };
         if memory.uncertain != pending.as_ref().map(|p| p.digest) {
             (memory.uncertain, memory.staged) = (None, 0);
@@ -402,7 +423,15 @@ impl Engine {
                 report.brought_back += u64::from(stored);
                 round.again = true;
             }
-            ReplyFrame::Grants { position, entries } => self.store.apply_grants(position, &entries)?,
+            ReplyFrame::Grants { position, entries } => {
+                let lost = position.seq < self.store.sync_state()?.grants.seq && self.store.grant_log()?.is_some();
+                if lost && !memory.shown_grants {
+                    self.store.grants_were_lost()?;
+                    round.again = true;
+                } else {
+                    self.store.apply_grants(position, &entries)?;
+                }
+            }
             ReplyFrame::Areas { version, areas } => self.store.apply_areas(version, &areas)?,
             ReplyFrame::Delivery(delivery) => {
                 fault::point("phone.before_delivery");

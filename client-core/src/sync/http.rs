@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::transport::{Cancel, Reply, Transport, TransportError};
 use crate::protocol;
-use crate::protocol::enrol::{ENROL_AGAIN_PATH, ENROL_PATH, EnrolAnswer, EnrolBody, SignedCertificate, proof_message};
+use crate::protocol::enrol::{ENROL_AGAIN_PATH, ENROL_PATH, EnrolAgainBody, EnrolAnswer, EnrolBody, proof_message};
 
 /// How long connecting may take on a bad link.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -126,8 +126,8 @@ impl Transport for HttpTransport {
         Ok(Box::new(HttpReply { transport: self, response, cancel: cancel.clone() }))
     }
 
-    fn enrol_again(&self, certificate: &SignedCertificate, cancel: &Cancel) -> Result<(), TransportError> {
-        let body = serde_json::to_vec(certificate).map_err(|_| TransportError::Unreachable)?;
+    fn enrol_again(&self, shown: &EnrolAgainBody, cancel: &Cancel) -> Result<(), TransportError> {
+        let body = serde_json::to_vec(shown).map_err(|_| TransportError::Unreachable)?;
         let url = format!("{}{ENROL_AGAIN_PATH}", self.base);
         let request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
         self.wait(cancel, async {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::protocol::enrol::SignedCertificate;
+use crate::protocol::enrol::EnrolAgainBody;
 
 /// Stops a sync from another thread. Clones share the mark.
 #[derive(Debug, Clone, Default)]
@@ -82,6 +82,6 @@ pub trait Transport: Send + Sync {
     /// Sends a request body and gives the reply's body as it arrives.
     fn exchange(&self, request: Vec<u8>, cancel: &Cancel) -> Result<Box<dyn Reply + '_>, TransportError>;
 
-    /// Shows the phone's certificate to a server that has forgotten the phone.
-    fn enrol_again(&self, certificate: &SignedCertificate, cancel: &Cancel) -> Result<(), TransportError>;
+    /// Shows the server's own words to a server that has forgotten the phone or its user's grants.
+    fn enrol_again(&self, shown: &EnrolAgainBody, cancel: &Cancel) -> Result<(), TransportError>;
 }

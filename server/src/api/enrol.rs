@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
 use data_encoding::HEXLOWER;
-use doorstep_core::protocol::enrol::{ENROL_AGAIN_PATH, ENROL_PATH, EnrolAnswer, EnrolBody, SignedCertificate};
+use doorstep_core::protocol::enrol::{ENROL_AGAIN_PATH, ENROL_PATH, EnrolAgainBody, EnrolAnswer, EnrolBody};
 
 use super::ApiError;
 use crate::app::App;
+use crate::limits;
 use crate::service::people::EnrolmentRequest;
 
 /// The route.
 pub fn router() -> Router<Arc<App>> {
-    Router::new().route(ENROL_PATH, post(post_enrol)).route(ENROL_AGAIN_PATH, post(post_enrol_again))
+    let again = post(post_enrol_again).layer(DefaultBodyLimit::max(limits::ENROL_AGAIN_MAX));
+    Router::new().route(ENROL_PATH, post(post_enrol)).route(ENROL_AGAIN_PATH, again)
 }
 
 async fn post_enrol(
@@ -52,11 +54,11 @@ async fn post_enrol(
 
 async fn post_enrol_again(
     State(app): State<Arc<App>>,
-    body: Result<Json<SignedCertificate>, axum::extract::rejection::JsonRejection>,
+    body: Result<Json<EnrolAgainBody>, axum::extract::rejection::JsonRejection>,
 ) -> Result<(), ApiError> {
-    let Json(certificate) = body.map_err(|_| ApiError::bad_request("body"))?;
+    let Json(shown) = body.map_err(|_| ApiError::bad_request("body"))?;
     let service = app.service.clone();
-    Ok(app.blocking(move || service.enrol_again(&certificate)).await??)
+    Ok(app.blocking(move || service.enrol_again(&shown)).await??)
 }
 
 fn array<const N: usize>(hex: &str) -> Option<[u8; N]> {

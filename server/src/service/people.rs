@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use doorstep_core::clock::{Millis, random};
-use doorstep_core::id::{DeviceId, UserId};
-use doorstep_core::protocol::enrol::{Certificate, SignedCertificate, normal_code, proof_message};
+use doorstep_core::id::{Chain, DeviceId, UserId};
+use doorstep_core::protocol::GrantLog;
+use doorstep_core::protocol::enrol::{Certificate, EnrolAgainBody, SignedCertificate, normal_code, proof_message};
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 
 use super::{Refused, Service};
+use crate::storage::chain::Links;
 use crate::storage::{Device, READS_CLOSED, StorageError, TownshipId, User};
 
 /// How long an invitation holds.
@@ -75,16 +77,45 @@ impl Service {
         certificate.sign(&SigningKey::from_bytes(&self.secrets.identity_seed))
     }
 
-    /// Takes back a phone that this database has forgotten, on the server's own signature. That a signed phone is unknown
-    /// means that the database is older than the enrolment: reading closes until an administrator has looked through
-    /// revoked phones.
-    pub fn enrol_again(&self, signed: &SignedCertificate) -> Result<(), Refused> {
+    /// Takes back a phone, and grants of its user, that this database has forgotten, on the server's own word.
+    pub fn enrol_again(&self, shown: &EnrolAgainBody) -> Result<(), Refused> {
         let identity = SigningKey::from_bytes(&self.secrets.identity_seed).verifying_key();
-        let certificate = signed.verified(&identity).filter(|c| c.tenant == self.secrets.tenant);
+        let certificate = shown.certificate.verified(&identity).filter(|c| c.tenant == self.secrets.tenant);
         let certificate = certificate.ok_or(Refused::Signature)?;
-        if self.storage.device(certificate.device)?.is_some() {
+        let user = certificate.user;
+        match self.storage.device(certificate.device)? {
+            Some(device) if device.revoked => return Err(Refused::Revoked),
+            Some(_) => {}
+            None => self.take_device_back(certificate)?,
+        }
+        match &shown.grants {
+            Some(text) => self.take_grants_back(user, &text.log()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Appends what a user's log lacks of `log`. The chain after its last entry is this server's word for all of it. A log
+    /// that went on otherwise since stands: an administrator has given or ended grants after the restore.
+    fn take_grants_back(&self, user: UserId, log: &GrantLog) -> Result<(), Refused> {
+        let links = Links::new(&self.secrets.chain_key);
+        let chain = log.entries.iter().fold(Chain::default(), |chain, entry| links.grant(chain, user, entry));
+        if chain != log.chain {
+            return Err(Refused::Signature);
+        }
+        let (head, known) = self.storage.grants(user, 0)?;
+        let lost = log.entries.get(known.len()..).unwrap_or_default();
+        let same = known.iter().zip(&log.entries).all(|((_, ours), theirs)| ours == theirs);
+        if lost.is_empty() || !same {
             return Ok(());
         }
+        self.storage.append_grants(user, lost)?;
+        tracing::warn!(%user, after = head.seq, entries = lost.len(), "a phone brought back grants that this database had forgotten");
+        Ok(())
+    }
+
+    /// That a signed phone is unknown means that the database is older than the enrolment: reading closes until an
+    /// administrator has looked through the phones.
+    fn take_device_back(&self, certificate: Certificate) -> Result<(), Refused> {
         let public_key = HEXLOWER.decode(certificate.public_key.as_bytes()).ok().and_then(|k| k.try_into().ok());
         let device = Device {
             id: certificate.device,

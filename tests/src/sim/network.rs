@@ -239,13 +239,12 @@ impl State {
 }
 
 impl Transport for Network {
-    // every phone of the simulation is enrolled before the first backup
     fn enrol_again(
         &self,
-        _certificate: &doorstep_core::protocol::enrol::SignedCertificate,
+        shown: &doorstep_core::protocol::enrol::EnrolAgainBody,
         _cancel: &Cancel,
     ) -> Result<(), TransportError> {
-        Err(TransportError::Unreachable)
+        self.with(|s| s.on_server(|service| service.enrol_again(shown)))
     }
 
     fn exchange(&self, request: Vec<u8>, _cancel: &Cancel) -> Result<Box<dyn Reply + '_>, TransportError> {

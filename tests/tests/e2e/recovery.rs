@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use doorstep_core::id::AreaId;
+use doorstep_core::protocol::GrantEntry;
+use doorstep_core::protocol::enrol::EnrolAgainBody;
 use doorstep_core::store::ListFilter;
 use doorstep_server::storage::{READS_CLOSED, SqliteStorage, Storage, sqlite};
 use doorstep_tests::harness::{
@@ -183,7 +186,7 @@ fn a_request_that_was_captured_can_not_be_replayed() {
 
 #[test]
 fn a_phone_enrolled_after_the_backup_shows_its_certificate_and_brings_its_work_back() {
-    let dirs: Vec<TempDir> = (0..4).map(|_| TempDir::new().unwrap()).collect();
+    let dirs: Vec<TempDir> = (0..5).map(|_| TempDir::new().unwrap()).collect();
     let server = TestServer::start(dirs[0].path());
     let backup = dirs[1].path().join("backup.db");
     server.service.storage.backup(&backup).unwrap();
@@ -201,6 +204,115 @@ fn a_phone_enrolled_after_the_backup_shows_its_certificate_and_brings_its_work_b
     let back = server.service.storage.full_record(household).unwrap();
     assert!(back.is_some(), "the household is back: {report:?}");
     assert!(server.service.storage.users().unwrap().iter().any(|u| u.name == "甲"));
+    // its grants are back too: once reading is open, it gets what others write
+    let other = server.phone(dirs[4].path(), "乙");
+    let theirs = add_household(&other, server.villages[1], "0002", "王五");
+    sync(&other);
+    server.service.storage.set_setting(READS_CLOSED, "0").unwrap();
+    let report = sync(&phone);
+    assert!(!report.no_grants);
+    assert!(phone.record(theirs).is_ok(), "a phone that came back reads: {report:?}");
+    assert!(phone.record(household).is_ok());
+}
+
+/// A server restored from `backup` in `dir`, open for reading; the phones talk to it.
+fn restored(backup: &Path, dir: &Path, phones: &[&doorstep_core::client::Phone]) -> TestServer {
+    sqlite::restore(backup, &dir.join("doorstep.db")).unwrap();
+    let server = TestServer::start(dir);
+    server.service.storage.set_setting(READS_CLOSED, "0").unwrap();
+    for phone in phones {
+        phone.use_transport(std::sync::Arc::new(doorstep_core::sync::HttpTransport::new(&server.url()).unwrap()));
+    }
+    server
+}
+
+fn grant_of(area: AreaId) -> GrantEntry {
+    GrantEntry { grant: 0, role: "helper".into(), area, subject: None, active: true }
+}
+
+/// Ends all grants of a phone's user, and gives this one in their place.
+fn regrant(server: &TestServer, phone: &doorstep_core::client::Phone, area: AreaId) {
+    let (storage, user) = (&server.service.storage, phone.enrolment().unwrap().unwrap().user);
+    let (_, log) = storage.grants(user, 0).unwrap();
+    let ended = log.into_iter().map(|(_, entry)| GrantEntry { active: false, ..entry });
+    storage.append_grants(user, &ended.chain([grant_of(area)]).collect::<Vec<_>>()).unwrap();
+}
+
+#[test]
+fn grants_given_after_the_backup_come_back_with_the_phone_that_was_told_them() {
+    let dirs: Vec<TempDir> = (0..5).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let (phone, other) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    regrant(&server, &phone, server.villages[0]);
+    sync(&phone);
+    let backup = dirs[3].path().join("backup.db");
+    server.service.storage.backup(&backup).unwrap();
+    regrant(&server, &phone, server.villages[1]);
+    sync(&phone);
+    drop(server);
+    let server = restored(&backup, dirs[4].path(), &[&phone, &other]);
+    let households = [0, 1].map(|n| add_household(&other, server.villages[n], &format!("000{n}"), "王五"));
+    sync(&other);
+    sync(&phone);
+    let user = phone.enrolment().unwrap().unwrap().user;
+    let (_, log) = server.service.storage.grants(user, 0).unwrap();
+    assert_eq!(log.last().map(|(_, entry)| (entry.area, entry.active)), Some((server.villages[1], true)));
+    assert!(phone.record(households[0]).is_err(), "the grant of this village has ended");
+    assert!(phone.record(households[1]).is_ok(), "the grant of this one is back, and what lies under it came");
+    let again = sync(&phone);
+    assert_eq!((again.requests, again.no_grants), (1, false), "it is settled");
+}
+
+#[test]
+fn grants_decided_after_a_restore_stand_against_what_a_phone_brings() {
+    let dirs: Vec<TempDir> = (0..4).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let phone = server.phone(dirs[1].path(), "甲");
+    let backup = dirs[2].path().join("backup.db");
+    server.service.storage.backup(&backup).unwrap();
+    for village in [0, 1, 0] {
+        regrant(&server, &phone, server.villages[village]);
+    }
+    sync(&phone);
+    drop(server);
+    let server = restored(&backup, dirs[3].path(), &[&phone]);
+    let user = phone.enrolment().unwrap().unwrap().user;
+    server.service.storage.append_grants(user, &[grant_of(server.villages[1])]).unwrap();
+    let (_, log) = server.service.storage.grants(user, 0).unwrap();
+    let ended: Vec<_> = log.into_iter().map(|(_, entry)| GrantEntry { active: false, ..entry }).collect();
+    let stands = server.service.storage.append_grants(user, &ended).unwrap();
+    let report = sync(&phone);
+    assert_eq!(server.service.storage.grants(user, 0).unwrap().0, stands);
+    assert!(report.no_grants, "and the phone says that it may read nothing: {report:?}");
+    assert_eq!(phone.store().sync_state().unwrap().grants, stands);
+}
+
+#[test]
+fn a_log_of_grants_that_the_server_did_not_write_grants_nothing() {
+    let dirs: Vec<TempDir> = (0..2).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let phone = server.phone(dirs[1].path(), "甲");
+    sync(&phone);
+    let enrolment = phone.enrolment().unwrap().unwrap();
+    let before = server.service.storage.grants(enrolment.user, 0).unwrap();
+    let mut log = phone.store().grant_log().unwrap().unwrap();
+    log.entries.push(GrantEntry { grant: 2, ..grant_of(server.villages[0]) });
+    let shown = EnrolAgainBody { certificate: enrolment.certificate.unwrap(), grants: Some(log.to_text()) };
+    assert!(server.service.enrol_again(&shown).is_err());
+    assert_eq!(server.service.storage.grants(enrolment.user, 0).unwrap(), before);
+}
+
+#[test]
+fn a_phone_of_a_user_without_grants_says_that_it_may_read_nothing() {
+    let dirs: Vec<TempDir> = (0..2).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let user = doorstep_core::id::UserId([7; 16]);
+    let code = server.service.invite(user, server.township).unwrap();
+    let phone = open_phone(dirs[1].path());
+    phone.enrol(&server.url(), &code).unwrap();
+    assert!(sync(&phone).no_grants);
+    server.service.storage.append_grants(user, &[grant_of(server.township)]).unwrap();
+    assert!(!sync(&phone).no_grants);
 }
 
 #[test]
@@ -208,12 +320,13 @@ fn a_certificate_that_the_server_did_not_sign_enrols_nobody() {
     let dirs: Vec<TempDir> = (0..2).map(|_| TempDir::new().unwrap()).collect();
     let server = TestServer::start(dirs[0].path());
     let phone = server.phone(dirs[1].path(), "甲");
-    let mut certificate = phone.enrolment().unwrap().unwrap().certificate.unwrap();
-    server.service.enrol_again(&certificate).expect("its own signature");
+    let certificate = phone.enrolment().unwrap().unwrap().certificate.unwrap();
+    let mut shown = EnrolAgainBody { certificate, grants: None };
+    server.service.enrol_again(&shown).expect("its own signature");
     let other = doorstep_core::id::DeviceId([9; 16]).to_string();
     let device = phone.enrolment().unwrap().unwrap().device.to_string();
-    certificate.content = certificate.content.replace(&device, &other);
-    assert!(server.service.enrol_again(&certificate).is_err());
+    shown.certificate.content = shown.certificate.content.replace(&device, &other);
+    assert!(server.service.enrol_again(&shown).is_err());
     assert_eq!(server.service.storage.devices(server.township).unwrap().len(), 1);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use doorstep_core::id::{DeviceId, RecordId, TenantId, TenantKey};
-use doorstep_core::protocol::enrol::SignedCertificate;
+use doorstep_core::protocol::enrol::EnrolAgainBody;
 use doorstep_core::protocol::{Batch, BatchHeader, Hello, ReplyDecoder, ReplyFrame, State, stream};
 use doorstep_core::sync::{Cancel, HttpTransport, Reply, Transport, TransportError};
 use doorstep_tests::harness::{TestServer, add_household, sync, visit};
@@ -213,8 +213,8 @@ impl Transport for Spoiling {
         self.inner.exchange(head, cancel)
     }
 
-    fn enrol_again(&self, certificate: &SignedCertificate, cancel: &Cancel) -> Result<(), TransportError> {
-        self.inner.enrol_again(certificate, cancel)
+    fn enrol_again(&self, shown: &EnrolAgainBody, cancel: &Cancel) -> Result<(), TransportError> {
+        self.inner.enrol_again(shown, cancel)
     }
 }
 
