@@ -140,6 +140,15 @@ mod tests {
     }
 
     #[test]
+    fn an_opening_that_finds_no_room_for_its_shared_memory_says_that_the_storage_is_full() {
+        // what SQLite says on a full tmpfs
+        let no_room = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+        let error = || rusqlite::Error::SqliteFailure(no_room, None);
+        assert!(OpenError::from(error()).is_storage_full());
+        assert!(matches!(StoreError::from(error()), StoreError::Full));
+    }
+
+    #[test]
     fn every_text_is_there_in_both_languages() {
         assert_eq!(TEXTS.len(), 3);
         for language in ["zh-CN", "en"] {

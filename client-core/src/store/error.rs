@@ -30,11 +30,7 @@ pub enum OpenError {
 
 impl From<rusqlite::Error> for OpenError {
     fn from(error: rusqlite::Error) -> Self {
-        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
-            Self::Full
-        } else {
-            Self::Database(error)
-        }
+        if is_full(&error) { Self::Full } else { Self::Database(error) }
     }
 }
 
@@ -48,12 +44,21 @@ impl From<StoreError> for OpenError {
     }
 }
 
+/// True where there is no room: on a full disk an opening already fails when it makes the shared memory's file.
+fn is_full(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_error().map(|e| e.extended_code);
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+        || extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
+}
+
 /// Why the store could not do its work. Nothing of the failed call was kept.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// No room. Work on the phone is intact: call [`super::Store::free_ballast`], try again, and ask the person to make room.
-    #[error("the phone's storage is full: nothing was lost; free space (the reserve of 8 MiB), finish, sync, then make room")]
+    #[error(
+        "the phone's storage is full: nothing was lost; free space (the reserve of 8 MiB), finish, sync, then make room"
+    )]
     Full,
     /// The file is damaged. Close and open again: the readable part is salvaged.
     #[error("the phone's database is damaged: close and open it again to save what is readable")]
@@ -94,7 +99,7 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
         match error.sqlite_error_code() {
-            Some(Code::DiskFull) => Self::Full,
+            _ if is_full(&error) => Self::Full,
             Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Damaged(error),
             _ => Self::Database(error),
         }
