@@ -5,6 +5,8 @@
 pub mod backoff;
 pub mod engine;
 pub mod http;
+#[cfg(test)]
+mod tests;
 pub mod transport;
 
 pub use backoff::Backoff;

@@ -20,9 +20,9 @@ use crate::store::{PendingUpload, Store, StoreError};
 /// Exchanges in one sync; a healthy one takes one or two.
 const ROUNDS_MAX: u32 = 200;
 /// Changes in a batch on a good link.
-const BATCH_CHANGES: usize = 500;
+pub(super) const BATCH_CHANGES: usize = 500;
 /// Changes in a batch after repeated cuts.
-const BATCH_CHANGES_MIN: usize = 10;
+pub(super) const BATCH_CHANGES_MIN: usize = 10;
 
 /// Syncs in which the same upload was refused before its changes are made anew.
 const REMAKE_AFTER: u32 = 4;
@@ -393,6 +393,7 @@ impl Engine {
                 fault::point("phone.before_statuses");
                 let done = self.store.apply_statuses(branch, number, &outcomes, as_of, receipt)?;
                 fault::point("phone.after_statuses");
+                memory.batch_changes = (memory.batch_changes * 2).min(BATCH_CHANGES);
                 (memory.uncertain, memory.staged) = (None, 0);
                 report.changes_acknowledged += done.stored + done.known;
                 report.changes_waiting += done.waiting;

@@ -1,0 +1,151 @@
+//! The engine over a transport in memory that cuts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::engine::{BATCH_CHANGES, BATCH_CHANGES_MIN};
+use super::{Cancel, Engine, Reply, Silent, SyncOptions, SyncReport, Transport, TransportError};
+use crate::clock::{ManualClock, SeededEntropy};
+use crate::id::{AreaId, Chain, DeviceId, Identity, MacTag, RecordId, TenantId, TenantKey, UserId};
+use crate::protocol::enrol::EnrolAgainBody;
+use crate::protocol::{Batch, Hello, Outcome, ReplyEncoder, ReplyFrame, State, Weight, Welcome, limits, stream};
+use crate::record::{ChangeNote, Edit, Section};
+use crate::store::{Enrolment, OpenOptions, PlannedDocument, Store};
+
+const TENANT_KEY: TenantKey = TenantKey([2; 32]);
+const NOW_MS: u64 = 1_770_000_000_000;
+
+/// A way to a server that stores everything. It breaks as told, once for each upload that is sent whole.
+#[derive(Default)]
+struct CuttingWay {
+    /// For each batch: how often its whole upload is cut before it arrives.
+    cuts: Mutex<VecDeque<u32>>,
+    /// Changes in each batch that arrived.
+    sizes: Mutex<Vec<usize>>,
+}
+
+struct OnePiece(Option<Vec<u8>>);
+
+impl Reply for OnePiece {
+    fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+        Ok(self.0.take())
+    }
+}
+
+impl CuttingWay {
+    fn is_cut(&self) -> bool {
+        let mut cuts = self.cuts.lock().unwrap();
+        match cuts.front_mut() {
+            Some(0) => {
+                cuts.pop_front();
+                false
+            }
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn take(&self, upload: &[u8]) -> ReplyFrame {
+        let inflated = stream::inflate(upload, limits::UPLOAD_INFLATED_MAX).unwrap();
+        let batch = Batch::decode(&inflated, &TENANT_KEY).unwrap();
+        let changes = batch.manifest().len();
+        self.sizes.lock().unwrap().push(changes);
+        let outcomes = vec![Outcome::of(State::Stored); changes];
+        let (branch, number) = (batch.header.branch, batch.header.number);
+        ReplyFrame::Statuses {
+            branch,
+            number,
+            outcomes,
+            as_of: number,
+            receipt: MacTag([0; 16]),
+            chain: Chain::default(),
+        }
+    }
+}
+
+impl Transport for CuttingWay {
+    fn exchange(&self, request: Vec<u8>, _: &Cancel) -> Result<Box<dyn Reply + '_>, TransportError> {
+        let signed = Hello::decode(&request).unwrap().unwrap();
+        let upload = &request[signed.length..];
+        if !upload.is_empty() && self.is_cut() {
+            return Err(TransportError::Cut);
+        }
+        let mut reply = ReplyEncoder::new(Weight::Light).unwrap();
+        reply.push(&ReplyFrame::Welcome(Welcome { server_ms: NOW_MS, ..Welcome::default() })).unwrap();
+        if !upload.is_empty() {
+            reply.push(&self.take(upload)).unwrap();
+        }
+        Ok(Box::new(OnePiece(Some(reply.finish(false, None).unwrap()))))
+    }
+
+    fn enrol_again(&self, _: &EnrolAgainBody, _: &Cancel) -> Result<(), TransportError> {
+        panic!("nobody has forgotten the phone");
+    }
+}
+
+/// A phone on which so many changes wait.
+fn phone(dir: &TempDir, changes: u32) -> Arc<Store> {
+    let options = OpenOptions { clock: Arc::new(ManualClock::at(NOW_MS)), entropy: Arc::new(SeededEntropy::new(1)) };
+    let store = Store::open(dir.path(), options).unwrap().store;
+    let user = UserId([5; 16]);
+    let enrolment = Enrolment {
+        tenant: TenantId([1; 16]),
+        tenant_key: TENANT_KEY.0,
+        township: AreaId([3; 16]),
+        device: DeviceId([4; 16]),
+        user,
+        user_name: "测试".into(),
+        signing_seed: [6; 32],
+        server_url: "http://localhost".into(),
+        server_identity: [7; 32],
+        certificate: None,
+    };
+    store.enrol(&enrolment).unwrap();
+    let document = |n: u32| PlannedDocument {
+        identity: Identity::of_type("household"),
+        id: RecordId(u128::from(n + 1).to_be_bytes()),
+        area: AreaId([3; 16]),
+        subject: None,
+        edits: vec![Edit { section: Section::Answers, key: "household_no".into(), value: n.to_string().into() }],
+    };
+    let documents: Vec<PlannedDocument> = (0..changes).map(document).collect();
+    store.write(&documents, &ChangeNote { user, form: None, remade_from: None }).unwrap();
+    Arc::new(store)
+}
+
+/// The sizes of the batches that a sync sends when their uploads are cut so often.
+fn sizes(changes: u32, cuts: &[u32]) -> Vec<usize> {
+    let dir = TempDir::new().unwrap();
+    let way = Arc::new(CuttingWay { cuts: Mutex::new(cuts.iter().copied().collect()), ..CuttingWay::default() });
+    let options = SyncOptions { tries: 20, wait_first: Duration::ZERO, wait_max: Duration::ZERO };
+    let (clock, entropy) = (Arc::new(ManualClock::at(NOW_MS)), Arc::new(SeededEntropy::new(2)));
+    let engine = Engine::new(phone(&dir, changes), way.clone(), clock, entropy, options);
+    let report: SyncReport = engine.sync(&Silent, &Cancel::default()).unwrap();
+    assert_eq!(report.changes_acknowledged, u64::from(changes));
+    let sizes = way.sizes.lock().unwrap().clone();
+    assert_eq!(sizes.iter().sum::<usize>(), changes as usize, "each change arrives once");
+    sizes
+}
+
+#[test]
+fn batches_halve_with_every_cut_and_double_with_every_one_that_arrives() {
+    // the first batch stands since before the cuts; the next are made after them
+    assert_eq!(sizes(1_200, &[2]), [500, 250, 450]);
+    assert_eq!(sizes(1_200, &[3, 0, 1]), [500, 124, 248, 248, 80]);
+}
+
+#[test]
+fn batches_keep_between_their_smallest_and_their_largest_size() {
+    let smallest = BATCH_CHANGES_MIN * 2;
+    let sizes = sizes(2_200, &[15]);
+    assert_eq!(sizes[..4], [BATCH_CHANGES, smallest, smallest * 2, smallest * 4], "no smaller after many cuts");
+    assert!(sizes.iter().all(|size| *size <= BATCH_CHANGES), "{sizes:?}");
+    assert!(sizes[4..].contains(&BATCH_CHANGES), "as large as on a good link again: {sizes:?}");
+}
