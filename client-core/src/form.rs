@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod definition;
+pub mod expression;
 pub mod index;
 pub mod messages;
 pub mod pack;
