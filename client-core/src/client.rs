@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
 
-use crate::clock::{Clock, Entropy, random};
+use crate::clock::{Clock, Entropy};
 use crate::form::{AnswerError, Form, Pack};
 use crate::id::{AreaId, Identity, RecordId, TenantKey};
 use crate::protocol::AreaEntry;
@@ -101,10 +101,14 @@ impl Phone {
         *self.transport.lock().unwrap_or_else(|e| e.into_inner()) = Some(transport);
     }
 
-    /// Enrols the phone on a server with a one-time code.
+    /// Enrols the phone on a server with a one-time code. When the answer was lost, the same code can be tried again. An
+    /// enrolled phone refuses before it spends a code.
     pub fn enrol(&self, server_url: &str, code: &str) -> Result<Enrolment, PhoneError> {
+        if self.store.enrolment()?.is_some() {
+            return Err(StoreError::AlreadyEnrolled.into());
+        }
         let transport = HttpTransport::new(server_url)?;
-        let seed: [u8; 32] = random(&*self.entropy);
+        let seed = self.store.seed_for_code(code)?;
         let answer = transport.enrol(code, &SigningKey::from_bytes(&seed))?;
         let bytes = |hex: &str| -> Result<[u8; 32], PhoneError> {
             let bytes = HEXLOWER.decode(hex.as_bytes()).map_err(|_| PhoneError::Enrolment)?;

@@ -87,7 +87,7 @@ fn a_server_restored_from_an_older_backup_is_noticed_and_filled_up_again() {
     assert!(report.brought_back > 0, "b brings back what it had from a");
     sync(&a);
     sync(&b);
-    let stored = server.service.storage.full_record(lost_visit).unwrap();
+    let stored = server.service.storage.full_record(server.township, lost_visit).unwrap();
     assert!(stored.is_some(), "a's visit is back");
     let json = |phone: &doorstep_core::client::Phone| phone.view(household).unwrap().json;
     assert!(json(&a).contains("备份后乙"));
@@ -201,7 +201,7 @@ fn a_phone_enrolled_after_the_backup_shows_its_certificate_and_brings_its_work_b
     phone.use_transport(std::sync::Arc::new(doorstep_core::sync::HttpTransport::new(&server.url()).unwrap()));
     let report = sync(&phone);
     assert!(report.reads_closed, "an enrolment that was forgotten closes reading until somebody looked");
-    let back = server.service.storage.full_record(household).unwrap();
+    let back = server.service.storage.full_record(server.township, household).unwrap();
     assert!(back.is_some(), "the household is back: {report:?}");
     assert!(server.service.storage.users().unwrap().iter().any(|u| u.name == "甲"));
     // its grants are back too: once reading is open, it gets what others write
@@ -242,21 +242,22 @@ fn regrant(server: &TestServer, phone: &doorstep_core::client::Phone, area: Area
 fn grants_given_after_the_backup_come_back_with_the_phone_that_was_told_them() {
     let dirs: Vec<TempDir> = (0..5).map(|_| TempDir::new().unwrap()).collect();
     let server = TestServer::start(dirs[0].path());
+    let villages = server.villages;
     let (phone, other) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
-    regrant(&server, &phone, server.villages[0]);
+    regrant(&server, &phone, villages[0]);
     sync(&phone);
     let backup = dirs[3].path().join("backup.db");
     server.service.storage.backup(&backup).unwrap();
-    regrant(&server, &phone, server.villages[1]);
+    regrant(&server, &phone, villages[1]);
     sync(&phone);
     drop(server);
     let server = restored(&backup, dirs[4].path(), &[&phone, &other]);
-    let households = [0, 1].map(|n| add_household(&other, server.villages[n], &format!("000{n}"), "王五"));
+    let households = [0, 1].map(|n| add_household(&other, villages[n], &format!("000{n}"), "王五"));
     sync(&other);
     sync(&phone);
     let user = phone.enrolment().unwrap().unwrap().user;
     let (_, log) = server.service.storage.grants(user, 0).unwrap();
-    assert_eq!(log.last().map(|(_, entry)| (entry.area, entry.active)), Some((server.villages[1], true)));
+    assert_eq!(log.last().map(|(_, entry)| (entry.area, entry.active)), Some((villages[1], true)));
     assert!(phone.record(households[0]).is_err(), "the grant of this village has ended");
     assert!(phone.record(households[1]).is_ok(), "the grant of this one is back, and what lies under it came");
     let again = sync(&phone);
@@ -343,7 +344,35 @@ fn a_phone_whose_clock_is_ten_years_off_syncs_and_is_told() {
     assert_eq!(report.changes_acknowledged, 1);
     let off = report.clock_off_ms.unsigned_abs();
     assert!(off.abs_diff(ten_years) < 3_600_000, "{off}");
-    let page = doorstep_server::service::view::record_page(&server.service, household).unwrap().unwrap();
+    let page = doorstep_server::service::view::record_page(&server.service, server.township, household).unwrap().unwrap();
     let entry = &page.history[0];
     assert!(entry.received_ms >= now && entry.claimed_s < (now / 1000) as i64 - 300_000_000, "both times are kept");
+}
+
+#[test]
+fn an_enrolment_whose_answer_was_lost_is_repeated_with_the_same_code() {
+    let dirs: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let (phone, code) = (open_phone(dirs[1].path()), server.code("甲"));
+    let key = |phone: &doorstep_core::client::Phone| {
+        ed25519_dalek::SigningKey::from_bytes(&phone.store().seed_for_code(&code).unwrap())
+    };
+    let transport = doorstep_core::sync::HttpTransport::new(&server.url()).unwrap();
+    let lost = transport.enrol(&code, &key(&phone)).unwrap();
+    phone.close().unwrap();
+    let phone = open_phone(dirs[1].path());
+    let enrolment = phone.enrol(&server.url(), &code).expect("the code still holds for this phone");
+    assert_eq!(enrolment.device, lost.device);
+    assert!(!sync(&phone).no_grants);
+    assert!(open_phone(dirs[2].path()).enrol(&server.url(), &code).is_err(), "and for no other");
+    assert_eq!(server.service.storage.devices(server.township).unwrap().len(), 1);
+}
+
+#[test]
+fn an_enrolled_phone_does_not_burn_another_code() {
+    let dirs: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let (phone, code) = (server.phone(dirs[1].path(), "甲"), server.code("乙"));
+    assert!(phone.enrol(&server.url(), &code).is_err());
+    open_phone(dirs[2].path()).enrol(&server.url(), &code).expect("the code wasn't used");
 }
