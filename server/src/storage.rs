@@ -470,7 +470,7 @@ pub trait Storage: Send + Sync {
     fn put_areas(&self, township: TownshipId, areas: &[AreaEntry]) -> Result<u64>;
     /// The areas of a township and their table's version.
     fn areas(&self, township: TownshipId) -> Result<(u64, Vec<AreaEntry>)>;
-    /// All townships.
+    /// All townships, the oldest first.
     fn townships(&self) -> Result<Vec<TownshipId>>;
     /// Writes users (insert or change by id).
     fn put_users(&self, users: &[User]) -> Result<()>;
@@ -533,8 +533,8 @@ pub trait Storage: Send + Sync {
     fn waiting_of(&self, device: DeviceId) -> Result<(u64, u64)>;
     /// How many changes of a device stand in quarantine, and their bytes.
     fn quarantined_of(&self, device: DeviceId) -> Result<(u64, u64)>;
-    /// Which of these hashes stand in quarantine for the record.
-    fn quarantined(&self, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>>;
+    /// Which of these hashes stand in quarantine for the township's record.
+    fn quarantined(&self, township: TownshipId, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>>;
     /// Commits several pushes in one transaction, durably; each push alone in a savepoint, all or nothing. Answers in order.
     fn commit_group(&self, pushes: &[PreparedPush]) -> Result<Vec<Result<Committed>>> {
         self.commit(pushes, &[])
@@ -555,10 +555,10 @@ pub trait Storage: Send + Sync {
 
     /// A list of records, by birth.
     fn list_records(&self, township: TownshipId, filter: &RecordFilter) -> Result<Vec<RecordRow>>;
-    /// One row.
-    fn record_row(&self, record: RecordId) -> Result<Option<RecordRow>>;
-    /// A whole record with all its changes (no snapshot), for its page and its history.
-    fn full_record(&self, record: RecordId) -> Result<Option<StoredRecord>>;
+    /// One row of the township.
+    fn record_row(&self, township: TownshipId, record: RecordId) -> Result<Option<RecordRow>>;
+    /// A whole record of the township with all its changes (no snapshot), for its page and its history.
+    fn full_record(&self, township: TownshipId, record: RecordId) -> Result<Option<StoredRecord>>;
     /// Figures by area of households; visits count from `since_day` on (`YYYY-MM-DD`).
     fn coverage(&self, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>>;
     /// Refused changes, newest first.

@@ -61,7 +61,7 @@ impl ListQuery {
     }
 }
 
-/// The township that is asked for, or the only one.
+/// The township that is asked for, or the only one; where there are several, one has to be named.
 pub(super) fn township(app: &App, asked: Option<&str>) -> Result<TownshipId, ApiError> {
     let known = app.service.storage.townships()?;
     match asked {
@@ -69,6 +69,7 @@ pub(super) fn township(app: &App, asked: Option<&str>) -> Result<TownshipId, Api
             let id = id.parse::<AreaId>().map_err(|_| ApiError::bad_request("township"))?;
             known.contains(&id).then_some(id).ok_or_else(ApiError::not_found)
         }
+        None if known.len() > 1 => Err(ApiError::bad_request("township")),
         None => known.first().copied().ok_or_else(ApiError::not_found),
     }
 }
@@ -140,14 +141,23 @@ async fn list(app: Arc<App>, query: ListQuery, with_differences: bool) -> Result
     .await?
 }
 
-async fn load(app: &Arc<App>, id: &str) -> Result<RecordPage, ApiError> {
+async fn load(app: Arc<App>, id: &str, query: ListQuery) -> Result<RecordPage, ApiError> {
     let id = id.parse::<RecordId>().map_err(|_| ApiError::bad_request("id"))?;
-    let service = app.service.clone();
-    app.blocking(move || view::record_page(&service, id)).await??.ok_or_else(ApiError::not_found)
+    let shared = app.clone();
+    app.blocking(move || {
+        let township = township(&shared, query.township.as_deref())?;
+        view::record_page(&shared.service, township, id)?.ok_or_else(ApiError::not_found)
+    })
+    .await?
 }
 
-async fn get_record(_: Office, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
-    let page = load(&app, &id).await?;
+async fn get_record(
+    _: Office,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    let page = load(app, &id, query).await?;
     if is_masked(&page) {
         return Ok(Json(json!({"record": row_json(&page.row), "masked": true})));
     }
@@ -161,8 +171,13 @@ async fn get_record(_: Office, State(app): State<Arc<App>>, Path(id): Path<Strin
     })))
 }
 
-async fn get_history(_: Office, State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
-    let page = load(&app, &id).await?;
+async fn get_history(
+    _: Office,
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    let page = load(app, &id, query).await?;
     let masked = is_masked(&page);
     let history = if masked { Vec::new() } else { page.history };
     Ok(Json(json!({"masked": masked, "history": history})))

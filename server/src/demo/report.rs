@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorstep_core::id::{ChangeHash, RecordId};
-use doorstep_core::store::ListFilter;
+use doorstep_core::store::{Enrolment, ListFilter};
 use serde_json::{Value, json};
 
 use super::campaign::{DemoPhone, PHONES, SyncFigures, Week};
@@ -84,7 +84,7 @@ fn differences(service: &Arc<Service>, township: &Township) -> Result<(u64, u64)
         let Some(last) = rows.last() else { break };
         after = last.born;
         for row in &rows {
-            let Some(page) = view::record_page(service, row.id)? else { continue };
+            let Some(page) = view::record_page(service, township.area, row.id)? else { continue };
             records += 1;
             for difference in &page.differences {
                 conflicts += 1;
@@ -149,7 +149,7 @@ impl Check {
         for phone in phones {
             let store = phone.phone.store();
             check.unsent += store.counts()?.unsent;
-            let user = phone.phone.enrolment()?.ok_or("a phone lost its enrolment")?.user;
+            let Enrolment { user, township, .. } = phone.phone.enrolment()?.ok_or("a phone lost its enrolment")?;
             let mut offset = 0;
             loop {
                 let rows = store.list(&ListFilter { offset, limit: 500, ..ListFilter::default() })?;
@@ -160,7 +160,7 @@ impl Check {
                 for row in rows {
                     let mine = store.record(row.id)?.ok_or("a listed record is missing")?;
                     check.records += 1;
-                    let stored = service.storage.full_record(row.id)?;
+                    let stored = service.storage.full_record(township, row.id)?;
                     let theirs = stored.as_ref().and_then(|s| open_record(s).ok());
                     for change in mine.changes() {
                         if mine.author_of(&change.hash).is_none_or(|a| a.note.user != user) {

@@ -290,7 +290,7 @@ impl<'a> Merge<'a> {
         missing: &[ChangeHash],
     ) -> Result<(), StorageError> {
         let refused = missing.iter().any(|m| merging.refused.contains(m))
-            || !self.storage.quarantined(frame.id, missing)?.is_empty();
+            || !self.storage.quarantined(self.push.township, frame.id, missing)?.is_empty();
         if refused {
             merging.refused.insert(hash);
             self.hold(frame, hash, bytes, State::Quarantined, "depends_on_refused")?;

@@ -97,13 +97,12 @@ impl RecordPage {
     }
 }
 
-/// Loads a record's page.
-pub fn record_page(service: &Service, id: RecordId) -> Result<Option<RecordPage>, StorageError> {
+/// Loads the page of a township's record.
+pub fn record_page(service: &Service, township: TownshipId, id: RecordId) -> Result<Option<RecordPage>, StorageError> {
     let storage = &*service.storage;
-    let (Some(row), Some(stored)) = (storage.record_row(id)?, storage.full_record(id)?) else { return Ok(None) };
+    let Some(row) = storage.record_row(township, id)? else { return Ok(None) };
+    let Some(stored) = storage.full_record(township, id)? else { return Ok(None) };
     let Ok(record) = merge::open_record(&stored) else { return Ok(None) };
-    let townships = storage.townships()?;
-    let township = townships.first().copied().unwrap_or(row.area);
     let names = people(service, township)?;
     let about =
         storage.list_records(township, &RecordFilter { subject: Some(id), limit: 200, ..RecordFilter::default() })?;

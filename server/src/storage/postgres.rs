@@ -367,8 +367,8 @@ impl Storage for PostgresStorage {
         self.ask(async |c, t| held::held_of(c, t, "quarantine", device).await)
     }
 
-    fn quarantined(&self, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>> {
-        self.ask(async |c, t| held::quarantined(c, t, record, hashes).await)
+    fn quarantined(&self, township: TownshipId, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>> {
+        self.ask(async |c, t| held::quarantined(c, t, township, record, hashes).await)
     }
 
     fn commit(&self, pushes: &[PreparedPush], notes: &[SyncNote]) -> Result<Vec<Result<Committed>>> {
@@ -420,12 +420,12 @@ impl Storage for PostgresStorage {
         self.ask(async |c, t| records::list(c, t, township, filter).await)
     }
 
-    fn record_row(&self, record: RecordId) -> Result<Option<RecordRow>> {
-        self.ask(async |c, t| records::row_of(c, t, record).await)
+    fn record_row(&self, township: TownshipId, record: RecordId) -> Result<Option<RecordRow>> {
+        self.ask(async |c, t| records::row_of(c, t, township, record).await)
     }
 
-    fn full_record(&self, record: RecordId) -> Result<Option<StoredRecord>> {
-        self.read(async |c, t| records::full(c, t, record).await)
+    fn full_record(&self, township: TownshipId, record: RecordId) -> Result<Option<StoredRecord>> {
+        self.read(async |c, t| records::full(c, t, township, record).await)
     }
 
     fn coverage(&self, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>> {

@@ -348,8 +348,8 @@ impl Storage for SqliteStorage {
         self.read(|c| held::held_of(c, &held::Shelf::Quarantine, device))
     }
 
-    fn quarantined(&self, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>> {
-        self.read(|c| held::quarantined(c, record, hashes))
+    fn quarantined(&self, township: TownshipId, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>> {
+        self.read(|c| held::quarantined(c, township, record, hashes))
     }
 
     fn commit(&self, pushes: &[PreparedPush], notes: &[SyncNote]) -> Result<Vec<Result<Committed>>> {
@@ -387,12 +387,12 @@ impl Storage for SqliteStorage {
         self.read(|c| records::list(c, township, filter))
     }
 
-    fn record_row(&self, record: RecordId) -> Result<Option<RecordRow>> {
-        self.read(|c| records::row(c, record))
+    fn record_row(&self, township: TownshipId, record: RecordId) -> Result<Option<RecordRow>> {
+        self.read(|c| records::row(c, township, record))
     }
 
-    fn full_record(&self, record: RecordId) -> Result<Option<StoredRecord>> {
-        self.read(|c| records::full(c, record))
+    fn full_record(&self, township: TownshipId, record: RecordId) -> Result<Option<StoredRecord>> {
+        self.read(|c| records::full(c, township, record))
     }
 
     fn coverage(&self, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>> {

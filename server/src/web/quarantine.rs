@@ -94,7 +94,7 @@ fn load(service: &Service, request: &Request, after: Option<u64>) -> Result<Quar
     let found = service.storage.quarantine(township.id, after, limits::PAGE_ROWS)?;
     let mut rows = Vec::new();
     for row in &found {
-        let there = service.storage.record_row(row.change.record)?.is_some();
+        let there = service.storage.record_row(township.id, row.change.record)?.is_some();
         rows.push(QuarantineRow {
             reason: reason_text(&shell, &row.change.reason).to_owned(),
             code: row.change.reason.clone(),

@@ -158,7 +158,7 @@ fn choice_name(shell: &Shell, record_type: &str, question: &str, value: &str) ->
 impl Line {
     /// A row as a list shows it.
     pub fn load(service: &Service, shell: &Shell, township: &Township, row: &RecordRow) -> Result<Self, ApiError> {
-        let subject = row.subject.map(|id| service.storage.record_row(id)).transpose()?.flatten();
+        let subject = row.subject.map(|id| service.storage.record_row(township.id, id)).transpose()?.flatten();
         Ok(Self::new(shell, township, row, subject.as_ref()))
     }
 
@@ -255,9 +255,9 @@ fn load(service: &Service, request: &Request, id: &str) -> Result<RecordView, Ap
     let id: RecordId = id.parse().map_err(|_| ApiError::not_found())?;
     let township = Township::load(service)?;
     let shell = request.shell("households", &township);
-    let page = view::record_page(service, id)?.ok_or_else(ApiError::not_found)?;
+    let page = view::record_page(service, township.id, id)?.ok_or_else(ApiError::not_found)?;
     let form = form_of(&page.row.record_type);
-    let subject = page.row.subject.map(|id| service.storage.record_row(id)).transpose()?.flatten();
+    let subject = page.row.subject.map(|id| service.storage.record_row(township.id, id)).transpose()?.flatten();
     let answers: Answers = page.answers.iter().map(|(key, value)| (key.clone(), value.to_json())).collect();
     let differing: BTreeSet<String> = page.differences.iter().map(|d| d.key.clone()).collect();
     let mut about: Vec<Line> = page.about.iter().map(|r| Line::new(&shell, &township, r, None)).collect();

@@ -22,7 +22,7 @@ pub struct Township {
 }
 
 impl Township {
-    /// The server's first township.
+    /// The township of the pages: the server's oldest. Records of others have no page; the API has them.
     pub fn load(service: &Service) -> Result<Self, ApiError> {
         let missing = || ApiError::new(StatusCode::NOT_FOUND, "no_township");
         let id = service.storage.townships()?.first().copied().ok_or_else(missing)?;

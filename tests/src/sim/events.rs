@@ -193,7 +193,7 @@ impl World<'_> {
     /// A record on the server, from its raw changes.
     pub fn server_record(&self, id: RecordId) -> Result<Option<Record>, Failure> {
         let service = self.network.with(|s| s.server.up())?;
-        match service.storage.full_record(id)? {
+        match service.storage.full_record(self.township, id)? {
             Some(stored) => Ok(Some(open_record(&stored)?)),
             None => Ok(None),
         }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use doorstep_core::id::{AreaId, UserId};
+use doorstep_core::protocol::AreaEntry;
 use doorstep_server::api::office::OfficeAccess;
 use doorstep_server::app::{self, App};
-use doorstep_tests::harness::{TestServer, add_household, edit, sync, visit};
+use doorstep_tests::harness::{TestServer, add_household, edit, open_phone, sync, visit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -64,6 +66,46 @@ fn the_api_lists_and_reads_merged_records_with_differences_and_history() {
     assert_eq!((status, body["error"]["code"].as_str()), (400, Some("bad_request")));
     let (status, body) = get(&format!("{url}/nowhere"));
     assert_eq!((status, body["error"]["code"].as_str()), (404, Some("not_found")));
+}
+
+#[test]
+fn a_record_is_read_only_as_one_of_its_township() {
+    let dirs: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let phone = server.phone(dirs[1].path(), "甲");
+    let here = add_household(&phone, server.villages[0], "0001", "李四");
+    sync(&phone);
+    let (township, elsewhere) = (server.township, AreaId([0; 16]));
+    let entry = AreaEntry {
+        area: elsewhere,
+        parent: None,
+        level: "township".into(),
+        code: String::new(),
+        name_zh: "另一镇".into(),
+        name_en: "Another".into(),
+    };
+    server.service.storage.put_areas(elsewhere, &[entry]).unwrap();
+    let stranger = open_phone(dirs[2].path());
+    let code = server.service.invite(UserId([7; 16]), elsewhere).unwrap();
+    stranger.enrol(&server.url(), &code).unwrap();
+    let there = add_household(&stranger, elsewhere, "0002", "王五");
+    sync(&stranger);
+    let url = server.url();
+    for path in ["/api/records".to_owned(), format!("/api/records/{here}"), format!("/api/records/{here}/history")] {
+        let (status, body) = get(&format!("{url}{path}"));
+        assert_eq!((status, body["error"]["details"]["parameter"].as_str()), (400, Some("township")), "{path}");
+    }
+    for (record, of) in [(here, township), (there, elsewhere)] {
+        for asked in [township, elsewhere] {
+            let expected = if asked == of { 200 } else { 404 };
+            for tail in ["", "/history"] {
+                let path = format!("/api/records/{record}{tail}?township={asked}");
+                assert_eq!(get(&format!("{url}{path}")).0, expected, "{path}");
+            }
+        }
+    }
+    let page = |id| crate::client().get(format!("{url}/households/{id}")).send().unwrap().status().as_u16();
+    assert_eq!((page(here), page(there)), (200, 404), "the pages show the older township");
 }
 
 #[test]

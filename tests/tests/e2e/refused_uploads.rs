@@ -292,5 +292,5 @@ fn a_batch_that_is_damaged_on_the_phone_is_made_anew_after_some_syncs() {
         sync(&phone);
     }
     assert_eq!(phone.refused_upload().unwrap(), None);
-    assert!(server.service.storage.record_row(household).unwrap().is_some());
+    assert!(server.service.storage.record_row(server.township, household).unwrap().is_some());
 }

@@ -38,8 +38,8 @@ fn a_new_record_is_stored_as_committed(storage: Arc<dyn Storage>) {
         assert_eq!((stored.received_ms, &stored.bytes), (1_000, &sent.bytes));
     }
     assert_eq!(stored.changes.len(), 2);
-    assert_eq!(storage.full_record(visit.id).unwrap(), Some(stored));
-    assert_eq!(storage.full_record(unknown).unwrap(), None);
+    assert_eq!(storage.full_record(TOWNSHIP, visit.id).unwrap(), Some(stored));
+    assert_eq!(storage.full_record(TOWNSHIP, unknown).unwrap(), None);
 }
 
 fn a_snapshot_stands_for_its_changes(storage: Arc<dyn Storage>) {
@@ -54,7 +54,7 @@ fn a_snapshot_stands_for_its_changes(storage: Arc<dyn Storage>) {
     let stored = storage.load_records(TOWNSHIP, &[first.id]).unwrap().pop().unwrap().unwrap();
     assert_eq!(stored.snapshot, Some(vec![42; 5_000]));
     assert_eq!(stored.changes.iter().map(|c| c.hash).collect::<Vec<_>>(), third.heads);
-    let full = storage.full_record(first.id).unwrap().unwrap();
+    let full = storage.full_record(TOWNSHIP, first.id).unwrap().unwrap();
     assert_eq!((full.snapshot, full.changes.len()), (None, 3));
 }
 
@@ -70,7 +70,7 @@ fn moved_heads_store_nothing(storage: Arc<dyn Storage>) {
     let new_id = late.records[0].id;
     assert_eq!(commit(&*storage, late), Committed::Moved);
     assert_eq!(storage.head(TOWNSHIP).unwrap(), head);
-    assert_eq!(storage.full_record(new_id).unwrap(), None);
+    assert_eq!(storage.full_record(TOWNSHIP, new_id).unwrap(), None);
     assert_eq!(storage.branch(device.id, 0).unwrap().last, 0);
 }
 
@@ -83,7 +83,7 @@ fn two_pushes_cannot_make_the_same_record(storage: Arc<dyn Storage>) {
     assert!(matches!(answers[0], Ok(Committed::Done(_))));
     assert!(matches!(answers[1], Ok(Committed::Moved)));
     assert_eq!(commit(&*storage, push(&device, vec![again])), Committed::Moved);
-    assert_eq!(storage.full_record(first.id).unwrap().unwrap().changes.len(), 1);
+    assert_eq!(storage.full_record(TOWNSHIP, first.id).unwrap().unwrap().changes.len(), 1);
 }
 
 fn a_batch_number_is_taken_once_and_in_order(storage: Arc<dyn Storage>) {
@@ -192,7 +192,7 @@ fn refused_changes_are_kept_as_evidence(storage: Arc<dyn Storage>) {
         storage.quarantine(TOWNSHIP, None, 100).unwrap().iter().filter(|r| r.device == device.id).count() as u64
     );
     done(&*storage, PreparedPush { quarantined: vec![a.clone(), b.clone()], ..push(&device, Vec::new()) });
-    assert_eq!(storage.quarantined(id, &[a.hash, new_hash(), b.hash]).unwrap(), vec![a.hash, b.hash]);
+    assert_eq!(storage.quarantined(TOWNSHIP, id, &[a.hash, new_hash(), b.hash]).unwrap(), vec![a.hash, b.hash]);
     let rows = storage.quarantine(TOWNSHIP, None, 10).unwrap();
     assert_eq!(rows.iter().map(|r| &r.change).collect::<Vec<_>>(), vec![&b, &a]);
     assert_eq!((rows[0].device, rows[0].received_ms), (device.id, 1_000));
@@ -267,6 +267,6 @@ fn two_writers_of_one_record_never_both_win(storage: Arc<dyn Storage>) {
             });
         }
     });
-    assert_eq!(storage.full_record(first.id).unwrap().unwrap().changes.len(), 1 + WRITERS * WINS);
+    assert_eq!(storage.full_record(TOWNSHIP, first.id).unwrap().unwrap().changes.len(), 1 + WRITERS * WINS);
     assert_eq!(storage.head(TOWNSHIP).unwrap().0.seq, (1 + 2 * WRITERS * WINS) as u64);
 }

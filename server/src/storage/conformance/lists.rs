@@ -6,6 +6,7 @@ use crate::storage::{Coverage, RecordFilter};
 claims!(
     a_list_is_ordered_by_birth_and_filtered,
     a_row_shows_the_newest_projection,
+    a_record_id_used_in_two_townships_names_a_record_in_each,
     coverage_counts_households_once_and_where_they_are_placed,
 );
 
@@ -54,10 +55,28 @@ fn a_row_shows_the_newest_projection(storage: Arc<dyn Storage>) {
     };
     let second = PreparedRecord { projection: projection.clone(), ..next(&first, &device) };
     done(&*storage, PreparedPush { received_ms: 2_000, ..push(&device, vec![second]) });
-    let row = storage.record_row(first.id).unwrap().unwrap();
+    let row = storage.record_row(TOWNSHIP, first.id).unwrap().unwrap();
     assert_eq!((row.projection, row.updated_ms, row.born), (projection, 2_000, 1));
     assert_eq!((row.record_type.as_str(), row.area, row.subject), ("visit", VILLAGE, first.subject));
-    assert_eq!(storage.record_row(RecordId(unique())).unwrap(), None);
+    assert_eq!(storage.record_row(TOWNSHIP, RecordId(unique())).unwrap(), None);
+}
+
+fn a_record_id_used_in_two_townships_names_a_record_in_each(storage: Arc<dyn Storage>) {
+    let (here, there) = (enrol(&*storage, TOWNSHIP), enrol(&*storage, OTHER_TOWNSHIP));
+    let mine = projected(record(&here, "household", VILLAGE, None), |p| p.title = "here".to_owned());
+    let theirs = projected(record(&there, "household", VILLAGE, None), |p| p.title = "there".to_owned());
+    let theirs = PreparedRecord { id: mine.id, ..theirs };
+    done(&*storage, push(&there, vec![theirs.clone()]));
+    assert_eq!(storage.record_row(TOWNSHIP, mine.id).unwrap(), None);
+    assert_eq!(storage.full_record(TOWNSHIP, mine.id).unwrap(), None);
+    done(&*storage, push(&here, vec![mine.clone()]));
+    for (township, record) in [(TOWNSHIP, &mine), (OTHER_TOWNSHIP, &theirs)] {
+        let row = storage.record_row(township, mine.id).unwrap().unwrap();
+        assert_eq!(row.projection.title, record.projection.title);
+        let full = storage.full_record(township, mine.id).unwrap().unwrap();
+        assert_eq!(full.heads, record.heads);
+        assert_eq!(full.changes.iter().map(|c| c.hash).collect::<Vec<_>>(), [record.changes[0].hash]);
+    }
 }
 
 fn coverage_counts_households_once_and_where_they_are_placed(storage: Arc<dyn Storage>) {

@@ -54,6 +54,9 @@ fn areas_change_by_id_and_raise_the_version(storage: Arc<dyn Storage>) {
     assert_eq!(storage.put_areas(TOWNSHIP, std::slice::from_ref(&renamed)).unwrap(), 2);
     assert_eq!(storage.areas(TOWNSHIP).unwrap(), (2, vec![first[0].clone(), renamed]));
     assert_eq!(storage.townships().unwrap(), vec![TOWNSHIP]);
+    let later = AreaId([0; 16]);
+    storage.put_areas(later, &[entry(later, None, "0")]).unwrap();
+    assert_eq!(storage.townships().unwrap(), vec![TOWNSHIP, later], "in the order in which they were made");
     assert_eq!(storage.head(TOWNSHIP).unwrap(), Default::default());
 }
 

@@ -56,12 +56,13 @@ pub(super) async fn held_of(
 pub(super) async fn quarantined(
     c: &impl GenericClient,
     tenant: &[u8],
+    township: TownshipId,
     record: RecordId,
     hashes: &[ChangeHash],
 ) -> Result<Vec<ChangeHash>> {
     let wanted: Vec<&[u8]> = hashes.iter().map(|h| h.0.as_slice()).collect();
-    let sql = "SELECT DISTINCT hash FROM quarantine WHERE tenant = $1 AND record = $2 AND hash = ANY($3)";
-    let found = rows(c, sql, &[&tenant, &record.0.as_slice(), &wanted]).await?;
+    let sql = "SELECT DISTINCT hash FROM quarantine WHERE tenant = $1 AND township = $2 AND record = $3 AND hash = ANY($4)";
+    let found = rows(c, sql, &[&tenant, &township.0.as_slice(), &record.0.as_slice(), &wanted]).await?;
     let found = found.iter().map(|r| Ok(ChangeHash(array(r, 0)?))).collect::<Result<Vec<_>>>()?;
     Ok(hashes.iter().filter(|h| found.contains(h)).copied().collect())
 }

@@ -11,7 +11,8 @@ use super::{Tenant, array, get, number, optional, other, row, rows, run};
 
 /// Makes a township's feed, if it is new.
 pub(super) async fn know_township(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Result<()> {
-    let sql = "INSERT INTO feed (tenant, township, chain) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO feed (tenant, township, chain, no)
+        VALUES ($1, $2, $3, (SELECT count(*) FROM feed WHERE tenant = $1)) ON CONFLICT DO NOTHING";
     run(c, sql, &[&tenant, &township.0.as_slice(), &Chain::default().0.as_slice()]).await?;
     Ok(())
 }
@@ -68,7 +69,7 @@ pub(super) async fn areas(
 }
 
 pub(super) async fn townships(c: &impl GenericClient, tenant: &[u8]) -> Result<Vec<TownshipId>> {
-    let found = rows(c, "SELECT township FROM feed WHERE tenant = $1 ORDER BY township", &[&tenant]).await?;
+    let found = rows(c, "SELECT township FROM feed WHERE tenant = $1 ORDER BY no, township", &[&tenant]).await?;
     found.iter().map(|r| Ok(AreaId(array(r, 0)?))).collect()
 }
 

@@ -42,7 +42,7 @@ pub(super) async fn changes(
     Ok(found)
 }
 
-const STORED_COLUMNS: &str = "id, type, key, incarnation, area, subject, heads, township";
+const STORED_COLUMNS: &str = "id, type, key, incarnation, area, subject, heads";
 
 fn stored(r: &Row) -> Result<StoredRecord> {
     Ok(StoredRecord {
@@ -72,8 +72,8 @@ pub(super) async fn load(
     let mut after = Vec::new();
     for r in rows(c, &sql, &[&tenant, &township.0.as_slice(), &wanted]).await? {
         let mut record = stored(&r)?;
-        record.snapshot = get::<Option<&[u8]>>(&r, 9)?.map(to_snapshot).transpose()?;
-        after.push((record.id, number(&r, 8)?));
+        record.snapshot = get::<Option<&[u8]>>(&r, 8)?.map(to_snapshot).transpose()?;
+        after.push((record.id, number(&r, 7)?));
         found.insert(record.id, record);
     }
     if !after.is_empty() {
@@ -84,11 +84,17 @@ pub(super) async fn load(
     Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
 }
 
-pub(super) async fn full(c: &impl GenericClient, tenant: &[u8], record: RecordId) -> Result<Option<StoredRecord>> {
-    let sql = format!("SELECT {STORED_COLUMNS} FROM record WHERE tenant = $1 AND id = $2 ORDER BY township LIMIT 1");
-    let Some(r) = row(c, &sql, &[&tenant, &record.0.as_slice()]).await? else { return Ok(None) };
+pub(super) async fn full(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    record: RecordId,
+) -> Result<Option<StoredRecord>> {
+    let sql = format!("SELECT {STORED_COLUMNS} FROM record WHERE tenant = $1 AND township = $2 AND id = $3");
+    let found = row(c, &sql, &[&tenant, &township.0.as_slice(), &record.0.as_slice()]).await?;
+    let Some(r) = found else { return Ok(None) };
     let mut record = stored(&r)?;
-    let changes = changes(c, tenant, AreaId(array(&r, 7)?), &[(record.id, 0)]).await?;
+    let changes = changes(c, tenant, township, &[(record.id, 0)]).await?;
     record.changes = changes.into_values().next().unwrap_or_default();
     Ok(Some(record))
 }
@@ -119,9 +125,14 @@ fn record_row(r: &Row) -> Result<RecordRow> {
     })
 }
 
-pub(super) async fn row_of(c: &impl GenericClient, tenant: &[u8], record: RecordId) -> Result<Option<RecordRow>> {
-    let sql = format!("SELECT {ROW_COLUMNS} WHERE tenant = $1 AND id = $2 ORDER BY township LIMIT 1");
-    row(c, &sql, &[&tenant, &record.0.as_slice()]).await?.map(|r| record_row(&r)).transpose()
+pub(super) async fn row_of(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    record: RecordId,
+) -> Result<Option<RecordRow>> {
+    let sql = format!("SELECT {ROW_COLUMNS} WHERE tenant = $1 AND township = $2 AND id = $3");
+    row(c, &sql, &[&tenant, &township.0.as_slice(), &record.0.as_slice()]).await?.map(|r| record_row(&r)).transpose()
 }
 
 pub(super) async fn list(

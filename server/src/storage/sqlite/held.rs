@@ -54,11 +54,18 @@ pub(super) fn held_of(c: &Connection, shelf: &Shelf, device: DeviceId) -> Result
         .query_row([device.0], |r| Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get::<_, i64>(1)?.cast_unsigned())))?)
 }
 
-pub(super) fn quarantined(c: &Connection, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>> {
-    let mut statement = c.prepare_cached("SELECT 1 FROM quarantine WHERE record = ? AND hash = ? LIMIT 1")?;
+pub(super) fn quarantined(
+    c: &Connection,
+    township: TownshipId,
+    record: RecordId,
+    hashes: &[ChangeHash],
+) -> Result<Vec<ChangeHash>> {
+    let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
+    let mut statement =
+        c.prepare_cached("SELECT 1 FROM quarantine WHERE record = ? AND hash = ? AND township_no = ? LIMIT 1")?;
     let mut found = Vec::new();
     for hash in hashes {
-        if statement.query_row(params![record.0, hash.0], |_| Ok(())).optional()?.is_some() {
+        if statement.query_row(params![record.0, hash.0, township_no], |_| Ok(())).optional()?.is_some() {
             found.push(*hash);
         }
     }

@@ -67,10 +67,12 @@ pub(super) fn load(c: &Connection, township: TownshipId, ids: &[RecordId]) -> Re
     Ok(found)
 }
 
-pub(super) fn full(c: &Connection, record: RecordId) -> Result<Option<StoredRecord>> {
+pub(super) fn full(c: &Connection, township: TownshipId, record: RecordId) -> Result<Option<StoredRecord>> {
+    let Some(township_no) = people::township_no(c, township)? else { return Ok(None) };
     let mut statement =
-        c.prepare_cached(&format!("SELECT {STORED_COLUMNS} FROM record WHERE id = ? ORDER BY no LIMIT 1"))?;
-    let Some((no, mut record)) = statement.query_row([record.0], stored).optional()? else { return Ok(None) };
+        c.prepare_cached(&format!("SELECT {STORED_COLUMNS} FROM record WHERE id = ? AND township_no = ?"))?;
+    let found = statement.query_row(params![record.0, township_no], stored).optional()?;
+    let Some((no, mut record)) = found else { return Ok(None) };
     record.changes = changes(c, no, 0)?;
     Ok(Some(record))
 }
@@ -101,9 +103,10 @@ fn record_row(r: &Row<'_>) -> rusqlite::Result<RecordRow> {
     })
 }
 
-pub(super) fn row(c: &Connection, record: RecordId) -> Result<Option<RecordRow>> {
-    let mut statement = c.prepare_cached(&format!("SELECT {ROW_COLUMNS} WHERE r.id = ? ORDER BY r.no LIMIT 1"))?;
-    Ok(statement.query_row([record.0], record_row).optional()?)
+pub(super) fn row(c: &Connection, township: TownshipId, record: RecordId) -> Result<Option<RecordRow>> {
+    let Some(township_no) = people::township_no(c, township)? else { return Ok(None) };
+    let mut statement = c.prepare_cached(&format!("SELECT {ROW_COLUMNS} WHERE r.id = ? AND r.township_no = ?"))?;
+    Ok(statement.query_row(params![record.0, township_no], record_row).optional()?)
 }
 
 pub(super) fn list(c: &Connection, township: TownshipId, filter: &RecordFilter) -> Result<Vec<RecordRow>> {
