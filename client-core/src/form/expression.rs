@@ -14,6 +14,7 @@ mod date;
 mod error;
 mod eval;
 mod functions;
+mod json;
 mod lexer;
 mod messages;
 mod parser;
@@ -26,6 +27,7 @@ mod value;
 
 pub use data::{Context, Data, Env, Rows, Spot, Warning};
 pub use date::Moment;
+pub use json::{ContextError, JsonAnswers};
 pub use error::{ExpressionError, Fault};
 pub use resolve::{ChoiceFilter, Dependency, Notice, Purity, Resolved};
 pub use syntax::Parsed;
