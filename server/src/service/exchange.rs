@@ -204,7 +204,7 @@ impl Exchange {
                 let _ = service.committer.commit(&*service.storage, push);
                 return Ok(());
             }
-            match self.commit(push)? {
+            match self.commit(push, &sender)? {
                 Committed::Done(head) => {
                     pushed.last_batch = (header.branch == self.hello.branch).then_some(header.number);
                     self.statuses(named, &batch.manifest(), outcomes, head, pushed);
@@ -217,11 +217,29 @@ impl Exchange {
         Err(Refused::Busy)
     }
 
-    fn commit(&self, push: PreparedPush) -> Result<Committed, Refused> {
+    fn commit(&self, push: PreparedPush, sender: &Sender<'_>) -> Result<Committed, Refused> {
+        let touched: Vec<RecordId> =
+            push.records.iter().map(|r| r.id).chain(push.waiting.iter().map(|held| held.record)).collect();
         fault::point("server.commit.before");
         let committed = self.service.committer.commit(&*self.service.storage, push)?;
         fault::point("server.commit.after");
+        if matches!(committed, Committed::Done(_)) {
+            self.settle(&touched, sender)?;
+        }
         Ok(committed)
+    }
+
+    /// Merges what waits for these records and fits by now.
+    fn settle(&self, records: &[RecordId], sender: &Sender<'_>) -> Result<(), Refused> {
+        let service = &self.service;
+        for _ in 0..MERGE_TRIES {
+            let merge = Merge::new(&*service.storage, *sender, self.hello.counter, self.received_ms);
+            let Some(push) = merge.waiting_for(records)? else { return Ok(()) };
+            if let Committed::Done(_) = service.committer.commit(&*service.storage, push)? {
+                return Ok(());
+            }
+        }
+        Err(Refused::Busy)
     }
 
     /// A batch that the server has: a reply was lost.
@@ -285,7 +303,7 @@ impl Exchange {
             let merge = Merge::new(&*service.storage, sender, self.hello.counter, self.received_ms);
             let (push, refused) = merge.refill(&refill)?;
             let stored = push.records.iter().map(|r| r.changes.len() as u32).sum();
-            if let Committed::Done(head) = self.commit(push)? {
+            if let Committed::Done(head) = self.commit(push, &sender)? {
                 add(&service.metrics.changes_refilled, u64::from(stored));
                 pushed.frames.push(ReplyFrame::Refilled { stored, refused, head });
                 for record in &refill.records {

@@ -36,6 +36,7 @@ pub fn open_record(stored: &StoredRecord) -> Result<Record, Refusal> {
 }
 
 /// Who sends, and by what right.
+#[derive(Clone, Copy)]
 pub enum Sender<'a> {
     /// A device pushes its own changes, all by the actor of this branch.
     Author {
@@ -130,8 +131,32 @@ impl<'a> Merge<'a> {
         let refused = self.outcomes.iter().filter(|o| !o.state.is_acknowledged() && o.state != State::Waiting).count();
         // what a receipt didn't cover isn't evidence against anybody: it is dropped. What the server once held and can't
         // take back, because it has another change of this author and number since, is kept for people to see.
-        self.push.quarantined.retain(|held| matches!(held.reason.as_str(), "equivocation" | "depends_on_refused"));
+        self.push.quarantined.retain(|(_, held)| matches!(held.reason.as_str(), "equivocation" | "depends_on_refused"));
         Ok((self.push, refused as u32))
+    }
+
+    /// Merges what waits for these records and fits by now; `None` if nothing does. A change can be put on waiting while
+    /// another push commits what it builds on, so every push looks once more after its commit.
+    pub fn waiting_for(mut self, ids: &[RecordId]) -> Result<Option<PreparedPush>, StorageError> {
+        if self.storage.waiting(self.push.township, ids)?.is_empty() {
+            return Ok(None);
+        }
+        let base = self.storage.merge_base(self.push.township, ids)?;
+        let mut waiting = by_record(base.waiting);
+        for stored in base.records.into_iter().flatten() {
+            let Some(waiting) = waiting.remove(&stored.id) else { continue };
+            let frame = RecordFrame {
+                id: stored.id,
+                identity: stored.identity.clone(),
+                incarnation: stored.incarnation,
+                area: stored.area,
+                subject: stored.subject,
+                body: RecordBody::Changes(Vec::new()),
+            };
+            self.record(&frame, Some(stored), waiting)?;
+        }
+        let found = !self.push.records.is_empty() || !self.push.settled.is_empty();
+        Ok(found.then_some(self.push))
     }
 
     fn records(&mut self, frames: &[RecordFrame]) -> Result<(), StorageError> {
@@ -140,10 +165,7 @@ impl<'a> Merge<'a> {
             Some(base) => base,
             None => self.storage.merge_base(self.push.township, &ids)?,
         };
-        let mut waiting: HashMap<RecordId, Vec<(DeviceId, HeldChange)>> = HashMap::new();
-        for (device, held) in base.waiting {
-            waiting.entry(held.record).or_default().push((device, held));
-        }
+        let mut waiting = by_record(base.waiting);
         let mut seen: HashSet<RecordId> = HashSet::new();
         for (frame, stored) in frames.iter().zip(base.records) {
             if !seen.insert(frame.id) {
@@ -200,7 +222,7 @@ impl<'a> Merge<'a> {
         for change in changes {
             self.change(frame, &mut merging, change.hash, &change.bytes)?;
         }
-        if !merging.new.is_empty() && !waiting.is_empty() {
+        if !waiting.is_empty() {
             self.settle(&mut merging, waiting);
         }
         if !merging.new.is_empty() {
@@ -333,7 +355,8 @@ impl<'a> Merge<'a> {
                     Err(Refusal::MissingDependencies(_)) => still.push((device, change)),
                     Err(refusal) => {
                         self.push.settled.push((change.record, change.hash));
-                        self.push.quarantined.push(HeldChange { reason: refusal.code().to_owned(), ..change });
+                        let refused = HeldChange { reason: refusal.code().to_owned(), ..change };
+                        self.push.quarantined.push((device, refused));
                     }
                 }
             }
@@ -375,7 +398,7 @@ impl<'a> Merge<'a> {
             return Ok(());
         }
         *left = (left.0 - 1, left.1 - bytes.len() as u64);
-        self.push.quarantined.push(held(frame, hash, bytes, reason));
+        self.push.quarantined.push((self.push.device, held(frame, hash, bytes, reason)));
         self.outcomes.push(Outcome { state, reason: reason.to_owned() });
         Ok(())
     }
@@ -386,6 +409,14 @@ fn accept(record: &mut Record, hash: ChangeHash, bytes: &[u8]) -> Result<(), Ref
     let sampled = u32::from_be_bytes([hash.0[0], hash.0[1], hash.0[2], hash.0[3]]).is_multiple_of(RELOAD_CHECK_EVERY);
     let accepted = if sampled || cfg!(debug_assertions) { record.accept_checked(bytes) } else { record.accept(bytes) }?;
     if accepted.hash != hash { Err(Refusal::Checksum) } else { Ok(()) }
+}
+
+fn by_record(waiting: Vec<(DeviceId, HeldChange)>) -> HashMap<RecordId, Vec<(DeviceId, HeldChange)>> {
+    let mut by_record: HashMap<_, Vec<_>> = HashMap::new();
+    for (device, held) in waiting {
+        by_record.entry(held.record).or_default().push((device, held));
+    }
+    by_record
 }
 
 fn new_change(hash: ChangeHash, bytes: &[u8], device: Option<DeviceId>) -> NewChange {

@@ -41,8 +41,8 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
             insert_changes(tx, id, *township, writes),
             update_feed(tx, id, *township, &writes.feed),
         )?;
-        for (no, push, held) in &writes.refused {
-            quarantine(tx, id, *no, push, held).await?;
+        for (no, sender, push, held) in &writes.refused {
+            quarantine(tx, id, *no, *sender, push, held).await?;
         }
     }
     let batches: Vec<(DeviceId, &BatchRow, u64)> =
@@ -391,11 +391,11 @@ async fn settle(
 
 /// Values of a held change, in the order of [`HELD_NAMES`].
 macro_rules! held_values {
-    ($tenant:expr, $push:expr, $held:expr; $($more:expr),*) => {
+    ($tenant:expr, $push:expr, $sender:expr, $held:expr; $($more:expr),*) => {
         &[
             &$tenant,
             &$push.township.0.as_slice(),
-            &$push.device.0.as_slice(),
+            &$sender.0.as_slice(),
             &$push.received_ms.cast_signed(),
             &$held.record.0.as_slice(),
             &$held.hash.0.as_slice(),
@@ -420,7 +420,7 @@ async fn wait(c: &impl GenericClient, tenant: &[u8], push: &PreparedPush, held: 
          ON CONFLICT (tenant, township, record, hash) DO UPDATE SET device = excluded.device,
          received_ms = excluded.received_ms, area = excluded.area, subject = excluded.subject, bytes = excluded.bytes"
     );
-    run(c, &sql, held_values!(tenant, push, held;)).await?;
+    run(c, &sql, held_values!(tenant, push, push.device, held;)).await?;
     Ok(())
 }
 
@@ -428,6 +428,7 @@ async fn quarantine(
     c: &impl GenericClient,
     tenant: &[u8],
     no: u64,
+    sender: DeviceId,
     push: &PreparedPush,
     held: &HeldChange,
 ) -> Result<()> {
@@ -435,6 +436,6 @@ async fn quarantine(
         "INSERT INTO quarantine ({HELD_NAMES}, no) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
          ON CONFLICT DO NOTHING"
     );
-    run(c, &sql, held_values!(tenant, push, held; &no.cast_signed())).await?;
+    run(c, &sql, held_values!(tenant, push, sender, held; &no.cast_signed())).await?;
     Ok(())
 }

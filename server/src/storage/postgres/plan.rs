@@ -98,7 +98,7 @@ pub(super) struct TownshipWrites<'a> {
     pub records: Vec<RecordWrite<'a>>,
     pub changes: Vec<ChangeWrite<'a>>,
     /// Refused changes with their numbers and senders.
-    pub refused: Vec<(u64, &'a PreparedPush, &'a HeldChange)>,
+    pub refused: Vec<(u64, DeviceId, &'a PreparedPush, &'a HeldChange)>,
     places: HashMap<RecordId, usize>,
 }
 
@@ -158,9 +158,9 @@ pub(super) fn plan<'a>(
         for record in &push.records {
             township.record(links, record, push.received_ms);
         }
-        for held in &push.quarantined {
+        for (sender, held) in &push.quarantined {
             township.feed.refused += 1;
-            township.refused.push((township.feed.refused, push, held));
+            township.refused.push((township.feed.refused, *sender, push, held));
         }
         answers.push(Committed::Done(township.feed.position));
     }

@@ -110,8 +110,8 @@ fn push(tx: &Transaction<'_>, links: &Links, mut feed: Feed, pushed: &PreparedPu
     for change in &pushed.waiting {
         held::insert(tx, &Shelf::Waiting, from, change)?;
     }
-    for change in &pushed.quarantined {
-        held::insert(tx, &Shelf::Quarantine, from, change)?;
+    for (sender, change) in &pushed.quarantined {
+        held::insert(tx, &Shelf::Quarantine, (feed.no, *sender, pushed.received_ms), change)?;
     }
     people::note_sync(tx, pushed.device, pushed.counter, pushed.received_ms, None)?;
     fault::point("storage.commit.feed");
