@@ -280,8 +280,8 @@ pub struct PreparedPush {
     pub waiting: Vec<HeldChange>,
     /// Waiting changes that were merged or given up by this push: (record, hash).
     pub settled: Vec<(RecordId, ChangeHash)>,
-    /// Refused changes.
-    pub quarantined: Vec<HeldChange>,
+    /// Refused changes, each with the device that sent it.
+    pub quarantined: Vec<(DeviceId, HeldChange)>,
 }
 
 /// What became of a prepared push.
