@@ -7,6 +7,8 @@
 pub mod check;
 pub mod definition;
 pub mod expression;
+#[cfg(feature = "import")]
+pub mod import;
 pub mod index;
 pub mod messages;
 pub mod pack;

@@ -1,5 +1,6 @@
 //! `doorstep form`: tools for authors of forms.
 
+pub mod check;
 pub mod eval;
 
 use clap::{Args, Subcommand};
@@ -15,6 +16,8 @@ pub struct FormArgs {
 
 #[derive(Subcommand)]
 enum FormCommand {
+    /// Read a workbook, say what is wrong with it, show the form's tree; exit status 1 when it can't be published.
+    Check(check::CheckArgs),
     /// Compute expressions: reads JSON Lines {"id", "expression", "context"}, answers {"id", "s", "n", "b"} or {"id", "err"}.
     Eval(eval::EvalArgs),
 }
@@ -25,6 +28,7 @@ enum FormCommand {
 /// As the tool does.
 pub fn form(args: &FormArgs) -> Outcome {
     match &args.command {
+        FormCommand::Check(args) => check::check(args),
         FormCommand::Eval(args) => eval::eval(args),
     }
 }

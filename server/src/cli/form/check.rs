@@ -1,0 +1,87 @@
+//! `doorstep form check`: reads a workbook, says everything that is wrong with it, and shows the form's tree.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use doorstep_core::form::import::{Diagnostic, Import, Severity, TreeNode, import};
+use serde_json::{Value, json};
+
+use crate::cli::Outcome;
+use crate::say;
+
+/// Options of `form check`.
+#[derive(Args)]
+pub struct CheckArgs {
+    /// The workbook: .xlsx, .xls, .ods, or .csv in XLSForm's layout.
+    file: PathBuf,
+    /// Print one JSON object: publishable, problems, tree.
+    #[arg(long)]
+    json: bool,
+    /// The language of the sentences: zh or en.
+    #[arg(long, default_value = "en")]
+    language: String,
+}
+
+/// Checks a workbook; fails when it can't be published.
+pub fn check(args: &CheckArgs) -> Outcome {
+    let bytes = std::fs::read(&args.file)?;
+    let stem = args.file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let found = import(&bytes, &stem);
+    if args.json {
+        say!("{}", to_json(&found));
+    } else {
+        print(&found, &args.language);
+    }
+    Ok(if found.publishable() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print(found: &Import, language: &str) {
+    for problem in &found.problems {
+        let kind = match (problem.severity(), language.starts_with("zh")) {
+            (Severity::Error, false) => "error",
+            (Severity::Warning, false) => "warning",
+            (Severity::Error, true) => "错误",
+            (Severity::Warning, true) => "提醒",
+        };
+        let place = problem.place.to_string();
+        let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
+        say!("{place}{kind}: {} [{}]", problem.message(language), problem.code());
+        if let Some(hint) = problem.hint(language) {
+            say!("    {hint}");
+        }
+    }
+    for node in &found.tree {
+        say!("{}", line(node));
+    }
+}
+
+fn line(node: &TreeNode) -> String {
+    let depth = node.path.matches('/').count().saturating_sub(2);
+    format!("{}{}  {}", "  ".repeat(depth), node.name, node.type_name)
+}
+
+fn to_json(found: &Import) -> Value {
+    json!({
+        "publishable": found.publishable(),
+        "problems": found.problems.iter().map(problem_to_json).collect::<Vec<_>>(),
+        "tree": found.tree,
+        "files": found.files,
+    })
+}
+
+fn problem_to_json(problem: &Diagnostic) -> Value {
+    let place = &problem.place;
+    let both = |of: &dyn Fn(&str) -> Option<String>| of("en").map(|en| json!({"en": en, "zh": of("zh")}));
+    json!({
+        "severity": problem.severity(),
+        "code": problem.code(),
+        "sheet": place.sheet,
+        "row": place.row,
+        "column": place.letters(),
+        "header": place.header,
+        "offset": place.offset,
+        "message": both(&|language| Some(problem.message(language))),
+        "hint": both(&|language| problem.hint(language)),
+    })
+}
