@@ -4,6 +4,7 @@
 //! text of the workbook. [`FormDef`] is the plain definition (JSON); [`Form`] is a definition with an index over its answer
 //! keys, and checks answers; [`Pack`] is the set of forms that ships with the program (`client-core/forms/*.json`).
 
+pub mod attachment;
 pub mod check;
 pub mod definition;
 pub mod expression;

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod eval;
+pub mod replay;
 
 use clap::{Args, Subcommand};
 
@@ -20,6 +21,8 @@ enum FormCommand {
     Check(check::CheckArgs),
     /// Compute expressions: reads JSON Lines {"id", "expression", "context"}, answers {"id", "s", "n", "b"} or {"id", "err"}.
     Eval(eval::EvalArgs),
+    /// Fill forms: reads JSON Lines {"form", "seed", "steps"}, answers {"form", "seed", "results", "choices", "relevant", "values"}.
+    Replay(replay::ReplayArgs),
 }
 
 /// Runs one of the tools.
@@ -30,5 +33,6 @@ pub fn form(args: &FormArgs) -> Outcome {
     match &args.command {
         FormCommand::Check(args) => check::check(args),
         FormCommand::Eval(args) => eval::eval(args),
+        FormCommand::Replay(args) => replay::replay(args),
     }
 }
