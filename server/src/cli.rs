@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod allocator;
+pub mod people;
 #[cfg(feature = "tools")]
 pub mod phone;
 pub mod serve;
@@ -36,11 +37,19 @@ enum Command {
     Township(admin::TownshipArgs),
     /// Invite a person's phone: prints a one-time code.
     Invite(admin::InviteArgs),
+    /// List the phones of a township: id, name, enrolled, last sync, how far behind, revoked.
+    Phones(people::ListArgs),
+    /// Shut a phone out for good, such as a lost one.
+    Revoke(people::RevokeArgs),
+    /// List what people may read: user, name, grant, role, area.
+    Grants(people::ListArgs),
+    /// End a grant: the person's phones drop what no other grant covers.
+    EndGrant(people::EndGrantArgs),
     /// Write a consistent copy of the database, keys included.
     Backup(admin::BackupArgs),
     /// Put a copy back; the old database is set aside and reading stays closed until `reopen`.
     Restore(admin::RestoreArgs),
-    /// Open reading again after a restore, once revoked phones were looked through.
+    /// Open reading again after a restore, once phones and grants were looked through.
     Reopen(admin::DataArgs),
 }
 
@@ -70,6 +79,10 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => crate::bench::bench(&args),
         Command::Township(args) => admin::township(&args),
         Command::Invite(args) => admin::invite(&args),
+        Command::Phones(args) => people::phones(&args),
+        Command::Revoke(args) => people::revoke(&args),
+        Command::Grants(args) => people::grants(&args),
+        Command::EndGrant(args) => people::end_grant(&args),
         Command::Backup(args) => admin::backup(&args),
         Command::Restore(args) => admin::restore(&args),
         Command::Reopen(args) => admin::reopen(&args),

@@ -491,6 +491,8 @@ pub trait Storage: Send + Sync {
     fn redeem_invitation(&self, secret_hash: [u8; 32], device: &Device, now_ms: Millis) -> Result<Option<Device>>;
     /// Enrols a device without invitation (the server itself, the demo).
     fn put_device(&self, device: &Device) -> Result<()>;
+    /// Shuts a device out for good; false if it is unknown.
+    fn revoke_device(&self, device: DeviceId) -> Result<bool>;
     /// A device.
     fn device(&self, device: DeviceId) -> Result<Option<Device>>;
     /// All devices of a township.

@@ -23,7 +23,7 @@ mod record;
 mod shell;
 mod sign_in;
 mod texts;
-mod times;
+pub(crate) mod times;
 mod township;
 mod visits;
 

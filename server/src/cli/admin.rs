@@ -11,7 +11,7 @@ use doorstep_core::protocol::{AreaEntry, GrantEntry};
 use super::serve::{database_file, open_service, open_storage};
 use super::{DataOptions, Outcome};
 use crate::say;
-use crate::storage::{READS_CLOSED, User, sqlite};
+use crate::storage::{READS_CLOSED, Storage, TownshipId, User, sqlite};
 
 /// Only the data's place.
 #[derive(Args)]
@@ -90,15 +90,23 @@ pub fn township(args: &TownshipArgs) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The township that is named, or the only one.
+pub(super) fn the_township(
+    storage: &dyn Storage,
+    named: Option<AreaId>,
+) -> Result<TownshipId, Box<dyn std::error::Error + Send + Sync>> {
+    let townships = storage.townships()?;
+    match named {
+        Some(id) if townships.contains(&id) => Ok(id),
+        None if townships.len() == 1 => Ok(townships[0]),
+        _ => Err("name one of the townships with --township (make one with `doorstep township`)".into()),
+    }
+}
+
 /// Makes an invitation.
 pub fn invite(args: &InviteArgs) -> Outcome {
     let service = open_service(&args.data)?;
-    let townships = service.storage.townships()?;
-    let township = match args.township {
-        Some(id) if townships.contains(&id) => id,
-        None if townships.len() == 1 => townships[0],
-        _ => return Err("name one of the townships with --township (make one with `doorstep township`)".into()),
-    };
+    let township = the_township(&*service.storage, args.township)?;
     let user = User { id: UserId(random(&*service.entropy)), name: args.name.clone(), unit: args.unit.clone() };
     service.storage.put_users(std::slice::from_ref(&user))?;
     let grant = GrantEntry { grant: 0, role: "helper".into(), area: township, subject: None, active: true };

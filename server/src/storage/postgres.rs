@@ -299,6 +299,10 @@ impl Storage for PostgresStorage {
         self.write(async |tx, t| people::put_device(tx, &t.id, device).await)
     }
 
+    fn revoke_device(&self, device: DeviceId) -> Result<bool> {
+        self.write(async |tx, t| people::revoke_device(tx, &t.id, device).await)
+    }
+
     fn device(&self, device: DeviceId) -> Result<Option<Device>> {
         self.ask(async |c, t| people::device(c, t, device).await)
     }

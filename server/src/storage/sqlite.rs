@@ -280,6 +280,10 @@ impl Storage for SqliteStorage {
         self.write(|tx| people::put_device(tx, device))
     }
 
+    fn revoke_device(&self, device: DeviceId) -> Result<bool> {
+        self.write(|tx| people::revoke_device(tx, device))
+    }
+
     fn device(&self, device: DeviceId) -> Result<Option<Device>> {
         self.read(|c| people::device(c, device))
     }

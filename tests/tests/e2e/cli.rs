@@ -59,3 +59,46 @@ fn the_readme_s_two_terminals_work() {
     let again = Command::new(crate::BINARY).args(["backup", "--data", data, path(&backup)]).output().unwrap();
     assert!(!again.status.success(), "a backup never replaces a file");
 }
+
+/// Runs a command that must fail; gives what it says.
+fn refused(args: &[&str]) -> String {
+    let output = Command::new(crate::BINARY).args(args).output().unwrap();
+    assert!(!output.status.success(), "doorstep {}", args.join(" "));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_lost_phone_is_found_and_shut_out_and_a_grant_ended_beside_a_running_server() {
+    let dirs: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
+    let (data, one, two) = (path(dirs[0].path()), path(dirs[1].path()), path(dirs[2].path()));
+    run(&["township", "--data", data, "--name", "示例镇", "--village", "青山村"]);
+    let codes =
+        [run(&["invite", "--data", data, "--name", "张三"]), run(&["invite", "--data", data, "--name", "王五"])];
+    let server = ServerProcess::start(crate::BINARY, dirs[0].path());
+    for (phone, code) in [(one, &codes[0]), (two, &codes[1])] {
+        run(&["phone", "--data", phone, "init", "--server", &server.url, "--code", code]);
+    }
+    let add = ["--set", "head_name=李四", "--set", "village=青山村", "--set", "status=out", "--set", "household_no=1"];
+    run(&[&["phone", "--data", one, "add", "--village", "青山"], add.as_slice()].concat());
+    run(&["phone", "--data", one, "sync"]);
+    run(&["phone", "--data", two, "sync"]);
+    let line = |list: String, name: &str| list.lines().find(|l| l.contains(name)).map(str::to_owned);
+    let phones = || run(&["phones", "--data", data]);
+    let lost = line(phones(), "张三").expect("the phone's line");
+    assert!(!lost.contains("revoked") && !lost.contains("never"), "{lost}");
+    run(&["revoke", "--data", data, lost.split(' ').next().unwrap()]);
+    assert!(line(phones(), "张三").unwrap().ends_with("revoked"));
+    assert!(refused(&["phone", "--data", one, "sync"]).contains("revoked"));
+    run(&["phone", "--data", two, "sync"]);
+    assert!(refused(&["revoke", "--data", data, "00000000000000000000000000000001"]).contains("no phone"));
+    assert!(run(&["phone", "--data", two, "households"]).contains("李四"));
+    let grants = || run(&["grants", "--data", data]);
+    let grant = line(grants(), "王五").expect("the grant's line");
+    assert!(grant.contains("grant 1") && grant.contains("示例镇"), "{grant}");
+    let user = grant.split(' ').next().unwrap().to_owned();
+    run(&["end-grant", "--data", data, &user, "1"]);
+    assert_eq!(line(grants(), "王五"), None);
+    assert!(refused(&["end-grant", "--data", data, &user, "1"]).contains("no such grant"));
+    run(&["phone", "--data", two, "sync"]);
+    assert!(!run(&["phone", "--data", two, "households"]).contains("李四"), "the phone dropped what it may not read");
+}

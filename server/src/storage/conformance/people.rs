@@ -119,8 +119,11 @@ fn devices_are_kept_per_township(storage: Arc<dyn Storage>) {
     let there = enrol(&*storage, OTHER_TOWNSHIP);
     assert_eq!(storage.device(DeviceId([99; 16])).unwrap(), None);
     assert_eq!(storage.devices(TOWNSHIP).unwrap(), vec![here.clone()]);
-    let revoked = Device { revoked: true, ..here };
-    storage.put_device(&revoked).unwrap();
+    storage.note_sync(here.id, 4, 100, 7).unwrap();
+    let noted = storage.device(here.id).unwrap().unwrap();
+    assert!(storage.revoke_device(here.id).unwrap());
+    assert!(!storage.revoke_device(DeviceId([99; 16])).unwrap(), "unknown");
+    let revoked = Device { revoked: true, ..noted };
     assert_eq!(storage.device(revoked.id).unwrap(), Some(revoked));
     assert_eq!(storage.devices(OTHER_TOWNSHIP).unwrap(), vec![there]);
 }

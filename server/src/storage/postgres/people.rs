@@ -222,6 +222,11 @@ pub(super) async fn put_device(c: &impl GenericClient, tenant: &[u8], d: &Device
 const DEVICE_COLUMNS: &str = "id, user_id, township, public_key, enrolled_ms, revoked, counter, last_sync_ms,
     previous_sync_ms, feed_seq FROM device";
 
+pub(super) async fn revoke_device(c: &impl GenericClient, tenant: &[u8], device: DeviceId) -> Result<bool> {
+    let sql = "UPDATE device SET revoked = TRUE WHERE tenant = $1 AND id = $2";
+    Ok(run(c, sql, &[&tenant, &device.0.as_slice()]).await? > 0)
+}
+
 fn read_device(r: &Row) -> Result<Device> {
     Ok(Device {
         id: DeviceId(array(r, 0)?),

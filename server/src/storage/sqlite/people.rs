@@ -205,6 +205,10 @@ pub(super) fn put_device(c: &Connection, device: &Device) -> Result<()> {
     Ok(())
 }
 
+pub(super) fn revoke_device(c: &Connection, device: DeviceId) -> Result<bool> {
+    Ok(c.prepare_cached("UPDATE device SET revoked = 1 WHERE id = ?")?.execute([device.0])? > 0)
+}
+
 fn read_device(r: &Row<'_>) -> rusqlite::Result<Device> {
     Ok(Device {
         id: DeviceId(r.get(0)?),
