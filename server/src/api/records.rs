@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use doorstep_core::id::{AreaId, RecordId};
 use serde::Deserialize;
@@ -22,6 +23,7 @@ pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/api/townships", get(get_townships))
         .route("/api/records", get(list_records))
+        .route("/api/records/search", post(search_records))
         .route("/api/records/{id}", get(get_record))
         .route("/api/records/{id}/history", get(get_history))
         .route("/api/differences", get(list_differences))
@@ -46,7 +48,15 @@ pub struct ListQuery {
 }
 
 impl ListQuery {
+    /// Refuses a search in an address: a name would stand in the logs of every proxy on the way.
+    fn of_address(self) -> Result<Self, ApiError> {
+        if self.search.is_some() { Err(ApiError::bad_request("search")) } else { Ok(self) }
+    }
+
     fn filter(&self) -> Result<RecordFilter, ApiError> {
+        if self.search.as_ref().is_some_and(|text| text.contains('\0')) {
+            return Err(ApiError::bad_request("search"));
+        }
         let bad = |name| move |_| ApiError::bad_request(name);
         Ok(RecordFilter {
             record_type: self.r#type.clone(),
@@ -119,6 +129,16 @@ async fn list_records(
     State(app): State<Arc<App>>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
+    list(app, query.of_address()?, false).await
+}
+
+/// Like the list, by a search text that stands in the body.
+async fn search_records(
+    _: Office,
+    State(app): State<Arc<App>>,
+    query: Result<Json<ListQuery>, JsonRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let Json(query) = query.map_err(|_| ApiError::bad_request("body"))?;
     list(app, query, false).await
 }
 
@@ -127,7 +147,7 @@ async fn list_differences(
     State(app): State<Arc<App>>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    list(app, query, true).await
+    list(app, query.of_address()?, true).await
 }
 
 async fn list(app: Arc<App>, query: ListQuery, with_differences: bool) -> Result<Json<Value>, ApiError> {
@@ -158,10 +178,11 @@ async fn get_record(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let page = load(app, &id, query).await?;
-    if is_masked(&page) {
+    if page.is_masked() {
         return Ok(Json(json!({"record": row_json(&page.row), "masked": true})));
     }
-    let merged = RawValue::from_string(page.json.clone()).map_err(|_| ApiError::not_found())?;
+    let page = page.into_shown();
+    let merged = RawValue::from_string(page.json).map_err(|_| ApiError::not_found())?;
     Ok(Json(json!({
         "record": row_json(&page.row),
         "masked": false,
@@ -178,15 +199,9 @@ async fn get_history(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let page = load(app, &id, query).await?;
-    let masked = is_masked(&page);
-    let history = if masked { Vec::new() } else { page.history };
+    let masked = page.is_masked();
+    let history = if masked { Vec::new() } else { page.into_shown().history };
     Ok(Json(json!({"masked": masked, "history": history})))
-}
-
-/// Sensitive and office-only parts (`household.sensitive`) stay hidden: showing them by role, with a reason and a line in
-/// the audit log, comes with roles.
-fn is_masked(page: &RecordPage) -> bool {
-    page.row.record_type.contains('.')
 }
 
 async fn list_quarantine(

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use doorstep_core::clock::Millis;
-use doorstep_core::form::{Form, Pack};
+use doorstep_core::form::{Form, Pack, Sensitivity};
 use doorstep_core::id::{ChangeHash, DeviceId, RecordId, UserId};
 use doorstep_core::record::{Record, Section};
 use serde::Serialize;
@@ -94,6 +94,33 @@ impl RecordPage {
     /// The form that the record's type belongs to.
     pub fn form(&self) -> Option<&'static Form> {
         Pack::built_in().form_of_type(self.row.record_type.split('.').next().unwrap_or_default())
+    }
+}
+
+impl RecordPage {
+    /// True where nothing of the record may be shown yet: a sensitive or office-only part (`household.sensitive`), or a type
+    /// of no form. Showing those by role, with a reason and a line in the audit log, comes with roles.
+    pub fn is_masked(&self) -> bool {
+        self.row.record_type.contains('.') || self.form().is_none()
+    }
+
+    /// Leaves only what may be shown: answers to the form's questions outside the sensitive classes. Others don't belong into
+    /// this document, but a phone with an old form, or a hostile one, may have put them there.
+    pub fn into_shown(mut self) -> Self {
+        let form = self.form();
+        let is_shown = |key: &str| form.is_some_and(|f| f.class_of(key) == Some(Sensitivity::Core));
+        self.differences.retain(|d| is_shown(&d.key));
+        self.history.retain(|h| is_shown(&h.key));
+        self.answers.retain(|key, _| is_shown(key));
+        let mut merged: Value = serde_json::from_str(&self.json).unwrap_or_default();
+        if let Some(answers) = merged.get_mut("answers").and_then(Value::as_object_mut) {
+            answers.retain(|key, _| is_shown(key));
+        }
+        if let Some(differences) = merged.get_mut("differences").and_then(Value::as_array_mut) {
+            differences.retain(|d| d["section"].is_string() || d["key"].as_str().is_some_and(is_shown));
+        }
+        self.json = merged.to_string();
+        self
     }
 }
 
