@@ -19,6 +19,10 @@ const CONNECT: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(60);
 /// A connection without a request for so long is used no more: servers and networks close them without a word.
 const CONNECTION_IDLE: Duration = Duration::from_secs(20);
+/// Bytes that are read of an error's body and of the answer to an enrolment; ours have a few hundred.
+const SMALL_BODY_MAX: usize = 16 << 10;
+/// How long such a body may take.
+const SMALL_BODY_WAIT: Duration = Duration::from_secs(60);
 /// How often a waiting call looks whether it was cancelled.
 const CANCEL_LOOK: Duration = Duration::from_millis(100);
 
@@ -81,7 +85,7 @@ impl HttpTransport {
             if !response.status().is_success() {
                 return Err(refusal(response).await);
             }
-            let bytes = response.bytes().await.map_err(|e| classify(&e))?;
+            let bytes = small_body(response).await?;
             serde_json::from_slice(&bytes).map_err(|_| TransportError::CaptivePortal)
         })
     }
@@ -152,11 +156,26 @@ impl Reply for HttpReply<'_> {
     }
 }
 
+/// A body that should be small. One that isn't doesn't come from the server.
+async fn small_body(mut response: reqwest::Response) -> Result<Vec<u8>, TransportError> {
+    let reading = async {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| classify(&e))? {
+            if body.len() + chunk.len() > SMALL_BODY_MAX {
+                return Err(TransportError::CaptivePortal);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    };
+    tokio::time::timeout(SMALL_BODY_WAIT, reading).await.unwrap_or(Err(TransportError::Timeout))
+}
+
 /// The server's error body, or a proxy's.
 async fn refusal(response: reqwest::Response) -> TransportError {
     let status = response.status().as_u16();
     let retry_after_s = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    let body = response.bytes().await.unwrap_or_default();
+    let body = small_body(response).await.unwrap_or_default();
     let json: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let code = json["error"]["code"].as_str().unwrap_or("unknown").to_owned();
     let last_counter = json["error"]["details"]["last"].as_u64();
