@@ -9,6 +9,7 @@
 pub mod client;
 pub mod clock;
 pub mod fault;
+pub mod files;
 pub mod form;
 pub mod id;
 pub mod protocol;

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::connection::{self, Connections, Tools};
 use super::error::{Notice, OpenError};
 use super::{OpenOptions, Opened, Store, salvage};
+use crate::files::make_private;
 use crate::id::RecordIdMaker;
 
 /// The database's name in its folder.
@@ -103,6 +104,8 @@ fn open_checked(dir: &Path) -> std::result::Result<Connection, OpenError> {
     let path = dir.join(FILE);
     if path.exists() {
         check(&path)?;
+    } else {
+        make_private(&path)?;
     }
     let mut connection = connection::open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     prepare(&mut connection)?;

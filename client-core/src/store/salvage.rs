@@ -15,6 +15,7 @@ use super::connection::{self, Connections, Durability, Tools, meta, set_meta};
 use super::content::{self, Held, held_from, key_bytes, state};
 use super::error::{Notice, OpenError, Result};
 use super::open::{FILE, prepare, set_aside_name, sibling};
+use crate::files::make_private;
 use crate::id::ChangeHash;
 use crate::protocol::ScopeDigest;
 use crate::protocol::records::{restore_change, strip_change};
@@ -80,6 +81,7 @@ pub(super) fn salvage(dir: &Path, tools: &Tools) -> std::result::Result<Notice, 
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let _ = fs::remove_file(sibling(&unfinished, suffix));
     }
+    make_private(&unfinished)?;
     let mut target = connection::open(&unfinished, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     prepare(&mut target)?;
     let mut lost = 0;

@@ -118,14 +118,23 @@ async fn post_sign_in(
     }
     let until_ms = app.service.clock.now_ms() + SESSION.as_millis() as Millis;
     let value = format!("{until_ms}.{}", HEXLOWER.encode(&session_tag(&app, until_ms)));
-    let cookie = format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={}", SESSION.as_secs());
+    let cookie = cookie(&headers, &value, SESSION.as_secs());
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response())
 }
 
 async fn post_sign_out(headers: HeaderMap) -> Result<Response, ApiError> {
     same_origin(&headers)?;
-    let cookie = format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
+    let cookie = cookie(&headers, "", 0);
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/sign-in")).into_response())
+}
+
+/// The session's cookie. Where the page came over HTTPS, by the browser's word or that of the proxy that speaks TLS, the
+/// browser must not send it over anything else.
+fn cookie(headers: &HeaderMap, value: &str, max_age_s: u64) -> String {
+    let says = |name, start: &str| headers.get(name).and_then(|v| v.to_str().ok()).is_some_and(|v| v.starts_with(start));
+    let https = says(header::ORIGIN.as_str(), "https://") || says("x-forwarded-proto", "https");
+    let secure = if https { "; Secure" } else { "" };
+    format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age_s}{secure}")
 }
 
 /// A browser says where a form came from; another site's form is refused.

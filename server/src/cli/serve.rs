@@ -47,9 +47,13 @@ pub fn open_storage(options: &DataOptions) -> Result<Arc<dyn Storage>, StorageEr
     }
 }
 
-/// The folder's database file; makes the folder.
+/// The folder's database file; makes the folder, for its owner only.
 pub fn database_file(data: &Path) -> Result<std::path::PathBuf, StorageError> {
-    std::fs::create_dir_all(data).map_err(|e| StorageError::Other(Box::new(e)))?;
+    let mut folder = std::fs::DirBuilder::new();
+    folder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    folder.create(data).map_err(|e| StorageError::Other(Box::new(e)))?;
     Ok(data.join("doorstep.db"))
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use doorstep_core::clock::Millis;
 use doorstep_core::fault;
+use doorstep_core::files::make_private;
 use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Incarnation, RecordId, UserId};
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Position, ScopeDigest};
 use rusqlite::config::DbConfig;
@@ -92,6 +93,7 @@ impl Drop for Lent<'_> {
 impl SqliteStorage {
     /// Opens the file, or makes it, and brings its schema up to date. A file of a newer program isn't touched.
     pub fn open(path: &Path) -> Result<Self> {
+        make_private(path).map_err(|e| StorageError::Other(Box::new(e)))?;
         let mut writer = Connection::open(path)?;
         migrate::refuse_newer(&writer)?;
         configure(&writer, 8 << 10)?;

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use doorstep_core::id::{AreaId, UserId};
+use doorstep_core::client::Phone;
+use doorstep_core::id::{AreaId, RecordId, UserId};
 use doorstep_core::protocol::AreaEntry;
+use doorstep_core::record::{ChangeNote, Edit, Section, Value as Answer};
+use doorstep_core::store::PlannedDocument;
 use doorstep_server::api::office::OfficeAccess;
 use doorstep_server::app::{self, App};
 use doorstep_tests::harness::{TestServer, add_household, edit, open_phone, sync, visit};
@@ -109,6 +112,72 @@ fn a_record_is_read_only_as_one_of_its_township() {
 }
 
 #[test]
+fn a_search_by_name_stands_in_the_body_and_never_in_an_address() {
+    let dirs: Vec<TempDir> = (0..2).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let phone = server.phone(dirs[1].path(), "甲");
+    let wanted = add_household(&phone, server.villages[0], "0001", "李四");
+    add_household(&phone, server.villages[0], "0002", "王五");
+    sync(&phone);
+    let url = server.url();
+    let search = |text: &str| {
+        let body = serde_json::json!({"type": "household", "search": text});
+        let response = crate::client().post(format!("{url}/api/records/search")).json(&body).send().unwrap();
+        (response.status().as_u16(), response.json::<Value>().unwrap())
+    };
+    let (status, found) = search("李四");
+    let rows = found["records"].as_array().unwrap();
+    assert_eq!((status, rows.len(), rows[0]["id"].as_str()), (200, 1, Some(wanted.to_string().as_str())));
+    assert_eq!(search("a\0b").0, 400, "no database is asked for what no text may contain");
+    for list in ["records", "differences"] {
+        let (status, body) = get(&format!("{url}/api/{list}?search=x"));
+        assert_eq!((status, body["error"]["details"]["parameter"].as_str()), (400, Some("search")), "{list}");
+    }
+}
+
+/// An older or hostile phone: writes these answers into the household's core document.
+fn write_into_core(phone: &Phone, household: RecordId, answers: &[(&str, &str)]) {
+    let row = phone.store().row(household).unwrap().unwrap();
+    let edit = |(key, value): &(&str, &str)| Edit {
+        section: Section::Answers,
+        key: (*key).to_owned(),
+        value: Answer::Text((*value).to_owned()),
+    };
+    let document = PlannedDocument {
+        identity: row.identity,
+        id: household,
+        area: row.area,
+        subject: row.subject,
+        edits: answers.iter().map(edit).collect(),
+    };
+    let user = phone.enrolment().unwrap().unwrap().user;
+    phone.store().write(&[document], &ChangeNote { user, form: None, remade_from: None }).unwrap();
+}
+
+#[test]
+fn sensitive_answers_in_the_core_document_are_masked_in_every_answer_of_the_api() {
+    let dirs: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let household = add_household(&a, server.villages[0], "0001", "李四");
+    sync(&a);
+    sync(&b);
+    write_into_core(&a, household, &[("phone", "19900000001"), ("address", "一组 1 号")]);
+    write_into_core(&b, household, &[("phone", "19900000002"), ("member#m1/id_number", "999999199001010017")]);
+    for phone in [&a, &b] {
+        assert_eq!(sync(phone).refused.len(), 0);
+    }
+    for tail in ["", "/history"] {
+        let path = format!("{}/api/records/{household}{tail}", server.url());
+        let text = crate::client().get(&path).send().unwrap().text().unwrap();
+        assert!(text.contains("一组 1 号"), "{tail}: {text}");
+        for secret in ["19900000001", "19900000002", "999999199001010017"] {
+            assert!(!text.contains(secret), "{tail}");
+        }
+    }
+}
+
+#[test]
 fn health_and_metrics_answer() {
     let dir = TempDir::new().unwrap();
     let server = TestServer::start(dir.path());
@@ -147,6 +216,10 @@ fn without_the_office_key_nobody_sees_a_byte_of_a_record() {
     let cookie = signed.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
     let page = client.get(format!("{url}/")).header("cookie", &cookie).send().unwrap();
     assert_eq!(page.status(), 200);
+    assert!(!signed.headers()["set-cookie"].to_str().unwrap().contains("Secure"), "plain HTTP on this machine");
+    let behind_tls = client.post(format!("{url}/sign-in")).header("x-forwarded-proto", "https");
+    let behind_tls = behind_tls.form(&[("key", "SECRET")]).send().unwrap();
+    assert!(behind_tls.headers()["set-cookie"].to_str().unwrap().ends_with("; Secure"), "behind a proxy that speaks TLS");
     let forged = cookie.replace('.', ".00");
     assert_eq!(client.get(format!("{url}/")).header("cookie", forged).send().unwrap().status(), 303);
     let foreign = client.post(format!("{url}/sign-in")).header("origin", "http://elsewhere.invalid");

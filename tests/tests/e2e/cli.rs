@@ -102,3 +102,29 @@ fn a_lost_phone_is_found_and_shut_out_and_a_grant_ended_beside_a_running_server(
     run(&["phone", "--data", two, "sync"]);
     assert!(!run(&["phone", "--data", two, "households"]).contains("李四"), "the phone dropped what it may not read");
 }
+
+#[cfg(unix)]
+#[test]
+fn databases_and_backups_are_for_their_owner_s_eyes_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let dirs: Vec<TempDir> = (0..2).map(|_| TempDir::new().unwrap()).collect();
+    let folder = dirs[0].path().join("data");
+    let (data, phone) = (path(&folder), path(dirs[1].path()));
+    run(&["township", "--data", data, "--name", "示例镇", "--village", "青山村"]);
+    let code = run(&["invite", "--data", data, "--name", "张三"]);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let server = ServerProcess::start(crate::BINARY, &folder);
+    run(&["phone", "--data", phone, "init", "--server", &server.url, "--code", &code]);
+    for log in ["doorstep.db", "doorstep.db-wal"] {
+        assert_eq!(mode(&folder.join(log)), 0o600, "{log}");
+    }
+    drop(server);
+    assert_eq!(mode(&folder), 0o700);
+    assert_eq!(mode(&dirs[1].path().join("phone.db")), 0o600);
+    let backup = folder.join("backup.db");
+    run(&["backup", "--data", data, path(&backup)]);
+    assert_eq!(mode(&backup), 0o600);
+    std::fs::set_permissions(&backup, PermissionsExt::from_mode(0o644)).unwrap();
+    run(&["restore", "--data", data, path(&backup)]);
+    assert_eq!(mode(&folder.join("doorstep.db")), 0o600);
+}

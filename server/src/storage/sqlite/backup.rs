@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use doorstep_core::files::make_private;
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 
@@ -32,6 +33,7 @@ pub(super) fn backup(from: &Connection, own: &Path, to: &Path) -> Result<()> {
     if to == own || to.exists() {
         return Err(StorageError::Other("the backup's file is there already".into()));
     }
+    make_private(to).map_err(|e| StorageError::Other(Box::new(e)))?;
     let mut copy = Connection::open(to)?;
     Backup::new(from, &mut copy)?.run_to_completion(PAGES_PER_STEP, Duration::ZERO, None)?;
     // a copy is one file: nothing beside it that could be forgotten
@@ -52,12 +54,20 @@ pub fn restore(from: &Path, database: &Path) -> std::result::Result<Option<PathB
     let mut fresh = database.as_os_str().to_owned();
     fresh.push(".restoring");
     let fresh = PathBuf::from(fresh);
-    std::fs::copy(from, &fresh).map_err(RestoreError::Files)?;
+    copy_privately(from, &fresh).map_err(RestoreError::Files)?;
     close_reads(&fresh).map_err(RestoreError::Backup)?;
     std::fs::File::open(&fresh).and_then(|f| f.sync_all()).map_err(RestoreError::Files)?;
     let aside = set_aside(database)?;
     std::fs::rename(&fresh, database).map_err(RestoreError::Files)?;
     Ok(aside)
+}
+
+/// A copy that only its owner may read, whoever may read the original.
+fn copy_privately(from: &Path, to: &Path) -> std::io::Result<()> {
+    let _ = std::fs::remove_file(to);
+    make_private(to)?;
+    let (mut from, mut to) = (std::fs::File::open(from)?, std::fs::OpenOptions::new().write(true).open(to)?);
+    std::io::copy(&mut from, &mut to).map(drop)
 }
 
 fn verify(from: &Path) -> std::result::Result<(), RestoreError> {
