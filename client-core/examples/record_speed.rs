@@ -140,8 +140,8 @@ fn long_history(household: &Identity, first: &RawChange) {
     let last = changes.pop().unwrap();
     let mut before = Record::new(household.clone());
     before.apply_trusted(&changes).unwrap();
-    let snapshot = before.snapshot().unwrap();
-    measure("200 edits: load from snapshot", |_| Record::from_own_snapshot(household.clone(), &snapshot).unwrap());
+    let (snapshot, heads) = (before.snapshot().unwrap(), before.heads());
+    measure("200 edits: load from snapshot", |_| Record::from_snapshot(household.clone(), &snapshot, &heads).unwrap());
     measure("200 edits: load from changes", |_| {
         let mut record = Record::new(household.clone());
         record.apply_trusted(&changes).unwrap();

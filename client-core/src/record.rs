@@ -20,7 +20,7 @@ mod tests;
 mod value;
 mod view;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use automerge::{Automerge, Change};
@@ -131,7 +131,8 @@ impl Record {
     }
 
     /// The derived first change's raw bytes, which never travel.
-    pub fn genesis_bytes(&self) -> Vec<u8> {
+    #[cfg(test)]
+    pub(crate) fn genesis_bytes(&self) -> Vec<u8> {
         self.genesis.raw.clone()
     }
 
@@ -251,28 +252,9 @@ impl Record {
         if record.state.heads() == heads { Ok(record) } else { Err(Refusal::Snapshot) }
     }
 
-    /// A record from a snapshot of the own storage.
-    pub fn from_own_snapshot(identity: Identity, snapshot: &[u8]) -> Result<Self, Refusal> {
-        let mut record = Self::new(identity);
-        let changes = changes_of(snapshot)?;
-        let (first, others): (Vec<_>, Vec<_>) =
-            changes.iter().partition(|change| change.hash().0 == record.genesis.hash.0);
-        if first.is_empty() {
-            return Err(Refusal::Snapshot);
-        }
-        record.apply_trusted(others.iter().map(|change| change.raw_bytes()))?;
-        Ok(record)
-    }
-
     /// Every change but the derived first one, in causal order.
     pub fn changes(&self) -> Vec<RawChange> {
         self.state.changes().iter().map(RawChange::of).collect()
-    }
-
-    /// The changes that aren't `heads` or before them, in causal order; unknown heads count for nothing.
-    pub fn changes_since(&self, heads: &[ChangeHash]) -> Vec<RawChange> {
-        let past = self.state.past(heads);
-        self.state.changes_outside(&past).map(RawChange::of).collect()
     }
 
     /// The value that every reader sees under a key.
@@ -286,22 +268,6 @@ impl Record {
         self.state.puts(Section::Answers).filter_map(|(key, puts)| Some((key.to_owned(), first(puts)?))).collect()
     }
 
-    /// The record made again of its first change and of all changes that don't build on a dropped one.
-    pub fn without(&self, drop: &HashSet<ChangeHash>) -> Self {
-        let mut dropped = drop.clone();
-        let mut record = Self::new(self.identity.clone());
-        let mut kept = Vec::new();
-        for change in self.state.changes() {
-            if dropped.contains(&change.hash) || change.deps.iter().any(|dep| dropped.contains(dep)) {
-                dropped.insert(change.hash);
-            } else {
-                kept.push(&*change.raw);
-            }
-        }
-        #[expect(clippy::expect_used, reason = "changes that stood in this record together stand together again")]
-        record.apply_trusted(kept).expect("changes of one record");
-        record
-    }
 }
 
 impl Accepted {

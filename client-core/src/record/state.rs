@@ -150,11 +150,6 @@ impl State {
             || self.places.get(wanted).is_some_and(|place| self.past(heads).0[*place])
     }
 
-    /// The changes that aren't in a past, in causal order.
-    pub fn changes_outside<'a>(&'a self, past: &'a Past) -> impl Iterator<Item = &'a Known> {
-        self.changes.iter().zip(&past.0).filter(|(_, inside)| !**inside).map(|(change, _)| change)
-    }
-
     pub fn id(&self, put: &Put) -> OpKey {
         (put.counter, self.changes[put.by].actor)
     }

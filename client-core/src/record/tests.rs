@@ -138,17 +138,6 @@ fn an_event_is_written_once() {
 }
 
 #[test]
-fn a_record_without_a_change_lacks_all_that_builds_on_it() {
-    let mut a = visit();
-    put(&mut a, 1, "kept", 1);
-    let kept = a.view();
-    let dropped = put(&mut a, 2, "gone", 2);
-    put(&mut a, 1, "after", 3);
-    let without = a.without(&[dropped.hash].into());
-    assert_eq!(without.view(), kept);
-}
-
-#[test]
 fn a_snapshot_gives_the_same_record_and_only_under_its_identity_and_heads() {
     let mut a = visit();
     put(&mut a, 1, "member#aa/@order", 1);

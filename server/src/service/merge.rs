@@ -20,17 +20,12 @@ const WAITING_BYTES_MAX: u64 = 4 << 20;
 const QUARANTINE_CHANGES_MAX: u64 = 10_000;
 /// Their bytes.
 const QUARANTINE_BYTES_MAX: u64 = 64 << 20;
-/// Changes in a record's history between two cached snapshots.
-const SNAPSHOT_EVERY: usize = 16;
 /// One change in so many is saved and loaded again in service, to notice what the guard doesn't know.
 const RELOAD_CHECK_EVERY: u32 = 100;
 
 /// Loads a record as stored.
 pub fn open_record(stored: &StoredRecord) -> Result<Record, Refusal> {
-    let mut record = match &stored.snapshot {
-        Some(bytes) => Record::from_own_snapshot(stored.identity.clone(), bytes)?,
-        None => Record::new(stored.identity.clone()),
-    };
+    let mut record = Record::new(stored.identity.clone());
     record.apply_trusted(stored.changes.iter().map(|c| c.bytes.as_slice()))?;
     Ok(record)
 }
@@ -65,7 +60,6 @@ impl Sender<'_> {
 struct Merging {
     record: Record,
     base_heads: Option<Vec<ChangeHash>>,
-    history: usize,
     new: Vec<NewChange>,
     refused: HashSet<ChangeHash>,
 }
@@ -207,14 +201,13 @@ impl<'a> Merge<'a> {
             Some(stored) => match open_record(stored) {
                 Ok(record) => record,
                 Err(refusal) => {
-                    tracing::error!(code = refusal.code(), "a stored record can't be opened; its changes wait");
+                    tracing::error!(code = refusal.code(), "a stored record can't be opened: what was sent for it is kept aside");
                     return self.refuse_all(frame, "record_damaged");
                 }
             },
         };
         let mut merging = Merging {
             base_heads: stored.as_ref().map(|s| s.heads.clone()),
-            history: stored.as_ref().map_or(0, |s| s.changes.len()),
             record,
             new: Vec::new(),
             refused: HashSet::new(),
@@ -439,7 +432,6 @@ fn held(frame: &RecordFrame, hash: ChangeHash, bytes: &[u8], reason: &str) -> He
 }
 
 fn finish_record(frame: &RecordFrame, merging: Merging) -> PreparedRecord {
-    let grown = merging.history + merging.new.len() >= SNAPSHOT_EVERY;
     PreparedRecord {
         id: frame.id,
         identity: frame.identity.clone(),
@@ -450,6 +442,5 @@ fn finish_record(frame: &RecordFrame, merging: Merging) -> PreparedRecord {
         heads: merging.record.heads(),
         changes: merging.new,
         projection: project(&merging.record),
-        snapshot: if grown { merging.record.snapshot().ok() } else { None },
     }
 }

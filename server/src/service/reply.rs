@@ -300,7 +300,6 @@ fn fill_body(pulled: &PulledRecord) -> RecordBody {
         area: pulled.area,
         subject: pulled.subject,
         heads: pulled.heads.clone(),
-        snapshot: None,
         changes: pulled.changes.clone(),
     };
     let Ok(record) = merge::open_record(&stored) else { return changes() };

@@ -5,10 +5,6 @@ use doorstep_core::protocol::{Outcome, Reader, Writer, limits, status};
 
 use super::{Result, StorageError};
 
-/// Level at which snapshots are compressed: they are written often and read rarely.
-const SNAPSHOT_LEVEL: i32 = 3;
-/// Largest snapshot that is believed.
-const SNAPSHOT_MAX: usize = 64 << 20;
 
 /// A column that doesn't hold what this program writes.
 #[derive(Debug, thiserror::Error)]
@@ -53,13 +49,3 @@ pub fn to_outcomes(bytes: &[u8]) -> Result<Vec<Outcome>> {
     Ok(status::read_outcomes(&mut Reader::new(bytes), limits::BATCH_CHANGES_MAX).map_err(|_| BadColumn("outcome"))?)
 }
 
-/// Compresses a snapshot.
-pub fn from_snapshot(snapshot: &[u8]) -> Result<Vec<u8>> {
-    zstd::bulk::compress(snapshot, SNAPSHOT_LEVEL).map_err(|e| StorageError::Other(Box::new(e)))
-}
-
-/// Inflates a snapshot.
-pub fn to_snapshot(bytes: &[u8]) -> Result<Vec<u8>> {
-    let capacity = zstd::bulk::Decompressor::upper_bound(bytes).unwrap_or(SNAPSHOT_MAX).min(SNAPSHOT_MAX);
-    Ok(zstd::bulk::decompress(bytes, capacity).map_err(|_| BadColumn("snapshot"))?)
-}

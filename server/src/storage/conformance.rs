@@ -120,7 +120,6 @@ fn record(device: &Device, record_type: &str, area: AreaId, subject: Option<Reco
         heads: vec![change.hash],
         changes: vec![change],
         projection: Projection { json: "{}".to_owned(), title: "A".to_owned(), ..Projection::default() },
-        snapshot: None,
     }
 }
 

@@ -98,7 +98,7 @@ impl SqliteStorage {
         migrate::refuse_newer(&writer)?;
         configure(&writer, 8 << 10)?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
-        writer.pragma_update(None, "wal_autocheckpoint", 1024)?;
+        writer.pragma_update(None, "wal_autocheckpoint", 4096)?;
         writer.pragma_update(None, "journal_size_limit", 16 << 20)?;
         migrate::migrate(&mut writer)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -363,10 +363,18 @@ impl Storage for SqliteStorage {
             return self.write_lazily(|tx| commit::notes(tx, notes)).map(|()| Vec::new());
         }
         let links = self.links()?;
-        self.write(|tx| {
+        let all = self.write(|tx| {
             commit::notes(tx, notes)?;
-            commit::group(tx, links, pushes)
-        })
+            commit::all(tx, links, pushes)
+        });
+        match all {
+            // a push isn't taken, or the database refuses it
+            Err(StorageError::Other(_)) => self.write(|tx| {
+                commit::notes(tx, notes)?;
+                commit::group(tx, links, pushes)
+            }),
+            done => done,
+        }
     }
 
     fn head(&self, township: TownshipId) -> Result<(Position, ScopeDigest)> {

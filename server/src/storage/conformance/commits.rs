@@ -5,7 +5,6 @@ use crate::storage::{HeldChange, PullQuery};
 
 claims!(
     a_new_record_is_stored_as_committed,
-    a_snapshot_stands_for_its_changes,
     moved_heads_store_nothing,
     two_pushes_cannot_make_the_same_record,
     a_batch_number_is_taken_once_and_in_order,
@@ -31,7 +30,7 @@ fn a_new_record_is_stored_as_committed(storage: Arc<dyn Storage>) {
     let stored = loaded.pop().unwrap().unwrap();
     assert_eq!(loaded, vec![None]);
     assert_eq!((stored.id, &stored.identity, stored.incarnation), (visit.id, &visit.identity, 0));
-    assert_eq!((stored.area, stored.subject, stored.snapshot.as_ref()), (VILLAGE, Some(subject), None));
+    assert_eq!((stored.area, stored.subject), (VILLAGE, Some(subject)));
     assert_eq!(stored.heads, visit.heads);
     for (n, (stored, sent)) in stored.changes.iter().zip(&visit.changes).enumerate() {
         assert_eq!((stored.seq, stored.hash, stored.device), (n as u64 + 1, sent.hash, sent.device));
@@ -40,22 +39,6 @@ fn a_new_record_is_stored_as_committed(storage: Arc<dyn Storage>) {
     assert_eq!(stored.changes.len(), 2);
     assert_eq!(storage.full_record(TOWNSHIP, visit.id).unwrap(), Some(stored));
     assert_eq!(storage.full_record(TOWNSHIP, unknown).unwrap(), None);
-}
-
-fn a_snapshot_stands_for_its_changes(storage: Arc<dyn Storage>) {
-    let device = enrol(&*storage, TOWNSHIP);
-    let first = record(&device, "visit", VILLAGE, None);
-    let second = PreparedRecord { snapshot: Some(vec![42; 5_000]), ..next(&first, &device) };
-    let third = next(&second, &device);
-    let third = PreparedRecord { snapshot: None, ..third };
-    for record in [&first, &second, &third] {
-        done(&*storage, push(&device, vec![record.clone()]));
-    }
-    let stored = storage.load_records(TOWNSHIP, &[first.id]).unwrap().pop().unwrap().unwrap();
-    assert_eq!(stored.snapshot, Some(vec![42; 5_000]));
-    assert_eq!(stored.changes.iter().map(|c| c.hash).collect::<Vec<_>>(), third.heads);
-    let full = storage.full_record(TOWNSHIP, first.id).unwrap().unwrap();
-    assert_eq!((full.snapshot, full.changes.len()), (None, 3));
 }
 
 fn moved_heads_store_nothing(storage: Arc<dyn Storage>) {

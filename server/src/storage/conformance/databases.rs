@@ -237,6 +237,7 @@ fn a_file_of_an_older_program_learns_the_newest_changes() {
     older
         .execute_batch(
             "CREATE INDEX record_area ON record (area); CREATE INDEX record_subject ON record (subject);
+             CREATE TABLE snapshot (record_no INTEGER PRIMARY KEY, upto INTEGER NOT NULL, bytes BLOB NOT NULL);
              PRAGMA user_version = 2",
         )
         .unwrap();
@@ -255,6 +256,8 @@ fn a_postgres_database_of_an_older_program_learns_the_newest_changes() {
     execute(&database.address, BEFORE_NEWEST_CHANGE);
     let before = "CREATE INDEX record_area ON record (tenant, township, area, born);
         CREATE INDEX record_subject ON record (tenant, township, subject) WHERE subject IS NOT NULL;
+        ALTER TABLE record ADD COLUMN snapshot_upto BIGINT NOT NULL DEFAULT 0, ADD COLUMN snapshot BYTEA;
+        ALTER TABLE feed DROP COLUMN no;
         DELETE FROM schema_version; INSERT INTO schema_version VALUES (2)";
     execute(&database.address, before);
     assert_news_are_found(&PostgresStorage::connect(&database.address).unwrap(), records);

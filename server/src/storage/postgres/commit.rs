@@ -12,7 +12,7 @@ use doorstep_core::id::{ChangeHash, DeviceId, RecordId};
 use doorstep_core::protocol::ScopeDigest;
 
 use super::super::chain::KIND_CHANGE;
-use super::super::columns::{from_heads, from_key, from_outcomes, from_snapshot, to_heads};
+use super::super::columns::{from_heads, from_key, from_outcomes, to_heads};
 use super::super::{BatchRow, Committed, HeldChange, PreparedPush, Result, StorageError, TownshipId};
 use super::plan::{self, Feed, Known, RecordWrite, TownshipWrites};
 use super::{Raced, Tenant, array, get, number, number32, other, people, row, rows, run};
@@ -147,8 +147,6 @@ struct RecordColumns<'a> {
     doubts: Vec<i64>,
     jsons: Vec<&'a str>,
     searches: Vec<&'a str>,
-    uptos: Vec<i64>,
-    snapshots: Vec<Option<Vec<u8>>>,
     lasts: Vec<i64>,
 }
 
@@ -173,11 +171,6 @@ impl<'a> RecordColumns<'a> {
             doubts: numbers(|w| w.latest.projection.doubts.into()),
             jsons: texts(|p| &p.json),
             searches: texts(|p| &p.search),
-            uptos: numbers(|w| w.snapshot.map_or(0, |(_, upto)| upto.cast_signed())),
-            snapshots: writes
-                .iter()
-                .map(|w| w.snapshot.map(|(bytes, _)| from_snapshot(bytes)).transpose())
-                .collect::<Result<_>>()?,
             lasts: numbers(|w| w.last.cast_signed()),
         })
     }
@@ -185,11 +178,10 @@ impl<'a> RecordColumns<'a> {
 
 /// The arrays of [`RecordColumns`] as rows, from parameter $3 on.
 const RECORD_ROWS: &str = "UNNEST($3::BYTEA[], $4::BYTEA[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[], $8::TEXT[], $9::TEXT[],
-    $10::TEXT[], $11::BIGINT[], $12::TEXT[], $13::BIGINT[], $14::BIGINT[], $15::TEXT[], $16::TEXT[], $17::BIGINT[], $18::BYTEA[],
-    $19::BIGINT[]";
+    $10::TEXT[], $11::BIGINT[], $12::TEXT[], $13::BIGINT[], $14::BIGINT[], $15::TEXT[], $16::TEXT[], $17::BIGINT[]";
 const RECORD_NAMES: &str =
     "id, heads, changes, bytes, updated_ms, title, label, status, persons, day, differences, doubts, json,
-    search, snapshot_upto, snapshot, last";
+    search, last";
 
 async fn insert_records(
     c: &impl GenericClient,
@@ -210,8 +202,8 @@ async fn insert_records(
         writes.iter().map(|w| w.first.subject.as_ref().map(|s| s.0.as_slice())).collect();
     let sql = format!(
         "INSERT INTO record (tenant, township, {RECORD_NAMES}, born, type, key, incarnation, area, subject)
-         SELECT $1, $2, n.* FROM {RECORD_ROWS}, $20::BIGINT[], $21::TEXT[], $22::BYTEA[], $23::BIGINT[], $24::BYTEA[],
-         $25::BYTEA[]) AS n ON CONFLICT DO NOTHING"
+         SELECT $1, $2, n.* FROM {RECORD_ROWS}, $18::BIGINT[], $19::TEXT[], $20::BYTEA[], $21::BIGINT[], $22::BYTEA[],
+         $23::BYTEA[]) AS n ON CONFLICT DO NOTHING"
     );
     let inserted = run(
         c,
@@ -233,8 +225,6 @@ async fn insert_records(
             &v.doubts,
             &v.jsons,
             &v.searches,
-            &v.uptos,
-            &v.snapshots,
             &v.lasts,
             &born,
             &types,
@@ -262,8 +252,7 @@ async fn update_records(
         "UPDATE record r SET heads = n.heads, changes = r.changes + n.changes, bytes = r.bytes + n.bytes,
          updated_ms = greatest(r.updated_ms, n.updated_ms), title = n.title, label = n.label, status = n.status,
          persons = n.persons, day = n.day, differences = n.differences, doubts = n.doubts, json = n.json,
-         search = n.search, last = n.last, snapshot = coalesce(n.snapshot, r.snapshot),
-         snapshot_upto = CASE WHEN n.snapshot IS NULL THEN r.snapshot_upto ELSE n.snapshot_upto END
+         search = n.search, last = n.last
          FROM {RECORD_ROWS}) AS n ({RECORD_NAMES}) WHERE r.tenant = $1 AND r.township = $2 AND r.id = n.id"
     );
     let updated = run(
@@ -286,8 +275,6 @@ async fn update_records(
             &v.doubts,
             &v.jsons,
             &v.searches,
-            &v.uptos,
-            &v.snapshots,
             &v.lasts,
         ],
     )

@@ -241,7 +241,7 @@ async fn read_fill(
         bytes += number(r, 8)? as usize;
     }
     let complete = fill.len() == found.len() && (found.len() as i64) < ROWS_MAX;
-    let wanted: Vec<(RecordId, u64)> = fill.iter().map(|record| (record.id, 0)).collect();
+    let wanted: Vec<RecordId> = fill.iter().map(|record| record.id).collect();
     if !wanted.is_empty() {
         let mut changes = records::changes(c, tenant, township, &wanted).await?;
         for record in &mut fill {

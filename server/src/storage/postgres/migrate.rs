@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0002_refused_upload.sql"),
     include_str!("../migrations/postgres/0003_record_last.sql"),
     include_str!("../migrations/postgres/0004_township_order.sql"),
+    include_str!("../migrations/postgres/0005_no_snapshot.sql"),
 ];
 
 /// The lock that several starting servers queue at.

@@ -79,8 +79,6 @@ pub(super) struct RecordWrite<'a> {
     pub updated_ms: Millis,
     /// Feed number of its newest change.
     pub last: u64,
-    /// A snapshot up to a feed number.
-    pub snapshot: Option<(&'a [u8], u64)>,
 }
 
 /// A row of the feed.
@@ -118,15 +116,8 @@ impl<'a> TownshipWrites<'a> {
         }
         let place = *self.places.entry(record.id).or_insert(self.records.len());
         if place == self.records.len() {
-            let write = RecordWrite {
-                first: record,
-                latest: record,
-                born,
-                grown: (0, 0),
-                updated_ms: 0,
-                last: 0,
-                snapshot: None,
-            };
+            let write =
+                RecordWrite { first: record, latest: record, born, grown: (0, 0), updated_ms: 0, last: 0 };
             self.records.push(write);
         }
         let write = &mut self.records[place];
@@ -135,9 +126,6 @@ impl<'a> TownshipWrites<'a> {
         write.updated_ms = write.updated_ms.max(received_ms);
         write.grown.0 += record.changes.len() as i64;
         write.grown.1 += record.changes.iter().map(|c| c.bytes.len() as i64).sum::<i64>();
-        if let Some(snapshot) = &record.snapshot {
-            write.snapshot = Some((snapshot, self.feed.position.seq));
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use doorstep_core::id::{AreaId, ChangeHash, DeviceId, RecordId};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::columns::{to_heads, to_identity, to_snapshot};
+use super::super::columns::{to_heads, to_identity};
 use super::super::figures::{FigureRow, Figures};
 use super::super::{Coverage, Projection, RecordFilter, RecordRow, Result, StoredChange, StoredRecord, TownshipId};
 use super::{Param, array, get, number, number32, optional, row, rows};
@@ -23,20 +23,18 @@ pub(super) fn change(r: &Row, first: usize) -> Result<StoredChange> {
     })
 }
 
-/// The changes of some records after a feed number of each, in the order of the feed.
+/// The changes of some records, in the order of the feed.
 pub(super) async fn changes(
     c: &impl GenericClient,
     tenant: &[u8],
     township: TownshipId,
-    wanted: &[(RecordId, u64)],
+    wanted: &[RecordId],
 ) -> Result<HashMap<RecordId, Vec<StoredChange>>> {
-    let ids: Vec<&[u8]> = wanted.iter().map(|(id, _)| id.0.as_slice()).collect();
-    let after: Vec<i64> = wanted.iter().map(|(_, after)| after.cast_signed()).collect();
-    let sql = "SELECT c.record, c.seq, c.hash, c.device, c.received_ms, c.bytes
-        FROM UNNEST($3::BYTEA[], $4::BIGINT[]) AS w (record, after) JOIN change c
-        ON c.tenant = $1 AND c.township = $2 AND c.record = w.record AND c.seq > w.after ORDER BY c.seq";
+    let ids: Vec<&[u8]> = wanted.iter().map(|id| id.0.as_slice()).collect();
+    let sql = "SELECT record, seq, hash, device, received_ms, bytes FROM change
+        WHERE tenant = $1 AND township = $2 AND record = ANY($3) ORDER BY seq";
     let mut found: HashMap<RecordId, Vec<StoredChange>> = HashMap::new();
-    for r in rows(c, sql, &[&tenant, &township.0.as_slice(), &ids, &after]).await? {
+    for r in rows(c, sql, &[&tenant, &township.0.as_slice(), &ids]).await? {
         found.entry(RecordId(array(&r, 0)?)).or_default().push(change(&r, 1)?);
     }
     Ok(found)
@@ -52,7 +50,6 @@ fn stored(r: &Row) -> Result<StoredRecord> {
         area: AreaId(array(r, 4)?),
         subject: optional(r, 5)?.map(RecordId),
         heads: to_heads(get(r, 6)?),
-        snapshot: None,
         changes: Vec::new(),
     })
 }
@@ -64,20 +61,16 @@ pub(super) async fn load(
     ids: &[RecordId],
 ) -> Result<Vec<Option<StoredRecord>>> {
     let wanted: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
-    let sql = format!(
-        "SELECT {STORED_COLUMNS}, snapshot_upto, snapshot FROM record
-         WHERE tenant = $1 AND township = $2 AND id = ANY($3)"
-    );
+    let sql =
+        format!("SELECT {STORED_COLUMNS} FROM record WHERE tenant = $1 AND township = $2 AND id = ANY($3)");
     let mut found = HashMap::new();
-    let mut after = Vec::new();
     for r in rows(c, &sql, &[&tenant, &township.0.as_slice(), &wanted]).await? {
-        let mut record = stored(&r)?;
-        record.snapshot = get::<Option<&[u8]>>(&r, 8)?.map(to_snapshot).transpose()?;
-        after.push((record.id, number(&r, 7)?));
+        let record = stored(&r)?;
         found.insert(record.id, record);
     }
-    if !after.is_empty() {
-        for (id, changes) in changes(c, tenant, township, &after).await? {
+    if !found.is_empty() {
+        let known: Vec<RecordId> = found.keys().copied().collect();
+        for (id, changes) in changes(c, tenant, township, &known).await? {
             found.entry(id).and_modify(|record| record.changes = changes);
         }
     }
@@ -94,7 +87,7 @@ pub(super) async fn full(
     let found = row(c, &sql, &[&tenant, &township.0.as_slice(), &record.0.as_slice()]).await?;
     let Some(r) = found else { return Ok(None) };
     let mut record = stored(&r)?;
-    let changes = changes(c, tenant, township, &[(record.id, 0)]).await?;
+    let changes = changes(c, tenant, township, &[record.id]).await?;
     record.changes = changes.into_values().next().unwrap_or_default();
     Ok(Some(record))
 }

@@ -8,7 +8,7 @@ use doorstep_core::protocol::{Position, ScopeDigest};
 use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 
 use super::super::chain::{KIND_CHANGE, Links};
-use super::super::columns::{from_heads, from_key, from_snapshot};
+use super::super::columns::{from_heads, from_key};
 use super::super::{Committed, PreparedPush, PreparedRecord, Result, StorageError, SyncNote, TownshipId};
 use super::held::{self, Shelf};
 use super::{pack, people, uploads};
@@ -204,11 +204,6 @@ impl<'a> Statements<'a> {
                 received_ms as i64,
                 change.bytes,
             ])?;
-        }
-        if let Some(snapshot) = &record.snapshot {
-            self.tx
-                .prepare_cached("INSERT OR REPLACE INTO snapshot (record_no, upto, bytes) VALUES (?, ?, ?)")?
-                .execute(params![record_no, pack(feed.no, feed.position.seq), from_snapshot(snapshot)?])?;
         }
         Ok(true)
     }

@@ -174,7 +174,7 @@ fn read_fill(
             return Ok(false);
         }
         let mut record = pulled(r, 0)?;
-        record.changes = records::changes(c, r.get(0)?, 0)?;
+        record.changes = records::changes(c, r.get(0)?)?;
         bytes += record.changes.iter().map(|change: &StoredChange| change.bytes.len()).sum::<usize>();
         found.push(record);
         Ok(true)

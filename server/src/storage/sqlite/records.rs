@@ -4,7 +4,7 @@ use doorstep_core::id::{AreaId, ChangeHash, DeviceId, RecordId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use super::super::columns::{to_heads, to_identity, to_snapshot};
+use super::super::columns::{to_heads, to_identity};
 use super::super::figures::{FigureRow, Figures};
 use super::super::{Coverage, Projection, RecordFilter, RecordRow, Result, StoredChange, StoredRecord, TownshipId};
 use super::{pack, people, seq_of};
@@ -19,12 +19,12 @@ pub(super) fn change(r: &Row<'_>) -> rusqlite::Result<StoredChange> {
     })
 }
 
-/// A record's changes after a packed number, in the order of the feed.
-pub(super) fn changes(c: &Connection, record_no: i64, after: i64) -> Result<Vec<StoredChange>> {
+/// A record's changes, in the order of the feed.
+pub(super) fn changes(c: &Connection, record_no: i64) -> Result<Vec<StoredChange>> {
     let mut statement = c.prepare_cached(
-        "SELECT no, hash, device, received_ms, bytes FROM change WHERE record_no = ? AND no > ? ORDER BY no",
+        "SELECT no, hash, device, received_ms, bytes FROM change WHERE record_no = ? ORDER BY no",
     )?;
-    let rows = statement.query_map([record_no, after], change)?;
+    let rows = statement.query_map([record_no], change)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -38,7 +38,6 @@ fn stored(r: &Row<'_>) -> rusqlite::Result<(i64, StoredRecord)> {
         area: AreaId(r.get(5)?),
         subject: r.get::<_, Option<_>>(6)?.map(RecordId),
         heads: to_heads(r.get_ref(7)?.as_blob()?),
-        snapshot: None,
         changes: Vec::new(),
     };
     Ok((r.get(0)?, record))
@@ -48,20 +47,13 @@ pub(super) fn load(c: &Connection, township: TownshipId, ids: &[RecordId]) -> Re
     let Some(township_no) = people::township_no(c, township)? else { return Ok(vec![None; ids.len()]) };
     let mut find =
         c.prepare_cached(&format!("SELECT {STORED_COLUMNS} FROM record WHERE id = ? AND township_no = ?"))?;
-    let mut snapshot = c.prepare_cached("SELECT upto, bytes FROM snapshot WHERE record_no = ?")?;
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
         let Some((no, mut record)) = find.query_row(params![id.0, township_no], stored).optional()? else {
             found.push(None);
             continue;
         };
-        let cached = snapshot.query_row([no], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, Vec<u8>>(1)?))).optional()?;
-        let mut after = 0;
-        if let Some((upto, bytes)) = cached {
-            record.snapshot = Some(to_snapshot(&bytes)?);
-            after = upto;
-        }
-        record.changes = changes(c, no, after)?;
+        record.changes = changes(c, no)?;
         found.push(Some(record));
     }
     Ok(found)
@@ -73,7 +65,7 @@ pub(super) fn full(c: &Connection, township: TownshipId, record: RecordId) -> Re
         c.prepare_cached(&format!("SELECT {STORED_COLUMNS} FROM record WHERE id = ? AND township_no = ?"))?;
     let found = statement.query_row(params![record.0, township_no], stored).optional()?;
     let Some((no, mut record)) = found else { return Ok(None) };
-    record.changes = changes(c, no, 0)?;
+    record.changes = changes(c, no)?;
     Ok(Some(record))
 }
 
