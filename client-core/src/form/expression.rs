@@ -27,8 +27,8 @@ mod value;
 
 pub use data::{Context, Data, Env, Rows, Spot, Warning};
 pub use date::Moment;
-pub use json::{ContextError, JsonAnswers};
 pub use error::{ExpressionError, Fault};
+pub use json::{ContextError, JsonAnswers};
 pub use resolve::{ChoiceFilter, Dependency, Notice, Purity, Resolved};
 pub use syntax::Parsed;
 pub use table::{Table, TableId};

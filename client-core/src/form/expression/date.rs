@@ -271,8 +271,7 @@ fn is_chinese(language: &str) -> bool {
 }
 
 fn month_name(month: i64, language: &str) -> String {
-    const ENGLISH: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const ENGLISH: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     if is_chinese(language) {
         return format!("{month}月");
     }

@@ -73,8 +73,6 @@ pub enum Fault {
     NotAPlace(&'static str),
     /// Not a digest algorithm or encoding.
     UnknownAlgorithm(String),
-    /// Not base64 text.
-    NotBase64,
     /// `weighted-checklist` with more factors than weights, or the other way.
     UnequalSets,
     /// The evaluation visits more than [`super::VISITS_MAX`] nodes.

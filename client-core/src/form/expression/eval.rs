@@ -127,18 +127,73 @@ impl<'a> Cx<'a> {
     fn call(&self, at: usize, function: Function, args: &[Code]) -> Eval<Value> {
         use Function as F;
         match function {
-            F::True | F::False | F::Boolean | F::BooleanFromString | F::Not | F::If | F::Coalesce | F::Once
-            | F::Checklist | F::WeightedChecklist | F::Version | F::Property => self.logic(at, function, args),
-            F::Number | F::Int | F::Round | F::Floor | F::Ceiling | F::Abs | F::Pow | F::Sqrt | F::Exp | F::Exp10
-            | F::Log | F::Log10 | F::Sin | F::Cos | F::Tan | F::Asin | F::Acos | F::Atan | F::Atan2 | F::Pi
-            | F::Random | F::Sum | F::Min | F::Max => self.numeric(function, args),
-            F::Count | F::CountNonEmpty | F::Position | F::Last | F::IndexedRepeat | F::Randomize | F::Current
+            F::True
+            | F::False
+            | F::Boolean
+            | F::BooleanFromString
+            | F::Not
+            | F::If
+            | F::Coalesce
+            | F::Once
+            | F::Checklist
+            | F::WeightedChecklist
+            | F::Version
+            | F::Property => self.logic(at, function, args),
+            F::Number
+            | F::Int
+            | F::Round
+            | F::Floor
+            | F::Ceiling
+            | F::Abs
+            | F::Pow
+            | F::Sqrt
+            | F::Exp
+            | F::Exp10
+            | F::Log
+            | F::Log10
+            | F::Sin
+            | F::Cos
+            | F::Tan
+            | F::Asin
+            | F::Acos
+            | F::Atan
+            | F::Atan2
+            | F::Pi
+            | F::Random
+            | F::Sum
+            | F::Min
+            | F::Max => self.numeric(function, args),
+            F::Count
+            | F::CountNonEmpty
+            | F::Position
+            | F::Last
+            | F::IndexedRepeat
+            | F::Randomize
+            | F::Current
             | F::Instance => self.about_sets(at, function, args),
-            F::String | F::Concat | F::Join | F::Substr | F::Substring | F::SubstringBefore | F::SubstringAfter
-            | F::StringLength | F::NormalizeSpace | F::Translate | F::Contains | F::StartsWith | F::EndsWith
-            | F::Regex | F::Uuid => self.textual(at, function, args),
+            F::String
+            | F::Concat
+            | F::Join
+            | F::Substr
+            | F::Substring
+            | F::SubstringBefore
+            | F::SubstringAfter
+            | F::StringLength
+            | F::NormalizeSpace
+            | F::Translate
+            | F::Contains
+            | F::StartsWith
+            | F::EndsWith
+            | F::Regex
+            | F::Uuid => self.textual(at, function, args),
             F::Digest | F::Base64Decode | F::ExtractSigned => self.digest(at, function, args),
-            F::Today | F::Now | F::Date | F::DateTime | F::DecimalDateTime | F::DecimalTime | F::FormatDate
+            F::Today
+            | F::Now
+            | F::Date
+            | F::DateTime
+            | F::DecimalDateTime
+            | F::DecimalTime
+            | F::FormatDate
             | F::FormatDateTime => self.of_time(at, function, args),
             F::Selected | F::IsSelected | F::CountSelected | F::SelectedAt | F::ChoiceName | F::Pulldata => {
                 self.of_choices(function, args)

@@ -4,7 +4,7 @@
 //! instances of a repeat. `@self` is the path of the asking field (`/data/member[2]/note`), `@types` the type by leaf name,
 //! `@instances` lists of items by id, `@choices` choice lists by select question, `@version` the form's version.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
@@ -71,8 +71,8 @@ impl JsonAnswers {
             asker: Spot { node: Tree::ROOT, rows: Rows::NONE },
             version: text_of(context.get("@version")).unwrap_or_default(),
         };
-        let types = read_types(context.get("@types"))?;
-        let reader = Reader { types: &types, offset_minutes };
+        let (types, places) = read_types(context.get("@types"))?;
+        let reader = Reader { types: &types, places: &places, offset_minutes };
         for (name, json) in context.iter().filter(|(name, _)| !name.starts_with('@')) {
             answers.add(&reader, Tree::ROOT, Rows::NONE, name, json)?;
         }
@@ -138,6 +138,7 @@ impl JsonAnswers {
                 let kind = reader.types.get(name).copied().unwrap_or_default();
                 let node = self.node(parent, name, NodeKind::Leaf(kind))?;
                 let text = text_of(Some(leaf)).unwrap_or_default();
+                let text = if reader.places.contains(name) { place(&text) } else { text };
                 self.values.insert((node, rows), Value::typed(&text, kind, reader.offset_minutes));
             }
         }
@@ -179,9 +180,9 @@ impl JsonAnswers {
             self.tree.add_table(id);
             let mut table = Table::new();
             for item in objects(id, items)? {
-                table.push(item.iter().map(|(name, text)| {
-                    (name.as_str(), Arc::from(text_of(Some(text)).unwrap_or_default()))
-                }));
+                table.push(
+                    item.iter().map(|(name, text)| (name.as_str(), Arc::from(text_of(Some(text)).unwrap_or_default()))),
+                );
             }
             self.tables.push(table);
         }
@@ -208,6 +209,7 @@ impl JsonAnswers {
 
 struct Reader<'a> {
     types: &'a HashMap<String, AnswerType>,
+    places: &'a HashSet<String>,
     offset_minutes: i32,
 }
 
@@ -223,9 +225,10 @@ fn objects<'a>(name: &str, items: &'a Json) -> Read<Vec<&'a Map<String, Json>>> 
     items.as_array().ok_or_else(bad)?.iter().map(|item| item.as_object().ok_or_else(bad)).collect()
 }
 
-fn read_types(json: Option<&Json>) -> Read<HashMap<String, AnswerType>> {
-    let mut types = HashMap::new();
-    let Some(Json::Object(all)) = json else { return shape("@types", json).map(|()| types) };
+/// Types by leaf name, and which leaves are places.
+fn read_types(json: Option<&Json>) -> Read<(HashMap<String, AnswerType>, HashSet<String>)> {
+    let (mut types, mut places) = (HashMap::new(), HashSet::new());
+    let Some(Json::Object(all)) = json else { return shape("@types", json).map(|()| (types, places)) };
     for (name, kind) in all {
         let kind = text_of(Some(kind)).unwrap_or_default();
         let read = match kind.to_ascii_lowercase().as_str() {
@@ -238,9 +241,22 @@ fn read_types(json: Option<&Json>) -> Read<HashMap<String, AnswerType>> {
             | "barcode" | "calculate" => AnswerType::Text,
             _ => return Err(ContextError::UnknownType(kind)),
         };
+        if kind == "geopoint" {
+            places.insert(name.clone());
+        }
         types.insert(name.clone(), read);
     }
-    Ok(types)
+    Ok((types, places))
+}
+
+/// A place as Collect keeps it: four decimal numbers, `10.5 20.25 0.0 0.0`.
+fn place(text: &str) -> String {
+    let numbers: Vec<f64> = text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    if !(2..=4).contains(&numbers.len()) || numbers.len() != text.split_whitespace().count() {
+        return text.to_owned();
+    }
+    let all = numbers.into_iter().chain(std::iter::repeat(0.0)).take(4);
+    all.map(|n| format!("{n:?}")).collect::<Vec<_>>().join(" ")
 }
 
 fn text_of(json: Option<&Json>) -> Option<String> {

@@ -129,7 +129,8 @@ impl<'a> Lexer<'a> {
         let rest = &self.rest()[1..];
         let Some(inside) = rest.strip_prefix('{') else {
             let name = &rest[..name_length(rest)];
-            let fault = if name.is_empty() { Fault::Unexpected("$".to_owned()) } else { Fault::BareDollar(name.to_owned()) };
+            let fault =
+                if name.is_empty() { Fault::Unexpected("$".to_owned()) } else { Fault::BareDollar(name.to_owned()) };
             return self.fail(fault);
         };
         let end = inside.find('}').unwrap_or(inside.len());
@@ -195,11 +196,25 @@ fn not(mut test: impl FnMut(char) -> bool) -> impl FnMut(char) -> bool {
 
 /// Operators of other languages, and what they are here.
 fn foreign(rest: &str) -> Option<(&'static str, &'static str)> {
-    let known =
-        [("==", "="), ("<>", "!="), ("&&", "and"), ("||", "or"), ("=>", ">="), ("=<", "<="), ("≤", "<="), ("≥", ">="), ("≠", "!=")];
-    let single = [("&", "and"), ("%", "mod"), ("÷", "div"), ("×", "*"), ("＝", "="), ("，", ","), ("（", "("), ("）", ")")];
+    let known = [
+        ("==", "="),
+        ("<>", "!="),
+        ("&&", "and"),
+        ("||", "or"),
+        ("=>", ">="),
+        ("=<", "<="),
+        ("≤", "<="),
+        ("≥", ">="),
+        ("≠", "!="),
+    ];
+    let single =
+        [("&", "and"), ("%", "mod"), ("÷", "div"), ("×", "*"), ("＝", "="), ("，", ","), ("（", "("), ("）", ")")];
     let negation = || rest.starts_with('!') && !rest.starts_with("!=");
-    known.into_iter().chain(single).find(|(sign, _)| rest.starts_with(sign)).or_else(|| negation().then_some(("!", "not()")))
+    known
+        .into_iter()
+        .chain(single)
+        .find(|(sign, _)| rest.starts_with(sign))
+        .or_else(|| negation().then_some(("!", "not()")))
 }
 
 fn word_operator(word: &str) -> Option<Operator> {

@@ -32,7 +32,6 @@ impl ExpressionError {
             Fault::NotADate => "expression.not_a_date",
             Fault::NotAPlace(_) => "expression.not_a_place",
             Fault::UnknownAlgorithm(_) => "expression.unknown_algorithm",
-            Fault::NotBase64 => "expression.not_base64",
             Fault::UnequalSets => "expression.unequal_sets",
             Fault::TooMuchWork => "expression.too_much_work",
             Fault::ResultTooLong => "expression.result_too_long",
@@ -64,22 +63,28 @@ fn texts(fault: &Fault) -> (String, String) {
             (format!("引用写法不对：“{found}”"), format!("{found:?} isn't a reference to a question."))
         }
         Fault::BareDollar(name) => (format!("“${name}”缺少花括号"), format!("${name} lacks its braces.")),
-        Fault::ForeignOperator(found, _) => (format!("没有“{found}”这个运算符"), format!("There is no operator {found}.")),
+        Fault::ForeignOperator(found, _) => {
+            (format!("没有“{found}”这个运算符"), format!("There is no operator {found}."))
+        }
         Fault::Exponent => both("数字不能用科学计数法", "A number can't have an exponent."),
         Fault::NotInDialect(what) => (format!("表单不支持“{what}”"), format!("Forms can't use {what:?}.")),
         Fault::UnknownFunction(name, _) => (format!("没有函数 {name}()"), format!("There is no function {name}().")),
-        Fault::ForeignFunction(name) => {
-            (format!("函数 {name}() 属于其他系统，这里不能用"), format!("{name}() belongs to another system and can't be used here."))
-        }
+        Fault::ForeignFunction(name) => (
+            format!("函数 {name}() 属于其他系统，这里不能用"),
+            format!("{name}() belongs to another system and can't be used here."),
+        ),
         Fault::Arguments { function, takes, given } => (
             format!("函数 {function}() 需要参数 {takes} 个，实际有 {given} 个"),
             format!("{function}() takes {takes} arguments, not {given}."),
         ),
         Fault::UnknownName(name, _) => (format!("本表没有“{name}”"), format!("The form has nothing called {name}.")),
-        Fault::AmbiguousName(name) => {
-            (format!("“{name}”在本表出现多次，分不清是哪一个"), format!("Several questions are called {name}; it isn't clear which is meant."))
+        Fault::AmbiguousName(name) => (
+            format!("“{name}”在本表出现多次，分不清是哪一个"),
+            format!("Several questions are called {name}; it isn't clear which is meant."),
+        ),
+        Fault::UnknownTable(name, _) => {
+            (format!("没有名单或文件“{name}”"), format!("There is no list or file {name}."))
         }
-        Fault::UnknownTable(name, _) => (format!("没有名单或文件“{name}”"), format!("There is no list or file {name}.")),
         Fault::NeedsNodes(function) => (
             format!("函数 {function}() 的参数应是填报项，不能是算出的值"),
             format!("{function}() takes questions, not computed values."),
@@ -91,15 +96,19 @@ fn texts(fault: &Fault) -> (String, String) {
             (format!("“{name}”不是包含该填报项的重复组"), format!("{name} isn't a repeat around the question."))
         }
         Fault::FilterNotHere => both("这里不能加筛选条件", "A filter can't stand here."),
-        Fault::BadPattern(why) => (format!("正则表达式不能用：{why}"), format!("The regular expression can't be used: {why}")),
+        Fault::BadPattern(why) => {
+            (format!("正则表达式不能用：{why}"), format!("The regular expression can't be used: {why}"))
+        }
         Fault::BadDateFormat(sign) => (format!("日期格式里没有“{sign}”"), format!("Date formats have no {sign:?}.")),
         Fault::ImpossibleDate => both("没有这个日期", "This date doesn't exist."),
         Fault::NotADate => both("这个值不能当作日期", "This value can't be a date."),
-        Fault::NotAPlace(function) => {
-            (format!("函数 {function}() 的参数不是位置"), format!("{function}() was given something that isn't a place."))
+        Fault::NotAPlace(function) => (
+            format!("函数 {function}() 的参数不是位置"),
+            format!("{function}() was given something that isn't a place."),
+        ),
+        Fault::UnknownAlgorithm(name) => {
+            (format!("没有算法或编码“{name}”"), format!("There is no algorithm or encoding {name:?}."))
         }
-        Fault::UnknownAlgorithm(name) => (format!("没有算法或编码“{name}”"), format!("There is no algorithm or encoding {name:?}.")),
-        Fault::NotBase64 => both("这不是 base64 文字", "This isn't base64 text."),
         Fault::UnequalSets => both("条件和权重的个数不一致", "There must be as many weights as conditions."),
         Fault::TooMuchWork => both("表达式计算量太大", "The expression takes too much work."),
         Fault::ResultTooLong => both("算出的文字太长", "The computed text is too long."),
@@ -119,10 +128,13 @@ fn hints(fault: &Fault) -> Option<(String, String)> {
         Fault::UnknownFunction(_, Some(name)) => meant(&format!("{name}()")),
         Fault::UnknownName(_, Some(name)) => meant(&format!("${{{name}}}")),
         Fault::UnknownTable(_, Some(name)) => meant(name),
-        Fault::Arguments { function: "if", .. } => {
-            say("写法：if(条件, 成立时的值, 不成立时的值)", "Write if(condition, value, other value); the last may be ''.")
+        Fault::Arguments { function: "if", .. } => say(
+            "写法：if(条件, 成立时的值, 不成立时的值)",
+            "Write if(condition, value, other value); the last may be ''.",
+        ),
+        Fault::UnclosedQuote => {
+            say("每段文字前后要用同样的引号", "A text begins and ends with the same quote, ' or \".")
         }
-        Fault::UnclosedQuote => say("每段文字前后要用同样的引号", "A text begins and ends with the same quote, ' or \"."),
         Fault::AmbiguousName(_) => say("请改名，使每个名称只出现一次", "Rename one of them."),
         Fault::BadPattern(_) => say("不支持前后查找和反向引用", "Look-around and back-references aren't supported."),
         Fault::BadDateFormat(_) => {

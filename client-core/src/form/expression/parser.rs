@@ -6,15 +6,17 @@ use super::lexer::{Token, lex};
 use super::syntax::{Axis, Expr, ExprKind, Operator, Path, Start, Step};
 use super::{DEPTH_MAX, TEXT_BYTES_MAX};
 
-/// Operators by level, the loosest first.
-const LEVELS: [&[Operator]; 6] = [
-    &[Operator::Or],
-    &[Operator::And],
-    &[Operator::Equal, Operator::NotEqual],
-    &[Operator::Less, Operator::LessEqual, Operator::Greater, Operator::GreaterEqual],
-    &[Operator::Add, Operator::Subtract],
-    &[Operator::Multiply, Operator::Divide, Operator::Modulo],
-];
+/// How tightly an operator binds, from 0.
+fn level(operator: Operator) -> u8 {
+    match operator {
+        Operator::Or => 0,
+        Operator::And => 1,
+        Operator::Equal | Operator::NotEqual => 2,
+        Operator::Less | Operator::LessEqual | Operator::Greater | Operator::GreaterEqual => 3,
+        Operator::Add | Operator::Subtract => 4,
+        Operator::Multiply | Operator::Divide | Operator::Modulo => 5,
+    }
+}
 
 pub(super) fn parse(text: &str) -> Result<Expr, ExpressionError> {
     if text.len() > TEXT_BYTES_MAX {
@@ -76,25 +78,31 @@ impl Parser<'_> {
             return Err(ExpressionError::new(self.at(), Fault::TooDeep));
         }
         self.depth += 1;
-        let expr = self.level(0);
+        let expr = self.binary(0);
         self.depth -= 1;
         expr
     }
 
-    fn level(&mut self, level: usize) -> Read<Expr> {
-        let Some(operators) = LEVELS.get(level) else { return self.negation() };
+    /// Operators that bind at least as tightly as `least`, and what is between them.
+    fn binary(&mut self, least: u8) -> Read<Expr> {
         let at = self.at();
-        let first = self.level(level + 1)?;
-        let mut rest = Vec::new();
-        while let Some(Token::Operator(operator)) = self.peek().filter(|t| is_one_of(t, operators)) {
-            let operator = *operator;
-            self.next += 1;
-            rest.push((operator, self.level(level + 1)?));
+        let mut left = self.negation()?;
+        while let Some(tightness) = self.operator().map(level).filter(|l| *l >= least) {
+            let mut rest = Vec::new();
+            while let Some(operator) = self.operator().filter(|o| level(*o) == tightness) {
+                self.next += 1;
+                rest.push((operator, self.binary(tightness + 1)?));
+            }
+            left = Expr { at, kind: ExprKind::Chain(Box::new(left), rest) };
         }
-        if rest.is_empty() {
-            return Ok(first);
+        Ok(left)
+    }
+
+    fn operator(&self) -> Option<Operator> {
+        match self.peek() {
+            Some(Token::Operator(operator)) => Some(*operator),
+            _ => None,
         }
-        Ok(Expr { at, kind: ExprKind::Chain(Box::new(first), rest) })
     }
 
     fn negation(&mut self) -> Read<Expr> {
@@ -139,8 +147,11 @@ impl Parser<'_> {
         let at = self.at();
         let Some(Token::Name(name)) = self.peek().cloned() else { return self.unexpected() };
         let Some(function) = Function::named(&name) else {
-            let fault =
-                if is_foreign(&name) { Fault::ForeignFunction(name) } else { Fault::UnknownFunction(name.clone(), nearest_function(&name)) };
+            let fault = if is_foreign(&name) {
+                Fault::ForeignFunction(name)
+            } else {
+                Fault::UnknownFunction(name.clone(), nearest_function(&name))
+            };
             return Err(ExpressionError::new(at, fault));
         };
         self.next += 2;
@@ -265,8 +276,4 @@ impl Parser<'_> {
         }
         Ok(filters)
     }
-}
-
-fn is_one_of(token: &Token, operators: &[Operator]) -> bool {
-    matches!(token, Token::Operator(operator) if operators.contains(operator))
 }

@@ -50,6 +50,7 @@ fn translate(java: &str) -> Result<String, Fault> {
                 out.push(']');
             }
             // these mean something to the crate within a class, and nothing to Java
+            ':' if in_class > 0 => out.push_str("\\:"),
             '-' | '~' if in_class > 0 && signs.peek() == Some(&sign) => {
                 out.push('\\');
                 out.push(sign);

@@ -18,13 +18,13 @@ impl Cx<'_> {
         match function {
             Function::Digest => {
                 let algorithm = self.text(arg(args, 1))?;
-                let bytes = match &*algorithm {
+                let bytes = match algorithm.to_ascii_uppercase().replace('-', "").as_str() {
                     "MD5" => Md5::digest(text.as_bytes()).to_vec(),
-                    "SHA-1" => Sha1::digest(text.as_bytes()).to_vec(),
-                    "SHA-256" => Sha256::digest(text.as_bytes()).to_vec(),
-                    "SHA-384" => Sha384::digest(text.as_bytes()).to_vec(),
-                    "SHA-512" => Sha512::digest(text.as_bytes()).to_vec(),
-                    other => return fail(at, Fault::UnknownAlgorithm(other.to_owned())),
+                    "SHA1" => Sha1::digest(text.as_bytes()).to_vec(),
+                    "SHA256" => Sha256::digest(text.as_bytes()).to_vec(),
+                    "SHA384" => Sha384::digest(text.as_bytes()).to_vec(),
+                    "SHA512" => Sha512::digest(text.as_bytes()).to_vec(),
+                    _ => return fail(at, Fault::UnknownAlgorithm(algorithm.to_string())),
                 };
                 if args.len() < 3 {
                     return Ok(Value::text(BASE64.encode(&bytes)));
@@ -36,10 +36,10 @@ impl Cx<'_> {
                     _ => fail(at, Fault::UnknownAlgorithm(encoding.to_string())),
                 }
             }
-            Function::Base64Decode => match decode(&text) {
-                Some(bytes) => Ok(Value::text(String::from_utf8_lossy(&bytes))),
-                None => fail(at, Fault::NotBase64),
-            },
+            Function::Base64Decode => {
+                let bytes = decode(&text).unwrap_or_default();
+                Ok(Value::text(String::from_utf8_lossy(&bytes)))
+            }
             _ => {
                 let key = self.text(arg(args, 1))?;
                 let (Some(signed), Some(key)) = (decode(&text), decode(&key)) else { return Ok(Value::blank()) };

@@ -48,9 +48,7 @@ impl Cx<'_> {
             Value::Number(n) if keep_time => Ok(Some(Moment::Instant((n * DAY_MS as f64) as i64))),
             Value::Number(n) => Ok(Some(Moment::Day(n as i64))),
             Value::Bool(_) => fail(at, Fault::NotADate),
-            Value::Moment(moment @ Moment::Instant(_)) if !keep_time => {
-                Ok(Some(Moment::Day(moment.local_day(offset))))
-            }
+            Value::Moment(moment @ Moment::Instant(_)) if !keep_time => Ok(Some(Moment::Day(moment.local_day(offset)))),
             Value::Moment(moment) => Ok(Some(moment)),
         }
     }

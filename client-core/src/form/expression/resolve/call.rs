@@ -141,9 +141,7 @@ impl Resolver<'_> {
 
 /// Functions that take all nodes of a set, not only the first.
 fn takes_sets(function: Function) -> bool {
-    use Function::{
-        Area, Checklist, Concat, Distance, EnclosedArea, Join, Max, Min, Position, WeightedChecklist,
-    };
+    use Function::{Area, Checklist, Concat, Distance, EnclosedArea, Join, Max, Min, Position, WeightedChecklist};
     needs_set(function)
         || matches!(
             function,

@@ -42,7 +42,8 @@ pub(super) fn reads_item(expr: &Expr) -> bool {
         ExprKind::Chain(first, rest) => reads_item(first) || rest.iter().any(|(_, e)| reads_item(e)),
         ExprKind::Call(function, arguments) => {
             use Function::{Last, NormalizeSpace, Once, Position, Random, StringLength, Uuid};
-            let own = matches!(function, Once) || matches!(function, StringLength | NormalizeSpace) && arguments.is_empty();
+            let own =
+                matches!(function, Once) || matches!(function, StringLength | NormalizeSpace) && arguments.is_empty();
             own || matches!(function, Last | Position | Random | Uuid) || arguments.iter().any(reads_item)
         }
         ExprKind::Path(path) => matches!(path.start, Start::Here | Start::Call(..)),
