@@ -1,7 +1,7 @@
 //! The only place that knows SQL. One trait of coarse transactions, two backends, one conformance suite
 //! (`storage/conformance.rs`) that runs on both.
 //!
-//! Methods block: callers run them on worker threads. Changes as received are the truth; heads, snapshots and projections
+//! Methods block: callers run them on worker threads. Changes as received are the truth; heads and projections
 //! are caches that can be rebuilt from them. Each township has one feed: a counter, a keyed chain and a digest in one row,
 //! taken last inside the transaction that stores the change, townships in sorted order, so that the feed is gapless and
 //! ordered by commit on both backends.
@@ -150,9 +150,7 @@ pub struct StoredRecord {
     pub subject: Option<RecordId>,
     /// Heads of what is stored, sorted.
     pub heads: Vec<ChangeHash>,
-    /// A cached snapshot, uncompressed, of the record up to some change.
-    pub snapshot: Option<Vec<u8>>,
-    /// The changes that the snapshot lacks (all, without one), in the order of the feed, which is causal.
+    /// All changes, in the order of the feed, which is causal.
     pub changes: Vec<StoredChange>,
 }
 
@@ -236,8 +234,6 @@ pub struct PreparedRecord {
     pub changes: Vec<NewChange>,
     /// The projection now.
     pub projection: Projection,
-    /// A fresh snapshot to cache, where the history has grown enough.
-    pub snapshot: Option<Vec<u8>>,
 }
 
 /// A batch's row.
