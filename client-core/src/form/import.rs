@@ -9,6 +9,7 @@
 //! `code.rs` and a sentence in `messages/import.json`. To add a type: a line in `types.rs`. The dialect and the reasons for
 //! differences from pyxform stand in docs/forms.md.
 
+mod blank;
 mod cell;
 mod choices;
 mod code;

@@ -108,7 +108,7 @@ impl FormDef {
             let expressions = [&question.relevant, &question.constraint, &question.calculation, &question.required];
             let expressions = expressions.into_iter().chain([&question.choice_filter, &question.read_only]);
             for name in expressions.filter_map(|e| e.as_deref()).chain(default).flat_map(references) {
-                if !names.contains(name) {
+                if !names.contains(name) && name != "instanceID" {
                     problems.push(Problem::UnknownReference { question: question.name.clone(), name: name.to_owned() });
                 }
             }
@@ -130,7 +130,7 @@ fn all_names(items: &[Item]) -> BTreeSet<&str> {
     names
 }
 
-/// Names within one repeat (or the form) must differ; a repeat opens a scope of its own.
+/// Names of questions and repeats within one repeat (or the form) must differ; a repeat opens a scope of its own.
 fn check_names<'a>(items: &'a [Item], scope: &mut BTreeSet<&'a str>, problems: &mut Vec<Problem>) {
     for item in items {
         let (key, inner) = match item {
@@ -138,10 +138,12 @@ fn check_names<'a>(items: &'a [Item], scope: &mut BTreeSet<&'a str>, problems: &
             Item::Group(group) => (group.name.as_str(), Some(&group.items)),
             Item::Repeat(repeat) => (repeat.name.as_str(), Some(&repeat.items)),
         };
-        if !is_name(key) {
+        // groups are no part of answer keys: their names may be of any script and stand again in another group
+        let is_group = matches!(item, Item::Group(_));
+        if !is_group && !is_name(key) {
             problems.push(Problem::BadName(key.to_owned()));
         }
-        if !scope.insert(key) {
+        if !is_group && !scope.insert(key) {
             problems.push(Problem::DuplicateName(key.to_owned()));
         }
         if inner.is_some_and(Vec::is_empty) {

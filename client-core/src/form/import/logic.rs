@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::blank;
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Problems};
 use super::nearest::nearest;
@@ -147,6 +148,9 @@ pub(super) fn check(survey: &mut Survey<'_>) {
             Ok(resolved) => {
                 report_notices(used, resolved.notices(), &tree, survey.problems);
                 graph.add(used, resolved.dependencies());
+                if let Err(error) = blank::try_out(&resolved, used.role, &tree, asker) {
+                    survey.problems.add(fault(error));
+                }
             }
             // a name that no node has was reported where all references are checked
             Err(error) if is_name_fault(&error) && used.text.contains("${") => {
