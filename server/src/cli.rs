@@ -1,7 +1,8 @@
-//! The command line: `serve`, `demo`, `phone`, `bench`, and an administrator's tools.
+//! The command line: `serve`, `demo`, `phone`, `bench`, `form`, and an administrator's tools.
 
 pub mod admin;
 mod allocator;
+pub mod form;
 pub mod people;
 #[cfg(feature = "tools")]
 pub mod phone;
@@ -33,6 +34,8 @@ enum Command {
     /// Measure.
     #[cfg(feature = "tools")]
     Bench(crate::bench::BenchArgs),
+    /// Tools for authors of forms.
+    Form(form::FormArgs),
     /// Make an empty township with villages.
     Township(admin::TownshipArgs),
     /// Invite a person's phone: prints a one-time code.
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Phone(args) => phone::phone(&args),
         #[cfg(feature = "tools")]
         Command::Bench(args) => crate::bench::bench(&args),
+        Command::Form(args) => form::form(&args),
         Command::Township(args) => admin::township(&args),
         Command::Invite(args) => admin::invite(&args),
         Command::Phones(args) => people::phones(&args),
