@@ -21,6 +21,9 @@ const PRUNE_EVERY_MS: Millis = 24 * 3600 * 1000;
 const ENROL_SEED: &str = "enrol_seed";
 const ENROL_CODE: &str = "enrol_code";
 
+/// What this phone still lacked of the server's scope after all its fills had started again: program, count and sum.
+const USELESS_RESTART: &str = "useless_restart";
+
 /// What a request says about the phone.
 #[derive(Debug, Clone)]
 pub struct SyncState {
@@ -169,17 +172,30 @@ impl Store {
         self.connections.read(read_digest)
     }
 
-    /// The scope digest differs from the server's (all fills start again), or doesn't any more.
-    pub fn set_diverged(&self, diverged: bool) -> Result<()> {
-        if !diverged && !self.sync_state()?.diverged {
-            return Ok(());
+    /// Compares the scope digest with the server's. Where they differ, all fills start again (true), as changes instead of
+    /// snapshots. When that was of no use, because this phone can't take something, the difference is remembered, and fills
+    /// start again only for another one, or under a newer program.
+    pub fn compare_scope(&self, server: ScopeDigest) -> Result<bool> {
+        let (own, diverged, useless) = self.connections.read(|db| {
+            Ok((read_digest(db)?, number(db, "diverged")? != 0, meta::<String>(db, USELESS_RESTART)?))
+        })?;
+        let lacks = (server != own).then(|| {
+            let (count, sum) = (server.count.wrapping_sub(own.count), server.sum.wrapping_sub(own.sum));
+            format!("{} {count} {sum}", env!("CARGO_PKG_VERSION"))
+        });
+        if !diverged && lacks == useless {
+            return Ok(false);
         }
+        let start_again = !diverged && lacks.is_some();
         self.in_transaction(Durability::Power, |work| {
-            if diverged {
-                work.restart_fills()?;
+            match lacks {
+                Some(_) if start_again => work.restart_fills()?,
+                Some(lacks) => set_meta(work.db, USELESS_RESTART, lacks)?,
+                None => clear_meta(work.db, USELESS_RESTART)?,
             }
-            set_meta(work.db, "diverged", diverged)
-        })
+            set_meta(work.db, "diverged", start_again)
+        })?;
+        Ok(start_again)
     }
 
     /// Remembers a point that the server told beside the feed, before what it vouches for is taken.

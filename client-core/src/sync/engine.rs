@@ -72,6 +72,10 @@ pub struct SyncReport {
     pub records_received: u64,
     /// Changes that came.
     pub changes_received: u64,
+    /// Versions of forms that came.
+    pub forms_received: u64,
+    /// Versions of forms that came and couldn't be read; they are asked for again.
+    pub forms_unreadable: u64,
     /// Changes made anew because of a cloned phone or a refusal.
     pub remade: u64,
     /// Changes brought back to a rewound server.
@@ -144,8 +148,6 @@ struct Memory {
     staged: u32,
     /// Show older points.
     older: bool,
-    /// The digest was compared and a refill of the scope started: once a sync.
-    diverged: bool,
     batch_changes: usize,
     /// The server refused the upload: the rest of this sync goes on without it.
     held: bool,
@@ -155,6 +157,8 @@ struct Memory {
     shown_certificate: bool,
     /// The user's grants were shown once in this sync: what the server says of them now stands.
     shown_grants: bool,
+    /// Definitions of forms that couldn't be read were asked for again once in this sync.
+    asked_forms: bool,
 }
 
 impl Engine {
@@ -198,7 +202,7 @@ impl Engine {
             }
             match result {
                 Ok(()) => {
-                    if !self.goes_on(&mut memory, &round, report)? {
+                    if !self.goes_on(&memory, &round)? {
                         report.no_grants = !report.reads_closed && !self.store.has_grants()?;
                         return Ok(());
                     }
@@ -368,6 +372,7 @@ impl Engine {
             areas: state.areas_version,
             older: if memory.older { self.store.older_points()? } else { Vec::new() },
             told: state.told.filter(|_| !fault::bug("forget_told")),
+            forms: Some(self.store.forms_known()?),
             cost_only,
             diverged: state.diverged,
             upload: pending.map(|p| Upload { kind: p.kind, number: p.number, digest: p.digest, total, offset }),
@@ -434,6 +439,13 @@ impl Engine {
                 }
             }
             ReplyFrame::Areas { version, areas } => self.store.apply_areas(version, &areas)?,
+            ReplyFrame::Forms(news) => {
+                let done = self.store.apply_forms(&news)?;
+                report.forms_received += done.received;
+                report.forms_unreadable += done.unreadable;
+                // what came as a difference against something that isn't here comes whole in the same sync
+                round.again |= done.unreadable > 0 && !std::mem::replace(&mut memory.asked_forms, true);
+            }
             ReplyFrame::Delivery(delivery) => {
                 fault::point("phone.before_delivery");
                 let done = self.store.apply_delivery(&delivery)?;
@@ -494,7 +506,7 @@ impl Engine {
     }
 
     /// Decides whether another exchange is needed.
-    fn goes_on(&self, memory: &mut Memory, round: &Round, report: &SyncReport) -> Result<bool, SyncError> {
+    fn goes_on(&self, memory: &Memory, round: &Round) -> Result<bool, SyncError> {
         if round.again || round.more {
             return Ok(true);
         }
@@ -502,11 +514,7 @@ impl Engine {
             return Ok(true);
         }
         if let Some(scope) = round.scope {
-            let differs = scope != self.store.scope_digest()?;
-            let start_again = differs && !memory.diverged && report.records_received < u64::MAX;
-            self.store.set_diverged(start_again)?;
-            memory.diverged |= start_again;
-            return Ok(start_again);
+            return Ok(self.store.compare_scope(scope)?);
         }
         Ok(false)
     }

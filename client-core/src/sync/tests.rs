@@ -12,7 +12,9 @@ use super::{Cancel, Engine, Reply, Silent, SyncOptions, SyncReport, Transport, T
 use crate::clock::{ManualClock, SeededEntropy};
 use crate::id::{AreaId, Chain, DeviceId, Identity, MacTag, RecordId, TenantId, TenantKey, UserId};
 use crate::protocol::enrol::EnrolAgainBody;
-use crate::protocol::{Batch, Hello, Outcome, ReplyEncoder, ReplyFrame, State, Weight, Welcome, limits, stream};
+use crate::protocol::{
+    Batch, Hello, Outcome, ReplyEncoder, ReplyFrame, ScopeDigest, State, Weight, Welcome, limits, stream,
+};
 use crate::record::{ChangeNote, Edit, Section};
 use crate::store::{Enrolment, OpenOptions, PlannedDocument, Store};
 
@@ -26,6 +28,10 @@ struct CuttingWay {
     cuts: Mutex<VecDeque<u32>>,
     /// Changes in each batch that arrived.
     sizes: Mutex<Vec<usize>>,
+    /// What it says a phone must hold.
+    scope: Mutex<Option<ScopeDigest>>,
+    /// Whether each request said that the digests differ.
+    diverged: Mutex<Vec<bool>>,
 }
 
 struct OnePiece(Option<Vec<u8>>);
@@ -73,6 +79,7 @@ impl CuttingWay {
 impl Transport for CuttingWay {
     fn exchange(&self, request: Vec<u8>, _: &Cancel) -> Result<Box<dyn Reply + '_>, TransportError> {
         let signed = Hello::decode(&request).unwrap().unwrap();
+        self.diverged.lock().unwrap().push(signed.hello.diverged);
         let upload = &request[signed.length..];
         if !upload.is_empty() && self.is_cut() {
             return Err(TransportError::Cut);
@@ -82,7 +89,7 @@ impl Transport for CuttingWay {
         if !upload.is_empty() {
             reply.push(&self.take(upload)).unwrap();
         }
-        Ok(Box::new(OnePiece(Some(reply.finish(false, None).unwrap()))))
+        Ok(Box::new(OnePiece(Some(reply.finish(false, *self.scope.lock().unwrap()).unwrap()))))
     }
 
     fn enrol_again(&self, _: &EnrolAgainBody, _: &Cancel) -> Result<(), TransportError> {
@@ -124,10 +131,7 @@ fn phone(dir: &TempDir, changes: u32) -> Arc<Store> {
 fn sizes(changes: u32, cuts: &[u32]) -> Vec<usize> {
     let dir = TempDir::new().unwrap();
     let way = Arc::new(CuttingWay { cuts: Mutex::new(cuts.iter().copied().collect()), ..CuttingWay::default() });
-    let options = SyncOptions { tries: 20, wait_first: Duration::ZERO, wait_max: Duration::ZERO };
-    let (clock, entropy) = (Arc::new(ManualClock::at(NOW_MS)), Arc::new(SeededEntropy::new(2)));
-    let engine = Engine::new(phone(&dir, changes), way.clone(), clock, entropy, options);
-    let report: SyncReport = engine.sync(&Silent, &Cancel::default()).unwrap();
+    let report: SyncReport = engine(&phone(&dir, changes), &way).sync(&Silent, &Cancel::default()).unwrap();
     assert_eq!(report.changes_acknowledged, u64::from(changes));
     let sizes = way.sizes.lock().unwrap().clone();
     assert_eq!(sizes.iter().sum::<usize>(), changes as usize, "each change arrives once");
@@ -148,4 +152,38 @@ fn batches_keep_between_their_smallest_and_their_largest_size() {
     assert_eq!(sizes[..4], [BATCH_CHANGES, smallest, smallest * 2, smallest * 4], "no smaller after many cuts");
     assert!(sizes.iter().all(|size| *size <= BATCH_CHANGES), "{sizes:?}");
     assert!(sizes[4..].contains(&BATCH_CHANGES), "as large as on a good link again: {sizes:?}");
+}
+
+/// An engine over `way` that never waits.
+fn engine(store: &Arc<Store>, way: &Arc<CuttingWay>) -> Engine {
+    let options = SyncOptions { tries: 20, wait_first: Duration::ZERO, wait_max: Duration::ZERO };
+    Engine::new(
+        store.clone(),
+        way.clone(),
+        Arc::new(ManualClock::at(NOW_MS)),
+        Arc::new(SeededEntropy::new(2)),
+        options,
+    )
+}
+
+#[test]
+fn a_phone_that_can_not_take_something_fills_again_once_and_not_at_every_sync() {
+    let dir = TempDir::new().unwrap();
+    let (way, store) = (Arc::new(CuttingWay::default()), phone(&dir, 1));
+    let engine = engine(&store, &way);
+    // the requests of the next sync: whether each one fills again
+    let sync = |count: u64, sum: u64| {
+        let own = store.scope_digest().unwrap();
+        let server = ScopeDigest { count: own.count + count, sum: own.sum.wrapping_add(sum) };
+        *way.scope.lock().unwrap() = Some(server);
+        way.diverged.lock().unwrap().clear();
+        engine.sync(&Silent, &Cancel::default()).unwrap();
+        way.diverged.lock().unwrap().clone()
+    };
+    engine.sync(&Silent, &Cancel::default()).unwrap();
+    assert_eq!(sync(1, 9), [false, true], "all fills start again");
+    assert_eq!(sync(1, 9), [false], "but not a second time for the same difference");
+    assert_eq!(sync(2, 10), [false, true], "another one is looked for");
+    assert_eq!(sync(0, 0), [false]);
+    assert_eq!(sync(2, 10), [false, true], "what came and went again is another difference");
 }

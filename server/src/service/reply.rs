@@ -145,8 +145,10 @@ impl ReplyStream {
             add(&self.exchange.service.metrics.records_sent, records.len() as u64);
             deliver(&self.exchange, encoder, Source::Feed(upto), records, page.head.seq)?;
         }
+        // a phone that lacks something may be unable to take a snapshot: it gets every change
+        let snapshots = !self.exchange.hello.diverged;
         let Some(grant) = page.fill_grant else { return Ok(upto.seq == page.head.seq && query.fills.is_empty()) };
-        let records: Vec<RecordFrame> = page.fill.iter().map(|p| frame(p, fill_body(p))).collect();
+        let records: Vec<RecordFrame> = page.fill.iter().map(|p| frame(p, fill_body(p, snapshots))).collect();
         let after = page.fill.last().map(|p| p.born);
         if let Some(after) = after {
             add(&self.exchange.service.metrics.records_sent, records.len() as u64);
@@ -287,10 +289,10 @@ fn frame(pulled: &PulledRecord, body: RecordBody) -> RecordFrame {
     }
 }
 
-/// All changes, or a snapshot where that is smaller.
-fn fill_body(pulled: &PulledRecord) -> RecordBody {
+/// All changes, or a snapshot where that is allowed and smaller.
+fn fill_body(pulled: &PulledRecord, snapshots: bool) -> RecordBody {
     let changes = || RecordBody::Changes(pulled.changes.iter().map(wire).collect());
-    if pulled.changes.len() < SNAPSHOT_FROM {
+    if !snapshots || pulled.changes.len() < SNAPSHOT_FROM {
         return changes();
     }
     let stored = StoredRecord {

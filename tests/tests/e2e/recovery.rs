@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use doorstep_core::id::AreaId;
-use doorstep_core::protocol::GrantEntry;
+use doorstep_core::protocol::{GrantEntry, Hello, RecordBody, ReplyDecoder, ReplyFrame};
 use doorstep_core::protocol::enrol::EnrolAgainBody;
 use doorstep_core::store::ListFilter;
 use doorstep_server::storage::{READS_CLOSED, SqliteStorage, Storage, sqlite};
@@ -375,4 +375,46 @@ fn an_enrolled_phone_does_not_burn_another_code() {
     let (phone, code) = (server.phone(dirs[1].path(), "甲"), server.code("乙"));
     assert!(phone.enrol(&server.url(), &code).is_err());
     open_phone(dirs[2].path()).enrol(&server.url(), &code).expect("the code wasn't used");
+}
+
+/// The bodies of records in the reply to a phone that fills from the start.
+fn filled(server: &TestServer, phone: &doorstep_core::client::Phone, diverged: bool) -> Vec<RecordBody> {
+    let enrolment = phone.enrolment().unwrap().unwrap();
+    let hello = Hello {
+        tenant: enrolment.tenant,
+        device: enrolment.device,
+        counter: phone.store().next_counter().unwrap(),
+        branch: 0,
+        grants: Default::default(),
+        feed: None,
+        fills: Vec::new(),
+        areas: 0,
+        older: Vec::new(),
+        told: None,
+        cost_only: false,
+        diverged,
+        upload: None,
+    };
+    let body = hello.encode_signed(&ed25519_dalek::SigningKey::from_bytes(&enrolment.signing_seed));
+    let response = crate::client().post(format!("{}/sync", server.url())).body(body).send().unwrap();
+    assert_eq!(response.status().as_u16(), 200);
+    let mut decoder = ReplyDecoder::new(doorstep_core::id::TenantKey(enrolment.tenant_key)).unwrap();
+    let frames = decoder.push(&response.bytes().unwrap()).unwrap();
+    let records = frames.into_iter().filter_map(|f| if let ReplyFrame::Delivery(d) = f { Some(d.records) } else { None });
+    records.flatten().map(|r| r.body).collect()
+}
+
+#[test]
+fn a_phone_whose_digest_differs_gets_changes_instead_of_snapshots() {
+    let dirs: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let (phone, other) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let household = add_household(&phone, server.villages[0], "0001", "李四");
+    for n in 0..30 {
+        edit(&phone, household, &[("hamlet", &format!("{n} 组"))]);
+    }
+    sync(&phone);
+    assert!(matches!(filled(&server, &other, false)[..], [RecordBody::Snapshot { .. }]));
+    let as_changes = filled(&server, &other, true);
+    assert!(matches!(&as_changes[..], [RecordBody::Changes(changes)] if changes.len() == 31), "{as_changes:?}");
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-use crate::protocol::{AreaEntry, FillPosition, GrantEntry, Source};
+use crate::protocol::{AreaEntry, FillPosition, GrantEntry, ScopeDigest, Source};
 use crate::record::Record;
 
 #[test]
@@ -146,7 +146,8 @@ fn fills_go_on_where_they_were_cut_and_end_only_when_closed() {
     assert_eq!(phone.store.sync_state().unwrap().feed, None);
     phone.store.close_fill(4).unwrap();
     assert!(fills(&phone).is_empty());
-    phone.store.set_diverged(true).unwrap();
+    let more = ScopeDigest { count: 1, sum: 9 };
+    assert!(phone.store.compare_scope(more).unwrap(), "the server has more");
     assert_eq!(fills(&phone), [FillPosition { grant: 4, after: 0 }]);
     assert!(phone.store.sync_state().unwrap().diverged);
     phone.store.apply_grants(point(2), &[GrantEntry { active: false, ..entry }]).unwrap();
