@@ -47,12 +47,12 @@ impl Entropy for Zeros {
 ///
 /// # Errors
 /// As the evaluation does.
-pub(super) fn try_out(resolved: &Resolved, role: Role, tree: &Tree, asker: NodeId) -> Result<(), ExpressionError> {
+pub(super) fn try_out(resolved: &Resolved, role: Role, tree: &Tree, asker: NodeId) -> Result<Option<Value>, ExpressionError> {
     if !matches!(role, Role::Relevant | Role::Calculation | Role::Required | Role::ReadOnly | Role::Default) {
-        return Ok(());
+        return Ok(None);
     }
     let rows = vec![0; tree.depth(asker)];
     let env = Env { now_ms: 1_767_225_600_000, offset_minutes: 480, language: "", version: "", entropy: &Zeros };
     let at = Spot { node: asker, rows: Rows::new(&rows) };
-    resolved.evaluate(&Context { tree, data: &Blank, env, at, candidate: None }).map(|_| ())
+    resolved.evaluate(&Context { tree, data: &Blank, env, at, candidate: None }).map(Some)
 }

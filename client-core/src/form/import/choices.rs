@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Place, Problems};
 use super::limits;
+use super::reference::is_name;
 use super::settings::Settings;
 use super::table::Table;
 use super::workbook::{SheetKind, Workbook};
@@ -102,7 +103,7 @@ pub(super) fn read(workbook: &Workbook, kind: SheetKind, settings: &Settings, pr
         };
         lists.any = true;
         let entry = lists.lists.entry(list.to_owned()).or_default();
-        entry.list.allow_duplicates = settings.allow_choice_duplicates;
+        entry.list.allow_duplicates = settings.allow_choice_duplicates || kind == SheetKind::ExternalChoices;
         if choice.name.is_empty() {
             if kind == SheetKind::Choices {
                 problems.add(Diagnostic::new(Code::ChoiceWithoutName, place()).with("list", list));
@@ -146,7 +147,16 @@ fn roles(table: &Table<'_>, unnamed: &str, kind: SheetKind, problems: &mut Probl
                 problems.add(Diagnostic::new(Code::ColumnWithSpace, place).with("header", &column.header));
                 Role::Nothing
             }
-            _ => Role::Data(column.canonical()),
+            _ => {
+                let name = column.canonical();
+                let has_values = || table.sheet.rows.iter().any(|r| r.cells.iter().any(|c| c.column == column.index));
+                if kind == SheetKind::Choices && !is_name(&column.tokens[0]) && has_values() {
+                    let nearest = super::question::suggested_name(&name);
+                    let diagnostic = Diagnostic::new(Code::BadColumnName, table.place(1, column));
+                    problems.add(diagnostic.with("header", &column.header).nearest(nearest.as_deref()));
+                }
+                Role::Data(name)
+            }
         };
         if let Some(slot) = roles.get_mut(usize::from(column.index)) {
             *slot = role;

@@ -45,6 +45,13 @@ codes! {
     HeaderSameMeaning = "header_same_meaning", Error;
     SingleColon = "single_colon", Warning;
     ColumnWithSpace = "column_with_space", Warning;
+    ColumnNeedsPart = "column_needs_part", Error;
+    ColumnNotTranslated = "column_not_translated", Error;
+    UnknownMedium = "unknown_medium", Error;
+    BadColumnName = "bad_column_name", Error;
+    SearchShared = "search_shared", Error;
+    SearchFile = "search_file", Error;
+    EntityNotAttached = "entity_not_attached", Error;
     UnknownColumn = "unknown_column", Warning;
     UnknownSetting = "unknown_setting", Warning;
     SheetMisspelled = "sheet_misspelled", Warning;
@@ -93,6 +100,7 @@ codes! {
     ChoiceWithoutList = "choice_without_list", Warning;
     ChoiceWithoutName = "choice_without_name", Error;
     ChoiceWithoutLabel = "choice_without_label", Warning;
+    FirstChoiceUnlabelled = "first_choice_unlabelled", Error;
     ChoiceTwice = "choice_twice", Error;
     ChoiceNameWithSpace = "choice_name_with_space", Error;
     ChoiceNameWithSlash = "choice_name_with_slash", Error;
@@ -101,11 +109,11 @@ codes! {
     ListOnlyExternal = "list_only_external", Error;
     NoExternalSheet = "no_external_sheet", Error;
     UnknownExternalList = "unknown_external_list", Error;
-    ExternalWithoutFilter = "external_without_filter", Warning;
+    ExternalWithoutFilter = "external_without_filter", Error;
     OtherWithFilter = "other_with_filter", Error;
     OtherWithoutList = "other_without_list", Error;
     ChoicesFromAnswers = "choices_from_answers", Error;
-    ChoicesNotRepeated = "choices_not_repeated", Warning;
+    ChoicesNotRepeated = "choices_not_repeated", Error;
     FileEnding = "file_ending", Error;
     FileTwice = "file_twice", Error;
     FileClash = "file_clash", Error;
@@ -131,7 +139,7 @@ codes! {
     NoSuchNode = "no_such_node", Warning;
     SeveralAsOne = "several_as_one", Warning;
     BlockAsValue = "block_as_value", Warning;
-    BadDefault = "bad_default", Warning;
+    BadDefault = "bad_default", Error;
     MissingTranslation = "missing_translation", Warning;
     DefaultLanguageUnknown = "default_language_unknown", Warning;
     UnknownEntityColumn = "unknown_entity_column", Error;

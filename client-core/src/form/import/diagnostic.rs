@@ -107,7 +107,7 @@ impl Diagnostic {
         diagnostic.with("value", text).at(offset)
     }
 
-    /// Fills a `{name}` of the sentence or the hint; long texts are shortened.
+    /// Fills a `[[name]]` of the sentence or the hint; long texts are shortened.
     pub(super) fn with(mut self, name: &'static str, value: impl AsRef<str>) -> Self {
         let value = value.as_ref();
         let mut short: String = value.chars().take(limits::QUOTED_CHARS).collect();
@@ -118,7 +118,7 @@ impl Diagnostic {
         self
     }
 
-    /// Fills `{nearest}` where there is one.
+    /// Fills `[[nearest]]` where there is one.
     pub(super) fn nearest(self, nearest: Option<&str>) -> Self {
         match nearest {
             Some(nearest) => self.with("nearest", nearest),
@@ -160,12 +160,12 @@ impl Diagnostic {
         text.hints.iter().find_map(|hint| self.fill(hint.in_language(language)))
     }
 
-    /// The pattern with its `{names}` filled; `None` when a value is missing.
+    /// The pattern with its `[[names]]` filled; `None` when a value is missing.
     fn fill(&self, pattern: &str) -> Option<String> {
         let mut out = String::with_capacity(pattern.len() + 32);
         let mut rest = pattern;
-        while let Some((before, after)) = rest.split_once("{{") {
-            let (name, after) = after.split_once("}}")?;
+        while let Some((before, after)) = rest.split_once("[[") {
+            let (name, after) = after.split_once("]]")?;
             out.push_str(before);
             out.push_str(&self.values.iter().find(|(n, _)| *n == name)?.1);
             rest = after;

@@ -1,6 +1,6 @@
 //! The entities sheet and the `save_to` column: which subjects the form makes or changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -46,7 +46,8 @@ pub(super) fn read(workbook: &Workbook, problems: &mut Problems) -> Entities {
     let table = Table::new(sheet, SheetKind::Entities, problems);
     for column in &table.columns {
         let known = ["dataset", "entity_id", "create_if", "update_if", "repeat", "label"];
-        if !known.contains(&column.canonical().as_str()) {
+        let has_values = sheet.rows.iter().any(|r| r.cells.iter().any(|c| c.column == column.index));
+        if has_values && !known.contains(&column.canonical().as_str()) {
             let place = table.place(1, column);
             let nearest = nearest(&column.header, ["list_name", "entity_id", "create_if", "update_if", "label"]);
             problems
@@ -123,6 +124,16 @@ impl Entities {
             list: None,
         });
         uses.collect()
+    }
+
+    /// An entity can be changed only when the list of entities is at hand.
+    pub(super) fn check_attached(&self, instances: &BTreeSet<String>, problems: &mut Problems) {
+        for declared in self.declared.iter().filter(|d| d.columns.contains_key("entity_id")) {
+            if !instances.contains(&declared.list) {
+                let diagnostic = Diagnostic::new(Code::EntityNotAttached, declared.place.clone());
+                problems.add(diagnostic.with("list", &declared.list));
+            }
+        }
     }
 
     /// Checks that what one list saves and refers to stands in repeats that lie in one another, and that all it saves stands

@@ -12,7 +12,7 @@ use super::survey::Survey;
 use super::table::Table;
 use super::workbook::SheetKind;
 use crate::form::definition::{Question, QuestionKind};
-use crate::form::expression::{AnswerType, Dependency, NodeId, NodeKind, Notice, Parsed, Tree};
+use crate::form::expression::{AnswerType, Dependency, NodeId, NodeKind, Notice, Parsed, Tree, Value};
 
 /// Names that expressions may use: rows' names and how often each stands; names that only added nodes have.
 pub(super) struct Names<'a> {
@@ -97,7 +97,7 @@ fn tree(survey: &Survey<'_>) -> (Tree, Vec<Option<NodeId>>) {
     {
         let _ = tree.add(meta, "instanceID", NodeKind::Leaf(AnswerType::Text));
     }
-    for name in survey.lists.names().chain(survey.entities.lists()) {
+    for name in survey.lists.names() {
         tree.add_table(name);
     }
     for name in survey.external.names() {
@@ -123,9 +123,6 @@ fn answer_type(question: &Question, bind: &str) -> AnswerType {
 
 /// Reads and resolves every expression; gives what is wrong to `problems`.
 pub(super) fn check(survey: &mut Survey<'_>) {
-    for name in pulldata_files(&survey.uses) {
-        survey.files.entry(format!("{name}.csv")).or_insert(0);
-    }
     let (tree, ids) = tree(survey);
     let mut graph = Graph::new(&survey.nodes, &ids);
     for used in &survey.uses {
@@ -147,9 +144,10 @@ pub(super) fn check(survey: &mut Survey<'_>) {
         match resolved {
             Ok(resolved) => {
                 report_notices(used, resolved.notices(), &tree, survey.problems);
-                graph.add(used, resolved.dependencies());
-                if let Err(error) = blank::try_out(&resolved, used.role, &tree, asker) {
-                    survey.problems.add(fault(error));
+                graph.add(used, &survey.nodes.0[used.node].name, resolved.dependencies());
+                match blank::try_out(&resolved, used.role, &tree, asker) {
+                    Ok(value) => check_default(used, value, &survey.nodes, survey.problems),
+                    Err(error) => survey.problems.add(fault(error)),
                 }
             }
             // a name that no node has was reported where all references are checked
@@ -164,13 +162,28 @@ pub(super) fn check(survey: &mut Survey<'_>) {
     graph.report_circle(&survey.nodes, survey.problems);
 }
 
+/// A default that gives a text where a number is held, or a number where a date is, stops the form from opening.
+fn check_default(used: &Use, value: Option<Value>, nodes: &Nodes, problems: &mut Problems) {
+    let (Role::Default, Some(value)) = (used.role, value) else { return };
+    let Shape::Question { bind, .. } = &nodes.0[used.node].shape else { return };
+    let fits = match (bind.as_str(), &value) {
+        ("int" | "decimal", Value::Text(text)) => text.is_empty() || !value.to_number(0).is_nan(),
+        ("date" | "dateTime" | "time", Value::Number(_) | Value::Bool(_)) => false,
+        _ => true,
+    };
+    if !fits {
+        let diagnostic = Diagnostic::new(Code::BadDefault, used.place.clone());
+        problems.add(diagnostic.with("value", &used.text).with("type", bind));
+    }
+}
+
 fn is_name_fault(error: &crate::form::expression::ExpressionError) -> bool {
     use crate::form::expression::Fault;
     matches!(error.fault, Fault::UnknownName(..) | Fault::AmbiguousName(_) | Fault::BadReference(_))
 }
 
 /// First arguments of `pulldata('file', ...)`.
-fn pulldata_files(uses: &[Use]) -> Vec<String> {
+pub(super) fn pulldata_files(uses: &[Use]) -> Vec<String> {
     let mut files = Vec::new();
     for used in uses.iter().filter(|u| u.text.contains("pulldata")) {
         for call in used.text.split("pulldata").skip(1) {
@@ -214,12 +227,16 @@ impl Graph {
         Self { edges: vec![Vec::new(); count], places: vec![None; count], index }
     }
 
-    fn add(&mut self, used: &Use, dependencies: &[Dependency]) {
+    fn add(&mut self, used: &Use, name: &str, dependencies: &[Dependency]) {
         if !matches!(used.role, Role::Relevant | Role::Calculation | Role::Required | Role::ReadOnly) {
             return;
         }
         let on = dependencies.iter().filter_map(|d| self.index.get(&d.node).copied());
         self.edges[used.node].extend(on);
+        // a group that asks for itself has no value, but goes in a circle all the same
+        if references(&used.text).flatten().any(|r| r.name == name) {
+            self.edges[used.node].push(used.node);
+        }
         self.places[used.node].get_or_insert_with(|| used.place.clone());
     }
 

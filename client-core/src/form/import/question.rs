@@ -20,7 +20,7 @@ use crate::form::definition::{ChoiceSource, Extra, Group, Question, QuestionKind
 use crate::form::text::LocalText;
 
 /// The media that a label may come with.
-const MEDIA: [&str; 4] = ["image", "big-image", "audio", "video"];
+pub(super) const MEDIA: [&str; 4] = ["image", "big-image", "audio", "video"];
 /// Files that choices may come from.
 const FILE_ENDINGS: [&str; 3] = [".csv", ".xml", ".geojson"];
 
@@ -495,7 +495,7 @@ pub(super) fn block(survey: &mut Survey<'_>, line: Line<'_>, name: &str, block: 
     let class = class(survey, line);
     let mut extra = extra(line);
     block_texts(line, &unnamed, is_table, &mut extra);
-    let count = if block == Block::Repeat { count(survey, line, name) } else { None };
+    let count = count(survey, line, name);
     survey.note_save_to_block(line);
     if block == Block::Repeat && labels.is_empty() {
         let diagnostic = Diagnostic::new(Code::RepeatWithoutLabel, line.place(&["label"]));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::code::Code;
 use super::diagnostic::{Diagnostic, Place, Problems};
-use super::logic::Names;
+use super::logic::{self, Names};
 use super::nearest::{distance, nearest};
 use super::node::{Nodes, Role, Shape, Use};
 use super::reference::only_reference;
@@ -12,6 +12,7 @@ use super::settings::Settings;
 use super::survey::Survey;
 use super::table::{Table, snake_case};
 use super::workbook::{SheetKind, Workbook};
+use crate::form::definition::{Choice, ChoiceSource, Question};
 use crate::form::text::UNNAMED_LANGUAGE;
 use crate::record::key;
 use crate::record::limits::REPEAT_DEPTH;
@@ -187,7 +188,12 @@ pub(super) fn check_form(survey: &mut Survey<'_>, workbook: &Workbook, table: &T
     check_targets(survey, &mut found);
     check_blocks(survey, table, &mut found);
     check_added_names(survey, table, &mut found);
+    for name in logic::pulldata_files(&survey.uses) {
+        survey.files.entry(format!("{name}.csv")).or_insert(0);
+    }
     check_files(survey, table, &mut found);
+    check_searches(survey, table, &mut found);
+    check_first_labels(survey, &mut found);
     check_lists_of_records(survey, &mut found);
     for diagnostic in found.into_sorted() {
         survey.problems.add(diagnostic);
@@ -214,6 +220,7 @@ fn check_references(survey: &Survey<'_>, workbook: &Workbook, table: &Table<'_>,
         by_name.entry(&node.name).or_insert(index);
     }
     survey.entities.check_scopes(&survey.nodes, &by_name, problems);
+    survey.entities.check_attached(&survey.instances, problems);
     for (name, _, place) in &survey.choice_questions {
         match by_name.get(name.as_str()) {
             None => {
@@ -285,7 +292,7 @@ fn check_blocks(survey: &Survey<'_>, table: &Table<'_>, problems: &mut Problems)
             }
         }
     }
-    if nodes.0.len() == 1 {
+    if nodes.0.len() == 1 && !survey.problems.refused() {
         problems.add(Diagnostic::new(Code::NoQuestions, Place::sheet(&table.sheet.name)));
     }
 }
@@ -332,6 +339,52 @@ fn check_files(survey: &Survey<'_>, table: &Table<'_>, problems: &mut Problems) 
             problems.add(Diagnostic::new(Code::FileClash, place.clone()).with("name", stem));
         }
         problems.add(Diagnostic::new(Code::MissingFile, place).with("name", file));
+    }
+}
+
+/// ODK takes a list's labels from its first choice, unless the list has translations, media or labels with answers in
+/// them: a list in use whose first choice has none is refused there.
+fn check_first_labels(survey: &Survey<'_>, problems: &mut Problems) {
+    for (name, list) in survey.lists.lists.iter().filter(|(_, l)| l.used) {
+        let Some(first) = list.list.choices.first() else { continue };
+        let unnamed = survey.settings.unnamed();
+        let apart = |c: &Choice| {
+            !c.media.is_empty() || c.labels.0.iter().any(|(language, text)| language != unnamed || text.contains("${"))
+        };
+        if first.labels.is_empty() && !list.list.choices.iter().any(apart) {
+            let place = list.rows.first().map_or_else(Place::default, |row| Place::sheet("choices").row(*row));
+            problems.add(Diagnostic::new(Code::FirstChoiceUnlabelled, place).with("list", name));
+        }
+    }
+}
+
+/// A list for `search()` serves no other question, and isn't a file.
+fn check_searches(survey: &Survey<'_>, table: &Table<'_>, problems: &mut Problems) {
+    let selects = survey.nodes.0.iter().filter_map(|node| match &node.shape {
+        Shape::Question { question, .. } => Some((node, question, question.choices.as_ref()?)),
+        _ => None,
+    });
+    let searches = |q: &Question| q.appearance.as_deref().is_some_and(|a| a.contains("search(") && a.contains(')'));
+    let mut searched: HashMap<&str, u32> = HashMap::new();
+    for (node, question, source) in selects.clone().filter(|(_, q, _)| searches(q)) {
+        match source {
+            ChoiceSource::List(list) => {
+                searched.entry(list).or_insert(node.row);
+            }
+            ChoiceSource::File(_) => {
+                let place = Place::sheet(&table.sheet.name).row(node.row);
+                problems.add(Diagnostic::new(Code::SearchFile, place).with("name", &question.name));
+            }
+            _ => {}
+        }
+    }
+    for (_, question, source) in selects.filter(|(_, q, _)| !searches(q)) {
+        if let ChoiceSource::List(list) = source
+            && let Some(row) = searched.get(list.as_str())
+        {
+            let diagnostic = Diagnostic::new(Code::SearchShared, Place::sheet(&table.sheet.name).row(*row));
+            problems.add(diagnostic.with("list", list).with("name", &question.name));
+        }
     }
 }
 

@@ -108,6 +108,7 @@ impl<'a> Survey<'a> {
             }
         }
         let Some(cell) = line.get(&["type"]) else { return self.row_without_type(line) };
+        self.check_columns(line);
         let (meaning, other_case) = types::meaning(cell);
         if other_case {
             self.problems.add(Diagnostic::new(Code::TypeCase, line.place(&["type"])).with("value", cell));
@@ -171,6 +172,23 @@ impl<'a> Survey<'a> {
             let name = self.nodes.0[open.node].name.clone();
             let diagnostic = Diagnostic::new(Code::NeverClosed, place).with("kind", open.block.name());
             self.problems.add(diagnostic.with("name", name));
+        }
+    }
+
+    /// Columns that mean nothing as they are written.
+    fn check_columns(&mut self, line: Line<'_>) {
+        for (column, _) in line.cells() {
+            let tokens: Vec<&str> = column.tokens.iter().map(String::as_str).collect();
+            let code = match tokens.as_slice() {
+                ["bind" | "control" | "instance"] => Code::ColumnNeedsPart,
+                ["bind", "relevant" | "required" | "readonly" | "constraint" | "calculate", _, ..] => {
+                    Code::ColumnNotTranslated
+                }
+                ["media", medium, ..] if !question::MEDIA.contains(medium) => Code::UnknownMedium,
+                _ => continue,
+            };
+            let place = line.table.place(1, column);
+            self.problems.add(Diagnostic::new(code, place).with("header", &column.header));
         }
     }
 

@@ -38,7 +38,7 @@ fn every_code_has_a_sentence_in_both_languages_and_no_sentence_is_left_over() {
         let text = TEXTS.get(code.as_str()).unwrap_or_else(|| panic!("{}", code.as_str()));
         for both in std::iter::once(&text.what).chain(&text.hints) {
             assert!(both.zh.ends_with(['。', '？']) && both.en.ends_with(['.', '?']), "{}", both.en);
-            let names = |text: &str| text.matches("{{").count();
+            let names = |text: &str| text.matches("[[").count();
             assert_eq!(names(&both.zh), names(&both.en), "{}", both.en);
         }
     }

@@ -248,7 +248,10 @@ fn p14_choice_lists_hold_what_their_questions_need() {
     assert!(with("select_one l", twice, "| settings | |\n| | allow_choice_duplicates |\n| | yes |").publishable());
     assert_eq!(errors(&with("select_multiple l", "| | l | a b | A |", "")), ["choice_name_with_space"]);
     assert!(with("select_one l", "| | l | a b | A |", "").publishable());
-    assert_eq!(warnings(&with("select_one l", "| | l | a | |", "")), ["choice_without_label"]);
+    let second = with("select_one l", "| | l | a | A |\n| | l | b | |", "");
+    assert!(second.publishable());
+    assert_eq!(warnings(&second), ["choice_without_label"]);
+    assert_eq!(errors(&with("select_one l", "| | l | a | |", "")), ["first_choice_unlabelled"]);
     let absent = with("select_one lst", "| | list | a | A |", "");
     assert_eq!(errors(&absent), ["unknown_list"]);
     assert_eq!(absent.problems[0].hint("en").as_deref(), Some("Is list meant?"));
