@@ -173,7 +173,10 @@ impl Store {
 
     /// Throws a draft away.
     pub fn discard_draft(&self, draft: DraftId) -> Result<()> {
-        self.in_transaction(Durability::Process, |work| work.delete_draft(draft))
+        self.in_transaction(Durability::Process, |work| {
+            work.delete_draft(draft)?;
+            work.drop_lost()
+        })
     }
 
     /// Finishes a draft: one change for each document, durable against a power cut, and the draft is gone.
@@ -181,6 +184,7 @@ impl Store {
         self.in_transaction(Durability::Power, |work| {
             let finished = work.write_documents(&plan.documents, &plan.note, &Shown::Draft(draft))?;
             work.delete_draft(draft)?;
+            work.drop_lost()?;
             Ok(finished)
         })
     }

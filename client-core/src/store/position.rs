@@ -176,9 +176,9 @@ impl Store {
     /// snapshots. When that was of no use, because this phone can't take something, the difference is remembered, and fills
     /// start again only for another one, or under a newer program.
     pub fn compare_scope(&self, server: ScopeDigest) -> Result<bool> {
-        let (own, diverged, useless) = self.connections.read(|db| {
-            Ok((read_digest(db)?, number(db, "diverged")? != 0, meta::<String>(db, USELESS_RESTART)?))
-        })?;
+        let (own, diverged, useless) = self
+            .connections
+            .read(|db| Ok((read_digest(db)?, number(db, "diverged")? != 0, meta::<String>(db, USELESS_RESTART)?)))?;
         let lacks = (server != own).then(|| {
             let (count, sum) = (server.count.wrapping_sub(own.count), server.sum.wrapping_sub(own.sum));
             format!("{} {count} {sum}", env!("CARGO_PKG_VERSION"))

@@ -8,6 +8,7 @@ mod open;
 mod outbox;
 mod remake;
 mod rewind;
+mod scope;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -157,13 +157,7 @@ fn batches_keep_between_their_smallest_and_their_largest_size() {
 /// An engine over `way` that never waits.
 fn engine(store: &Arc<Store>, way: &Arc<CuttingWay>) -> Engine {
     let options = SyncOptions { tries: 20, wait_first: Duration::ZERO, wait_max: Duration::ZERO };
-    Engine::new(
-        store.clone(),
-        way.clone(),
-        Arc::new(ManualClock::at(NOW_MS)),
-        Arc::new(SeededEntropy::new(2)),
-        options,
-    )
+    Engine::new(store.clone(), way.clone(), Arc::new(ManualClock::at(NOW_MS)), Arc::new(SeededEntropy::new(2)), options)
 }
 
 #[test]

@@ -156,48 +156,6 @@ fn fills_go_on_where_they_were_cut_and_end_only_when_closed() {
 }
 
 #[test]
-fn lost_scope_removes_every_byte_once_own_changes_are_settled() {
-    let (phone, office) = (TestPhone::new(1), TestPhone::new(2));
-    let area = |area, parent| AreaEntry {
-        area,
-        parent,
-        level: "village".into(),
-        code: "1".into(),
-        name_zh: "村".into(),
-        name_en: "Village".into(),
-    };
-    let (township, elsewhere) = (AreaId([3; 16]), AreaId([8; 16]));
-    let tree = [area(township, None), area(VILLAGE, Some(township)), area(elsewhere, Some(township))];
-    let grant = |grant, area, active| GrantEntry { grant, role: "helper".into(), area, subject: None, active };
-    phone.store.apply_areas(1, &tree).unwrap();
-    phone.store.apply_grants(point(1), &[grant(1, VILLAGE, true), grant(2, elsewhere, true)]).unwrap();
-    let mine = office.household(&[("head_name", "张三")]);
-    let lost = office.household(&[("head_name", "canary-one")]);
-    let open = office.household(&[("head_name", "canary-two")]);
-    let mut frames = office.push();
-    for frame in &mut frames[1..] {
-        frame.area = elsewhere;
-    }
-    phone.deliver(3, &frames);
-    phone.edit(open, &[("address", "canary-three")]);
-    phone.store.apply_grants(point(2), &[grant(2, elsewhere, false)]).unwrap();
-    assert!(phone.store.row(mine).unwrap().is_some());
-    assert!(phone.store.row(lost).unwrap().is_none());
-    assert!(phone.store.row(open).unwrap().is_some(), "an own change has no final state yet");
-    phone.check_digest();
-    phone.push();
-    assert!(phone.store.row(open).unwrap().is_none());
-    phone.check_digest();
-    phone.store.prune(u64::MAX >> 1).unwrap();
-    phone.store.flush_deleted().unwrap();
-    for name in ["phone.db", "phone.db-wal"] {
-        let bytes = std::fs::read(phone.dir.path().join(name)).unwrap_or_default();
-        let found = bytes.windows(7).any(|w| w == b"canary-");
-        assert!(!found, "{name}");
-    }
-}
-
-#[test]
 fn a_list_of_an_area_holds_what_is_below_it() {
     let phone = TestPhone::new(1);
     let area = |area, parent| AreaEntry {
