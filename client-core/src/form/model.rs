@@ -181,6 +181,14 @@ impl Model {
         self.calculation(node).is_some()
     }
 
+    /// True for a leaf that takes whole numbers only.
+    pub(super) fn is_whole(&self, node: NodeId) -> bool {
+        self.question(node).is_some_and(|q| match q.extra.get("bind::type").and_then(|t| t.as_str()) {
+            Some(given) => matches!(given, "int" | "integer" | "long"),
+            None => q.kind == QuestionKind::Integer,
+        })
+    }
+
     pub(super) fn node(&self, node: NodeId) -> &Node {
         // ids come from this model's own tree
         &self.nodes[(node.0 as usize).min(self.nodes.len() - 1)]

@@ -192,6 +192,10 @@ impl Session {
     }
 
     fn text_of(&self, value: &Value) -> Arc<str> {
+        if let Value::Bool(b) = value {
+            // as XForms writes truth values
+            return if *b { "1" } else { "0" }.into();
+        }
         let view = view::View::new(self);
         value.to_answer(&view.env(&self.around.language))
     }

@@ -75,7 +75,9 @@ impl Session {
         Ok(self.changes())
     }
 
-    /// Answers as an engine of forms does that asks nobody: only constraint and required are looked at.
+    /// Answers as JavaRosa does when nobody is asked: only constraint and required are looked at, also where the question
+    /// doesn't apply. There its condition sees a blank, as every expression does. What a filtered list doesn't offer any more
+    /// goes when the question is come to.
     ///
     /// # Errors
     /// [`Refusal::Required`], [`Refusal::Constraint`], or [`Refusal::NoSuchPlace`]: the old answer stays.
@@ -86,7 +88,19 @@ impl Session {
             return Err(Refusal::NoSuchPlace);
         }
         let value = Value::typed(text, kind, self.around.offset_minutes);
-        self.judge(spot, &value)?;
+        let node = Arc::clone(&self.model);
+        let node = node.node(spot.node);
+        if value.is_blank() {
+            if node.required.as_ref().is_some_and(|c| self.test(spot, Role::Required, c, None) == Some(true)) {
+                return Err(Refusal::Required { message: String::new() });
+            }
+        } else if self.is_relevant(spot) {
+            self.judge(spot, &value)?;
+        } else if let Some(code) = &node.constraint
+            && self.test(spot, Role::Constraint, code, Some(&Value::blank())) == Some(false)
+        {
+            return Err(Refusal::Constraint { message: String::new() });
+        }
         self.set(spot, value);
         Ok(self.changes())
     }
@@ -214,7 +228,7 @@ impl Session {
             (QuestionKind::Integer, Value::Number(n)) | (QuestionKind::Calculate | QuestionKind::Hidden, Value::Number(n)) => {
                 whole(*n).map_or_else(|| record::Value::from(*n), record::Value::Int)
             }
-            (_, Value::Number(n)) => record::Value::from(*n),
+            (QuestionKind::Decimal | QuestionKind::Range, Value::Number(n)) => record::Value::from(*n),
             (QuestionKind::Calculate | QuestionKind::Hidden, Value::Bool(b)) => record::Value::Bool(*b),
             _ => record::Value::Text(text.to_owned()),
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::view::View;
 use super::{Fault, REEVALUATIONS_MAX, Session};
 use crate::form::expression::{
-    AnswerType, Env, ExpressionError, Moment, NodeId, NodeKind, Resolved, Rows, Spot, Value,
+    AnswerType, ExpressionError, Moment, NodeId, NodeKind, Resolved, Rows, Spot, Value,
 };
 use crate::form::model::{Role, VertexKind};
 
@@ -164,24 +164,26 @@ impl Session {
     /// A computed value as its leaf keeps it.
     pub(super) fn converted(&self, node: NodeId, value: Value) -> Value {
         let NodeKind::Leaf(kind) = self.model.tree().kind(node) else { return value };
-        let view = View::new(self);
-        convert(value, kind, &view.env(&self.around.language))
+        let value = match (value, self.model.is_whole(node)) {
+            (Value::Number(n), true) => Value::Number(n.trunc()),
+            (value, _) => value,
+        };
+        convert(value, kind, self.around.offset_minutes)
     }
 }
 
-fn convert(value: Value, kind: AnswerType, env: &Env<'_>) -> Value {
-    let zone = env.offset_minutes;
+/// A computed value as JavaRosa keeps it in a leaf of this type: a text leaf keeps numbers and truth values as such, and any
+/// moment as a day with time.
+fn convert(value: Value, kind: AnswerType, zone: i32) -> Value {
     match (value, kind) {
         (Value::Number(n), _) if n.is_nan() => Value::blank(),
         (Value::Text(text), kind) => Value::typed(&text, kind, zone),
-        // a text leaf keeps what it was given
-        (value, AnswerType::Text) => value,
         (Value::Bool(b), AnswerType::Number) => Value::Number(f64::from(u8::from(b))),
-        (Value::Moment(Moment::Instant(ms)), AnswerType::Date) => {
-            Value::Moment(Moment::Day(Moment::Instant(ms).local_day(zone)))
+        (Value::Moment(moment), AnswerType::Text | AnswerType::DateTime) => {
+            Value::Moment(Moment::Instant(moment.local_ms(zone) - i64::from(zone) * 60_000))
         }
-        (Value::Moment(Moment::Day(day)), AnswerType::DateTime) => {
-            Value::Moment(Moment::Instant(Moment::Day(day).local_ms(zone) - i64::from(zone) * 60_000))
+        (Value::Moment(moment @ Moment::Instant(_)), AnswerType::Date) => {
+            Value::Moment(Moment::Day(moment.local_day(zone)))
         }
         (value, _) => value,
     }

@@ -8,7 +8,7 @@ use super::repeats::split;
 use super::{INSTANCES_MAX, LEAVES_MAX, Session, Surroundings};
 use crate::form::definition::{Question, QuestionKind, Sensitivity};
 use crate::form::expression::{NodeId, NodeKind, Rows, Spot, Tree, Value};
-use crate::form::model::{Choices, Model};
+use crate::form::model::{Choices, Detail, Model};
 use crate::record;
 use crate::record::key::{AnswerKey, Leaf};
 
@@ -25,14 +25,11 @@ pub struct Misfit {
 }
 
 impl Session {
-    /// A form instance with answers that were given before. With `fresh` it gets what a new one starts with first; those
-    /// answers count above it.
-    pub fn open(model: Arc<Model>, around: Surroundings, answers: &Edits, fresh: bool) -> Self {
+    /// A form instance with answers that were given before. Everything computed is computed anew, but what chance and the
+    /// clock gave stays.
+    pub fn open(model: Arc<Model>, around: Surroundings, answers: &Edits) -> Self {
         let mut session = Self::empty(model, around);
         session.load(answers);
-        if fresh {
-            session.add_first_instances(Tree::ROOT, Rows::NONE);
-        }
         session.evaluate_all(true);
         session.changed.clear();
         session.touched.clear();
@@ -142,7 +139,8 @@ impl Session {
         self.add_orders(Spot { node: Tree::ROOT, rows: Rows::NONE }, &mut edits);
         edits.retain(|key, value| match base.get(key) {
             Some(before) => before != value,
-            None => !matches!(value, record::Value::Blank | record::Value::Bool(false)),
+            // a tick that was never set needs no entry
+            None => *value != record::Value::Blank && (*value != record::Value::Bool(false) || !key.contains('=')),
         });
         edits
     }
@@ -294,6 +292,9 @@ impl Session {
             scoped.push_str(repeat);
             let Some(node) = model.keyed(&scoped).filter(|n| model.tree().kind(*n) == NodeKind::Repeat) else { return };
             scoped.push('/');
+            if depth + 1 == place.len() {
+                self.fill_up_to(node, rows, id);
+            }
             let Some(instances) = self.instance.instances_mut(&model, node, rows.as_slice()) else { return };
             let row = match instances.blocks.iter().position(|b| &*b.id == *id) {
                 Some(row) => row,
@@ -312,6 +313,18 @@ impl Session {
                 None => return,
             };
             rows = rows.with(u32::try_from(row).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Instances that a count made have their number as id: those before this one are there too.
+    fn fill_up_to(&mut self, repeat: NodeId, rows: Rows, id: &str) {
+        let counted = matches!(self.model.detail(repeat), Detail::Repeat(head) if head.counted);
+        let number = id.strip_prefix('n').and_then(|n| n.parse::<usize>().ok()).filter(|_| counted);
+        for index in self.count(repeat, rows)..number.unwrap_or(0).min(INSTANCES_MAX) {
+            let id = format!("n{}", index + 1);
+            if self.push_block(repeat, rows, Some((id.as_str().into(), index as i64 + 1))).is_none() {
+                return;
+            }
         }
     }
 

@@ -23,7 +23,7 @@ pub struct Recheck {
 /// Runs calculations, relevance and constraints on a record's answers, with the clock and zone of `around` (the record's own).
 /// What depends on clock or chance isn't compared. Missing required answers are violations only with `complete`.
 pub fn recheck(model: &Arc<Model>, answers: &Edits, around: Surroundings, complete: bool) -> Recheck {
-    let session = Session::open(Arc::clone(model), around, answers, false);
+    let session = Session::open(Arc::clone(model), around, answers);
     let mut found = Recheck { misfits: session.misfits.iter().map(|m| m.key.clone()).collect(), ..Recheck::default() };
     let now = session.answers();
     for spot in session.leaf_spots() {

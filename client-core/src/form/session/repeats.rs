@@ -18,12 +18,13 @@ impl Session {
         self.give_constants(Tree::ROOT, Rows::NONE);
         self.give_preloads();
         self.add_first_instances(Tree::ROOT, Rows::NONE);
-        self.evaluate_all(false);
+        // as in ODK, dynamic defaults come before the first calculation
         self.give_defaults(Rows::NONE, None);
+        self.evaluate_all(true);
         self.changed.clear();
     }
 
-    /// One instance of each repeat without count that has none, in these rows and inwards.
+    /// One instance of each repeat without count that has none, in these rows and inwards: only at the start, as in ODK.
     pub(super) fn add_first_instances(&mut self, node: NodeId, rows: Rows) {
         let model = Arc::clone(&self.model);
         for child in model.tree().children(node) {
@@ -32,8 +33,14 @@ impl Session {
                 NodeKind::Group => self.add_first_instances(*child, rows),
                 NodeKind::Repeat => {
                     let counted = matches!(model.detail(*child), Detail::Repeat(head) if head.counted);
-                    if !counted && self.count(*child, rows) == 0 {
-                        self.push_block(*child, rows, None);
+                    if !counted
+                        && self.count(*child, rows) == 0
+                        && let Some(row) = self.push_block(*child, rows, None)
+                    {
+                        let spot = Spot { node: *child, rows: rows.with(row) };
+                        let entry = self.order_entry(spot).map(|(key, order)| (key, crate::record::Value::Int(order)));
+                        self.moved.extend(entry);
+                        self.add_first_instances(*child, rows.with(row));
                     }
                 }
             }
@@ -176,22 +183,21 @@ impl Session {
         self.leaves += leaves;
         let inner = rows.with(row);
         self.give_constants(repeat, inner);
-        self.add_first_instances(repeat, inner);
         Some(row)
     }
 
     fn settle_new(&mut self, repeat: NodeId, rows: Rows) {
+        self.give_defaults(rows, Some(repeat));
         let mut queue = Queue::new();
         self.mark_inside(repeat, rows, &mut queue);
         let outer = rows.first(rows.as_slice().len().saturating_sub(1));
         self.mark_dependents(repeat, outer, &mut queue);
         self.settle(queue);
-        self.give_defaults(rows, Some(repeat));
     }
 
     fn fill_new(&mut self, repeat: NodeId, rows: Rows, queue: &mut Queue) {
-        self.mark_inside(repeat, rows, queue);
         self.give_defaults_into(rows, Some(repeat), queue);
+        self.mark_inside(repeat, rows, queue);
     }
 
     /// Constant defaults of the leaves directly in a node's scope.
