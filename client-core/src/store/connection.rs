@@ -144,6 +144,17 @@ impl Connections {
         self.watched(writer.run(durability, tools, f))
     }
 
+    /// Does a piece of work to see what comes of it, and takes everything back.
+    pub fn rehearse<T>(&self, tools: &Tools, f: impl FnOnce(&mut Work<'_>) -> Result<T>) -> Result<T> {
+        let mut writer = lock(&self.writer);
+        let done = (|| {
+            let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let digest = read_digest(&tx)?;
+            f(&mut Work { db: &tx, tools, digest })
+        })();
+        self.watched(done)
+    }
+
     /// Runs on the writer outside a transaction.
     pub fn with_writer<T>(&self, f: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         f(&lock(&self.writer).connection)

@@ -78,15 +78,27 @@ impl Store {
         if !self.has_pending()? {
             return Ok(None);
         }
-        self.in_transaction(Durability::Power, |work| {
-            if let Some(refill) = work.pending_refill()? {
-                return Ok(Some(refill));
+        self.in_transaction(Durability::Power, |work| work.next_upload(changes_max))
+    }
+
+    /// Every upload that a sync would send now, in its order, if each is answered. Made in a transaction that is taken back.
+    pub fn upcoming_uploads(&self, changes_max: usize) -> Result<Vec<PendingUpload>> {
+        if !self.has_pending()? {
+            return Ok(Vec::new());
+        }
+        self.connections.rehearse(&self.tools, |work| {
+            let mut uploads = Vec::new();
+            while let Some(upload) = work.next_upload(changes_max)? {
+                match upload.kind {
+                    UploadKind::Refill => work.refill_done(upload.digest)?,
+                    UploadKind::Batch => {
+                        let sql = "UPDATE batch SET state = 1 WHERE state = 0 AND branch = ? AND number = ?";
+                        work.db.prepare_cached(sql)?.execute(params![upload.branch, upload.number.cast_signed()])?;
+                    }
+                }
+                uploads.push(upload);
             }
-            if let Some(batch) = work.pending_batch()? {
-                return Ok(Some(batch));
-            }
-            work.make_batch(changes_max.clamp(1, limits::BATCH_CHANGES_MAX))?;
-            work.pending_batch()
+            Ok(uploads)
         })
     }
 
@@ -120,6 +132,17 @@ impl Store {
 }
 
 impl Work<'_> {
+    fn next_upload(&mut self, changes_max: usize) -> Result<Option<PendingUpload>> {
+        if let Some(refill) = self.pending_refill()? {
+            return Ok(Some(refill));
+        }
+        if let Some(batch) = self.pending_batch()? {
+            return Ok(Some(batch));
+        }
+        self.make_batch(changes_max.clamp(1, limits::BATCH_CHANGES_MAX))?;
+        self.pending_batch()
+    }
+
     fn rewind_batches(&mut self, branch: u32, last: u64) -> Result<()> {
         let current = number(self.db, "branch")? as u32 == branch;
         let after = last.cast_signed();

@@ -28,29 +28,31 @@ struct Owed {
 impl Store {
     /// The server has answered a refill: what it carried is done with.
     pub fn refill_done(&self, digest: [u8; 32]) -> Result<()> {
-        self.in_transaction(Durability::Power, |work| {
-            let done: Option<Vec<u8>> = work
-                .db
-                .prepare_cached("DELETE FROM refill WHERE digest = ? RETURNING done")?
-                .query_row([digest], |r| r.get(0))
-                .optional()?;
-            work.upload_taken()?;
-            for line in done.unwrap_or_default().as_chunks::<16>().0 {
-                let (no, upto) = line.split_at(8);
-                let int = |bytes: &[u8]| bytes.try_into().map(i64::from_be_bytes).unwrap_or_default();
-                work.db
-                    .prepare_cached(
-                        "UPDATE receipt SET bring_from = CASE WHEN ?2 * 52 >= length(entries) THEN NULL ELSE ?2 END
-                         WHERE no = ?1 AND bring_from IS NOT NULL",
-                    )?
-                    .execute(params![int(no), int(upto)])?;
-            }
-            work.drop_lost()
-        })
+        self.in_transaction(Durability::Power, |work| work.refill_done(digest))
     }
 }
 
 impl Work<'_> {
+    pub fn refill_done(&mut self, digest: [u8; 32]) -> Result<()> {
+        let done: Option<Vec<u8>> = self
+            .db
+            .prepare_cached("DELETE FROM refill WHERE digest = ? RETURNING done")?
+            .query_row([digest], |r| r.get(0))
+            .optional()?;
+        self.upload_taken()?;
+        for line in done.unwrap_or_default().as_chunks::<16>().0 {
+            let (no, upto) = line.split_at(8);
+            let int = |bytes: &[u8]| bytes.try_into().map(i64::from_be_bytes).unwrap_or_default();
+            self.db
+                .prepare_cached(
+                    "UPDATE receipt SET bring_from = CASE WHEN ?2 * 52 >= length(entries) THEN NULL ELSE ?2 END
+                     WHERE no = ?1 AND bring_from IS NOT NULL",
+                )?
+                .execute(params![int(no), int(upto)])?;
+        }
+        self.drop_lost()
+    }
+
     /// Keeps the server's word; an empty list says nothing.
     pub fn keep_receipt(&self, as_of: u64, tag: MacTag, entries: &[ManifestEntry]) -> Result<()> {
         if entries.is_empty() {

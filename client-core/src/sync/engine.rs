@@ -300,7 +300,7 @@ impl Engine {
         if memory.uncertain != pending.as_ref().map(|p| p.digest) {
             (memory.uncertain, memory.staged) = (None, 0);
         }
-        let (request, tenant_key) = self.request(memory, pending.as_ref(), false)?;
+        let (request, tenant_key) = self.request(memory, pending.as_ref(), false, self.store.next_counter()?)?;
         report.requests += 1;
         report.bytes_up += request.len() as u64;
         if let Some(pending) = &pending {
@@ -341,6 +341,7 @@ impl Engine {
         memory: &Memory,
         pending: Option<&PendingUpload>,
         cost_only: bool,
+        counter: u64,
     ) -> Result<(Vec<u8>, TenantKey), SyncError> {
         let state = self.store.sync_state()?;
         let enrolment = state.enrolment.ok_or(SyncError::NotEnrolled)?;
@@ -358,7 +359,7 @@ impl Engine {
         let hello = Hello {
             tenant: enrolment.tenant,
             device: enrolment.device,
-            counter: self.store.next_counter()?,
+            counter,
             branch: pending.filter(|p| p.kind == UploadKind::Batch).map_or(state.branch, |p| p.branch),
             grants: state.grants,
             feed: state.feed,
@@ -505,15 +506,23 @@ impl Engine {
         Ok(false)
     }
 
-    /// What the next sync would cost: bytes that go up, exactly; and what waits on the server, asked with a small
-    /// request if `ask`.
+    /// What the next sync would cost: all that waits to go up; and what waits on the server, asked with a small request if
+    /// `ask`. Changes nothing on the phone and, unless it asks, uses no number of a request.
     pub fn cost(&self, ask: bool, cancel: &Cancel) -> Result<Cost, SyncError> {
-        let pending = self.store.pending_upload(BATCH_CHANGES)?;
-        let (request, tenant_key) = self.request(&Memory::default(), pending.as_ref(), false)?;
-        let mut cost = Cost { bytes_up: request.len() as u64, changes_up: 0, changes_down: None, bytes_down: None };
-        cost.changes_up = pending.map_or(0, |p| p.changes as u64);
+        let (memory, counter) = (Memory::default(), self.store.sync_state()?.counter);
+        let uploads: Vec<Option<PendingUpload>> = match self.store.upcoming_uploads(BATCH_CHANGES)? {
+            uploads if uploads.is_empty() => vec![None],
+            uploads => uploads.into_iter().map(Some).collect(),
+        };
+        let mut cost = Cost::default();
+        for upload in &uploads {
+            cost.requests += 1;
+            let (request, _) = self.request(&memory, upload.as_ref(), false, counter + u64::from(cost.requests))?;
+            cost.bytes_up += request.len() as u64;
+            cost.changes_up += upload.as_ref().map_or(0, |u| u.changes as u64);
+        }
         if ask {
-            let (request, _) = self.request(&Memory::default(), None, true)?;
+            let (request, tenant_key) = self.request(&memory, None, true, self.store.next_counter()?)?;
             let mut reply = self.transport.exchange(request, cancel)?;
             let mut decoder = ReplyDecoder::new(tenant_key)?;
             while let Some(chunk) = reply.next_chunk()? {
@@ -529,11 +538,14 @@ impl Engine {
 }
 
 /// The cost of a sync, before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Bytes of the request's body; exact, since the batch is already made.
+    /// Requests that it takes to send everything, if none is cut.
+    pub requests: u32,
+    /// Bytes of their bodies. The uploads in them are exact; what goes before each upload may grow by up to 32 bytes while
+    /// the sync moves on. Requests that only read more, HTTP's headers and repetitions after a cut come on top.
     pub bytes_up: u64,
-    /// Changes in it.
+    /// Changes in them; exact.
     pub changes_up: u64,
     /// Changes that wait on the server, if asked.
     pub changes_down: Option<u64>,

@@ -181,3 +181,21 @@ fn a_phone_that_can_not_take_something_fills_again_once_and_not_at_every_sync() 
     assert_eq!(sync(0, 0), [false]);
     assert_eq!(sync(2, 10), [false, true], "what came and went again is another difference");
 }
+
+#[test]
+fn the_cost_of_a_sync_is_that_of_everything_that_waits_and_asking_for_it_changes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let (way, store) = (Arc::new(CuttingWay::default()), phone(&dir, 1_200));
+    let engine = engine(&store, &way);
+    let (state, pending) = (format!("{:?}", store.sync_state().unwrap()), store.counts().unwrap());
+    let cost = engine.cost(false, &Cancel::default()).unwrap();
+    assert_eq!(engine.cost(false, &Cancel::default()).unwrap(), cost);
+    assert_eq!(format!("{:?}", store.sync_state().unwrap()), state, "no number of a request is used");
+    assert_eq!(store.counts().unwrap(), pending);
+    assert!(way.sizes.lock().unwrap().is_empty(), "nothing was sent");
+    let report = engine.sync(&Silent, &Cancel::default()).unwrap();
+    assert_eq!((cost.requests, cost.changes_up), (report.requests, 1_200));
+    assert_eq!(report.requests, 3);
+    let more = report.bytes_up.abs_diff(cost.bytes_up);
+    assert!(more <= 32 * u64::from(report.requests), "{cost:?} and {report:?}");
+}
