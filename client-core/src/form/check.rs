@@ -5,7 +5,7 @@ use crate::record::Value;
 use crate::record::key::{AnswerKey, Leaf};
 
 use super::definition::{ChoiceSource, Question, QuestionKind};
-use super::index::Form;
+use super::index::{Form, NO_CHANGE};
 
 /// The longest text of one answer, in bytes.
 pub const TEXT_BYTES_MAX: usize = 32 * 1024;
@@ -64,6 +64,9 @@ impl Form {
         match key.leaf {
             Leaf::Order | Leaf::Deleted => {
                 self.repeat_class(&key).ok_or(AnswerError::UnknownQuestion)?;
+                if key.leaf.takes(value) { Ok(()) } else { Err(AnswerError::WrongKind) }
+            }
+            Leaf::Tick { question: NO_CHANGE, .. } if key.instances.is_empty() => {
                 if key.leaf.takes(value) { Ok(()) } else { Err(AnswerError::WrongKind) }
             }
             Leaf::Tick { choice, .. } => {

@@ -6,6 +6,9 @@ use std::ops::Deref;
 use super::definition::{FormDef, Item, Question, QuestionKind, Sensitivity};
 use crate::record::key::{AnswerKey, Leaf};
 
+/// The reserved question under which a record says, by ticks, which sections were taken over from the last round as they were.
+pub const NO_CHANGE: &str = "_no_change";
+
 /// A form ready for use: its definition, which can't change any more, and an index over it.
 #[derive(Debug, Clone)]
 pub struct Form {
@@ -59,6 +62,7 @@ impl Form {
         let key = AnswerKey::parse(key)?;
         match key.leaf {
             Leaf::Order | Leaf::Deleted => self.repeat_class(&key),
+            Leaf::Tick { question: NO_CHANGE, .. } if key.instances.is_empty() => Some(Sensitivity::Core),
             _ => self.indexed(&key).map(|i| i.class),
         }
     }

@@ -16,6 +16,11 @@ use crate::fault;
 use crate::id::{ActorId, AreaId, ChangeHash, Identity, RecordId, branch_actor};
 use crate::record::{Author, ChangeNote, Edit, Value};
 
+/// Marks a step of several answers in a journal; the value is their number. No answer key begins so.
+const STEP: &str = "@step";
+/// Marks what a form starts with likewise.
+const START: &str = "@start";
+
 /// A draft's number on this phone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DraftId(pub i64);
@@ -35,7 +40,7 @@ pub struct DraftRow {
     pub record: Option<RecordId>,
     /// When it was opened, by the phone's clock.
     pub opened_ms: Millis,
-    /// Rows in its journal.
+    /// Answers in its journal.
     pub answers: u64,
 }
 
@@ -124,20 +129,85 @@ impl Store {
         })
     }
 
-    /// Takes the newest answer back; gives its key. The answer before it, if any, counts again.
+    /// Saves several answers as one step: all of them or none, and [`Store::undo`] takes them back together.
+    pub fn save_step(&self, draft: DraftId, answers: &BTreeMap<String, Value>) -> Result<()> {
+        self.save_marked(draft, STEP, answers)
+    }
+
+    /// Saves what a form starts with, as defaults: a step that isn't undone.
+    pub fn save_start(&self, draft: DraftId, answers: &BTreeMap<String, Value>) -> Result<()> {
+        self.save_marked(draft, START, answers)
+    }
+
+    /// A mark with the number of rows that belong to it, then the rows.
+    fn save_marked(&self, draft: DraftId, mark: &str, answers: &BTreeMap<String, Value>) -> Result<()> {
+        let count = Value::Int(i64::try_from(answers.len()).unwrap_or(i64::MAX));
+        let mut rows = vec![(mark, &count)];
+        rows.extend(answers.iter().map(|(key, value)| (key.as_str(), value)));
+        self.in_transaction(Durability::Process, |work| {
+            let now = work.tools.clock.now_ms().cast_signed();
+            for (key, value) in &rows {
+                let json = serde_json::to_string(value).map_err(|_| StoreError::Stored("answer"))?;
+                let saved = work
+                    .db
+                    .prepare_cached(
+                        "INSERT INTO draft_answer (draft, key, value, at_ms) SELECT id, ?, ?, ? FROM draft WHERE id = ?",
+                    )?
+                    .execute(params![key, json, now, draft.0])?;
+                if saved != 1 {
+                    return Err(StoreError::NoDraft);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes the newest answer back, or the newest step with all its answers; gives the (last) key. The answers before, if any,
+    /// count again. What a form starts with stays.
     pub fn undo(&self, draft: DraftId) -> Result<Option<String>> {
         self.in_transaction(Durability::Process, |work| {
-            let mut statement = work.db.prepare_cached(
-                "DELETE FROM draft_answer WHERE no = (SELECT max(no) FROM draft_answer WHERE draft = ?) RETURNING key",
-            )?;
-            Ok(statement.query_row([draft.0], |r| r.get(0)).optional()?)
+            let newest = "SELECT no, key FROM draft_answer WHERE draft = ? ORDER BY no DESC LIMIT 1";
+            let newest: Option<(i64, String)> =
+                work.db.prepare_cached(newest)?.query_row([draft.0], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+            let Some((newest, key)) = newest else { return Ok(None) };
+            let mark = "SELECT no, key, value, (SELECT count(*) FROM draft_answer b WHERE b.draft = a.draft AND b.no > a.no)
+                        FROM draft_answer a WHERE draft = ? AND substr(key, 1, 1) = '@' ORDER BY no DESC LIMIT 1";
+            type Mark = (i64, String, String, i64);
+            let mark: Option<Mark> = work
+                .db
+                .prepare_cached(mark)?
+                .query_row([draft.0], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
+                .optional()?;
+            let from = match mark {
+                Some((no, mark, count, since)) if since <= count.parse().unwrap_or(0) => {
+                    if mark == START {
+                        return Ok(None);
+                    }
+                    no
+                }
+                _ => newest,
+            };
+            work.db
+                .prepare_cached("DELETE FROM draft_answer WHERE draft = ? AND no >= ?")?
+                .execute([draft.0, from])?;
+            Ok(Some(key))
+        })
+    }
+
+    /// True when the draft's form was started with [`Store::save_start`].
+    pub fn is_started(&self, draft: DraftId) -> Result<bool> {
+        self.connections.read(|db| {
+            let mut statement = db.prepare_cached("SELECT 1 FROM draft_answer WHERE draft = ? AND key = ? LIMIT 1")?;
+            Ok(statement.query_row(params![draft.0, START], |_| Ok(())).optional()?.is_some())
         })
     }
 
     /// A draft's answers, the newest of each key.
     pub fn draft_answers(&self, draft: DraftId) -> Result<BTreeMap<String, Value>> {
         self.connections.read(|db| {
-            let mut statement = db.prepare_cached("SELECT key, value FROM draft_answer WHERE draft = ? ORDER BY no")?;
+            let mut statement = db.prepare_cached(
+                "SELECT key, value FROM draft_answer WHERE draft = ? AND substr(key, 1, 1) <> '@' ORDER BY no",
+            )?;
             let rows = statement.query_map([draft.0], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?)))?;
             let mut answers = BTreeMap::new();
             for row in rows {
@@ -154,7 +224,8 @@ impl Store {
         self.connections.read(|db| {
             let mut statement = db.prepare_cached(
                 "SELECT id, form, version, subject, record, opened_ms,
-                 (SELECT count(*) FROM draft_answer a WHERE a.draft = draft.id) FROM draft ORDER BY id DESC",
+                 (SELECT count(*) FROM draft_answer a WHERE a.draft = draft.id AND substr(a.key, 1, 1) <> '@')
+                 FROM draft ORDER BY id DESC",
             )?;
             let rows = statement.query_map([], |r| {
                 Ok(DraftRow {
