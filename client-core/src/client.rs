@@ -8,7 +8,8 @@ use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
 
 use crate::clock::{Clock, Entropy};
-use crate::form::{AnswerError, Form, Pack};
+use crate::form::session::Refusal;
+use crate::form::{AnswerError, Catalog, Form, Sensitivity};
 use crate::id::{AreaId, Identity, RecordId, TenantKey};
 use crate::protocol::AreaEntry;
 use crate::record::{ChangeNote, Edit, FormRef, Record, Section, Value, View};
@@ -21,6 +22,7 @@ use crate::sync::{
 };
 
 pub mod answer;
+pub mod filling;
 mod room;
 
 pub use room::{FreedSpace, storage_full_advice};
@@ -50,6 +52,18 @@ pub enum PhoneError {
     /// The answer doesn't fit the question.
     #[error("the answer doesn't fit the question: {0}")]
     Answer(#[from] AnswerError),
+    /// The form refuses an answer or action, with the reason; what was before stays.
+    #[error("the form refuses this: {0}")]
+    Refused(#[from] Refusal),
+    /// The form can't be finished: so many answers are missing or can't stand.
+    #[error("{problems} answers are missing or can't stand")]
+    Unfinished {
+        /// How many.
+        problems: usize,
+    },
+    /// The form's logic can't be run.
+    #[error("the form's logic can't be run")]
+    FormLogic,
     /// The answers can't become a record.
     #[error("the answers can't become a record: {0}")]
     Record(#[from] crate::record::EditError),
@@ -183,9 +197,36 @@ impl Phone {
         Ok(self.record(id)?.view())
     }
 
-    /// A form by name.
-    pub fn form(&self, name: &str) -> Result<&'static Form, PhoneError> {
-        Pack::built_in().form(name).ok_or(PhoneError::UnknownForm)
+    /// The forms for new records, by name: the newest version of each that isn't retired.
+    pub fn forms(&self) -> Result<Vec<Arc<Form>>, PhoneError> {
+        Ok(self.store.forms()?.current())
+    }
+
+    /// The published versions of all forms, and which of them can't be used on this phone, with the reason. An unreadable one is
+    /// asked for again by the next sync; the version before it is used meanwhile.
+    pub fn form_versions(&self) -> Result<Arc<Catalog>, PhoneError> {
+        Ok(self.store.forms()?)
+    }
+
+    /// The form of this name for new records.
+    pub fn form(&self, name: &str) -> Result<Arc<Form>, PhoneError> {
+        self.store.forms()?.newest(name).ok_or(PhoneError::UnknownForm)
+    }
+
+    /// A version of a form, retired or not: what a draft or a record was made with.
+    pub fn form_version(&self, name: &str, version: u32) -> Result<Arc<Form>, PhoneError> {
+        self.store.forms()?.named(name, version).ok_or(PhoneError::UnknownForm)
+    }
+
+    /// The form of a draft, in the version that it was opened with; where that is gone, the newest one, onto which answers map
+    /// by name.
+    fn form_of(&self, draft: &DraftRow) -> Result<Arc<Form>, PhoneError> {
+        self.form_version(&draft.form, draft.version).or_else(|_| self.form(&draft.form))
+    }
+
+    /// The form that edits records of this type.
+    fn form_of_type(&self, record_type: &str) -> Result<Option<Arc<Form>>, PhoneError> {
+        Ok(self.store.forms()?.of_type(record_type.split('.').next().unwrap_or_default()))
     }
 
     /// Starts a form about a subject (or none), as a draft.
@@ -200,22 +241,21 @@ impl Phone {
     /// Opens a record with its form, as a draft.
     pub fn edit(&self, record: RecordId) -> Result<DraftId, PhoneError> {
         let row = self.store.row(record)?.ok_or(PhoneError::UnknownRecord)?;
-        let core_type = row.record_type.split('.').next().unwrap_or_default();
-        let form = Pack::built_in().form_of_type(core_type).ok_or(PhoneError::UnknownForm)?;
+        let form = self.form_of_type(&row.record_type)?.ok_or(PhoneError::UnknownForm)?;
         Ok(self.store.start_draft(&form.def().name, form.def().version, row.subject, Some(record))?)
     }
 
     /// Saves an answer in the draft's journal: durable against the process being killed when this returns.
     pub fn answer(&self, draft: DraftId, key: &str, value: &Value) -> Result<(), PhoneError> {
-        let form = self.form(&self.draft(draft)?.form)?;
+        let form = self.form_of(&self.draft(draft)?)?;
         form.check_answer(key, value)?;
         Ok(self.store.save_answer(draft, key, value)?)
     }
 
     /// Saves an answer given as text, as people and scripts write it: see [`answer::parse`].
     pub fn answer_text(&self, draft: DraftId, key: &str, text: &str) -> Result<(), PhoneError> {
-        let form = self.form(&self.draft(draft)?.form)?;
-        for (key, value) in answer::parse(form, key, text)? {
+        let form = self.form_of(&self.draft(draft)?)?;
+        for (key, value) in answer::parse(&form, key, text)? {
             form.check_answer(&key, &value)?;
             self.store.save_answer(draft, &key, &value)?;
         }
@@ -249,9 +289,9 @@ impl Phone {
     /// Like [`Phone::finish`], with what a new record needs to know beside its answers.
     pub fn finish_as(&self, draft: DraftId, new: &NewRecord) -> Result<RecordId, PhoneError> {
         let row = self.draft(draft)?;
-        let form = self.form(&row.form)?;
+        let form = self.form_of(&row)?;
         let answers = self.store.draft_answers(draft)?;
-        let plan = FinishPlan { documents: self.documents(&row, form, answers, new)?, note: self.note(Some(form))? };
+        let plan = FinishPlan { documents: self.documents(&row, &form, answers, new, None)?, note: self.note(Some(&form))? };
         Ok(self.store.finish_draft(draft, &plan)?.record)
     }
 
@@ -260,13 +300,15 @@ impl Phone {
         Ok(ChangeNote { user: self.enrolled()?.user, form, remade_from: None })
     }
 
-    /// Splits answers by sensitivity class into documents. The core document comes first, also when it has no answer.
+    /// Splits answers by sensitivity class into documents. The core document comes first, also when it has no answer. Answers
+    /// that the form has no question for are of the class `unknown`.
     fn documents(
         &self,
         draft: &DraftRow,
         form: &Form,
         answers: BTreeMap<String, Value>,
         new: &NewRecord,
+        unknown: Option<Sensitivity>,
     ) -> Result<Vec<PlannedDocument>, PhoneError> {
         let enrolment = self.enrolled()?;
         let tenant_key = TenantKey(enrolment.tenant_key);
@@ -295,7 +337,7 @@ impl Phone {
         };
         let mut by_class: BTreeMap<&str, Vec<Edit>> = BTreeMap::from([("core", Vec::new())]);
         for (key, value) in answers {
-            let class = form.class_of(&key).ok_or_else(|| PhoneError::UnknownQuestion(key.clone()))?;
+            let class = form.class_of(&key).or(unknown).ok_or_else(|| PhoneError::UnknownQuestion(key.clone()))?;
             let edit = Edit { section: Section::Answers, key, value };
             by_class.entry(class.as_str()).or_default().push(edit);
         }
@@ -312,7 +354,7 @@ impl Phone {
     /// Decides a difference: one ordinary change on what this phone shows.
     pub fn resolve(&self, record: RecordId, key: &str, value: &Value) -> Result<(), PhoneError> {
         let row = self.store.row(record)?.ok_or(PhoneError::UnknownRecord)?;
-        let note = self.note(Pack::built_in().form_of_type(row.record_type.split('.').next().unwrap_or_default()))?;
+        let note = self.note(self.form_of_type(&row.record_type)?.as_deref())?;
         let edit = Edit { section: Section::Answers, key: key.to_owned(), value: value.clone() };
         let document = PlannedDocument {
             identity: row.identity,

@@ -5,6 +5,7 @@
 //! keys, and checks answers; [`Pack`] is the set of forms that ships with the program (`client-core/forms/*.json`).
 
 pub mod attachment;
+pub mod catalog;
 pub mod check;
 pub mod definition;
 pub mod expression;
@@ -18,7 +19,9 @@ pub mod session;
 pub mod summary;
 pub mod text;
 pub mod validate;
+pub mod version;
 
+pub use catalog::{Catalog, Version};
 pub use check::AnswerError;
 pub use definition::{
     Choice, ChoiceList, ChoiceSource, FormDef, Group, Item, Question, QuestionKind, Repeat, Sensitivity, SubjectKind,

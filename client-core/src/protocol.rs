@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod codec;
 pub mod enrol;
+pub mod forms;
 pub mod grants;
 pub mod hello;
 pub mod limits;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use batch::{Batch, BatchHeader, ManifestEntry};
 pub use codec::{DecodeError, Reader, Writer};
+pub use forms::{FormBytes, FormEntry, FormsKnown, FormsNews};
 pub use grants::GrantLog;
 pub use hello::{FillPosition, Hello, Position, Upload, UploadKind};
 pub use records::{ChangeHead, RecordBody, RecordFrame, WireChange};

@@ -12,6 +12,7 @@ mod content;
 mod delivery;
 mod draft;
 mod error;
+mod forms;
 mod grants;
 mod open;
 mod outbox;
@@ -26,16 +27,18 @@ mod scope;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Entropy};
+use crate::form::Catalog;
 use crate::id::{AreaId, DeviceId, RecordId, RecordIdMaker, TenantId, UserId};
 
 pub use delivery::DeliveryReport;
 pub use draft::{DraftId, DraftRow, FinishPlan, Finished, PlannedDocument};
 pub use error::{Notice, OpenError, Result, StoreError};
+pub use forms::FormsReport;
 pub use outbox::{PendingUpload, StatusReport};
 pub use position::SyncState;
 pub use read::{Counts, ListFilter, RefusedRow, Row};
@@ -98,6 +101,8 @@ pub struct Store {
     tools: connection::Tools,
     ids: RecordIdMaker,
     dir: PathBuf,
+    /// The published forms, once they were asked for.
+    forms: Mutex<Option<Arc<Catalog>>>,
 }
 
 impl Store {

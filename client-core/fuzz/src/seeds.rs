@@ -27,6 +27,11 @@ fn main() -> std::io::Result<()> {
     for (i, (choice, bytes)) in protocol(changes).into_iter().enumerate() {
         seed("protocol", i, &[&[choice], bytes.as_slice()].concat())?;
     }
+    let table = fs::read_to_string("../../tests/conformance/expressions.jsonl")?;
+    for (i, line) in table.lines().enumerate() {
+        let case: serde_json::Value = serde_json::from_str(line)?;
+        seed("expression", i, case["expression"].as_str().unwrap_or_default().as_bytes())?;
+    }
     Ok(())
 }
 
@@ -65,6 +70,7 @@ fn protocol(changes: Vec<WireChange>) -> Vec<(u8, Vec<u8>)> {
         areas: 2,
         older: vec![Position { seq: 100, chain: Chain([7; 16]) }],
         told: Some(Position { seq: 301, chain: Chain([8; 16]) }),
+        forms: None,
         cost_only: false,
         diverged: true,
         upload: Some(Upload { kind: UploadKind::Batch, number: 5, digest: [8; 32], total: 1000, offset: 10 }),

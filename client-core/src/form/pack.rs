@@ -1,6 +1,6 @@
 //! The forms that ship with the program: household, visit and screening.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::definition::FormDef;
 use super::index::Form;
@@ -14,13 +14,13 @@ const BUILT_IN: [&str; 3] = [
 /// A set of forms that belong together.
 #[derive(Debug, Clone, Default)]
 pub struct Pack {
-    forms: Vec<Form>,
+    forms: Vec<Arc<Form>>,
 }
 
 impl Pack {
     /// A pack of these forms.
     pub fn new(forms: Vec<FormDef>) -> Self {
-        Self { forms: forms.into_iter().map(Form::new).collect() }
+        Self { forms: forms.into_iter().map(Form::new).map(Arc::new).collect() }
     }
 
     /// The household pack, parsed once.
@@ -33,17 +33,17 @@ impl Pack {
     }
 
     /// All forms.
-    pub fn forms(&self) -> &[Form] {
+    pub fn forms(&self) -> &[Arc<Form>] {
         &self.forms
     }
 
     /// The form with this name.
     pub fn form(&self, name: &str) -> Option<&Form> {
-        self.forms.iter().find(|f| f.name == name)
+        self.forms.iter().find(|f| f.name == name).map(|f| &**f)
     }
 
     /// The form that makes records of this type.
     pub fn form_of_type(&self, record_type: &str) -> Option<&Form> {
-        self.forms.iter().find(|f| f.record_type == record_type)
+        self.forms.iter().find(|f| f.record_type == record_type).map(|f| &**f)
     }
 }

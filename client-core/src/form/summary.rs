@@ -58,8 +58,11 @@ pub struct Summary {
 impl Summary {
     /// Summarises a record's winning answers. Records of a type without form, and parts (`household.sensitive`), have none.
     pub fn of(record_type: &str, answers: &BTreeMap<String, Value>) -> Self {
-        let Some(form) = Pack::built_in().form_of_type(record_type) else { return Self::default() };
-        let columns = &form.list;
+        Pack::built_in().form_of_type(record_type).map_or_else(Self::default, |form| Self::by(&form.list, answers))
+    }
+
+    /// Summarises winning answers by what their form shows in lists.
+    pub fn by(columns: &ListColumns, answers: &BTreeMap<String, Value>) -> Self {
         let text = |question: &str| answers.get(question).map(shown).unwrap_or_default();
         let mut summary = Self {
             title: text(&columns.title),

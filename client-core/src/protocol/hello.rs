@@ -3,6 +3,7 @@
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 use super::codec::{DecodeError, Reader, Writer};
+use super::forms::FormsKnown;
 use super::{MAGIC, VERSION, limits};
 use crate::id::{Chain, DeviceId, TenantId};
 
@@ -73,6 +74,8 @@ pub struct Hello {
     /// The newest point that the server told with final states or a refill, where that is ahead of `feed`: shows a rewind
     /// that took those back and nothing that the device has read.
     pub told: Option<Position>,
+    /// What the device has of the log of forms; `None` from a phone that takes no forms.
+    pub forms: Option<FormsKnown>,
     /// Asks only what a pull would cost.
     pub cost_only: bool,
     /// The device found its scope digest to differ from the server's.
@@ -111,8 +114,12 @@ impl Hello {
             w.number(u64::from(u.total));
             w.number(u64::from(u.offset));
         });
-        if let Some(told) = &self.told {
-            write_position(&mut w, told);
+        if self.told.is_some() || self.forms.is_some() {
+            // before the first entry of a feed nothing can be told: there it stands for none
+            write_position(&mut w, &self.told.unwrap_or_default());
+        }
+        if let Some(forms) = &self.forms {
+            forms.write(&mut w);
         }
         w.0
     }
@@ -183,7 +190,8 @@ impl Hello {
         if upload.is_some_and(|u| u.total as usize > limits::UPLOAD_MAX || u.offset > u.total) {
             return Err(DecodeError::Limit("upload"));
         }
-        let told = if r.is_empty() { None } else { Some(read_position(&mut r)?) };
+        let told = if r.is_empty() { None } else { Some(read_position(&mut r)?).filter(|told| told.seq > 0) };
+        let forms = if r.is_empty() { None } else { Some(FormsKnown::read(&mut r)?) };
         let (cost_only, diverged) = (flags & 1 != 0, flags & 2 != 0);
         Ok(Self {
             tenant,
@@ -196,6 +204,7 @@ impl Hello {
             areas,
             older,
             told,
+            forms,
             cost_only,
             diverged,
             upload,

@@ -1,6 +1,7 @@
 //! The frames of a reply.
 
 use super::codec::{DecodeError, Reader, Writer};
+use super::forms::FormsNews;
 use super::hello::{Position, read_position, write_position};
 use super::limits;
 use super::records::{RecordFrame, read_records, write_records};
@@ -186,6 +187,8 @@ pub enum ReplyFrame {
         /// The areas.
         areas: Vec<AreaEntry>,
     },
+    /// News of the log of forms.
+    Forms(FormsNews),
     /// Records.
     Delivery(Delivery),
     /// A grant's subject is complete.
@@ -221,6 +224,7 @@ mod kind {
     pub const FILL_CLOSED: u64 = 9;
     pub const COST: u64 = 10;
     pub const DONE: u64 = 11;
+    pub const FORMS: u64 = 12;
 }
 
 impl ReplyFrame {
@@ -300,6 +304,10 @@ impl ReplyFrame {
                 });
                 kind::DONE
             }
+            Self::Forms(news) => {
+                news.write(&mut w);
+                kind::FORMS
+            }
             Self::Unknown { kind } => *kind,
         };
         Ok((kind, w.0))
@@ -355,6 +363,8 @@ impl ReplyFrame {
                 more: r.byte()? != 0,
                 scope: r.optional(|r| Ok(ScopeDigest { count: r.number()?, sum: u64::from_be_bytes(r.array()?) }))?,
             }),
+            // forms that can't be read must not keep records from coming: they are asked for again
+            kind::FORMS => FormsNews::read(r).map_or(Self::Unknown { kind }, Self::Forms),
             kind => Self::Unknown { kind },
         })
     }

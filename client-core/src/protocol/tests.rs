@@ -58,6 +58,7 @@ fn hello() -> Hello {
         areas: 2,
         older: vec![Position { seq: 100, chain: Chain([7; 16]) }],
         told: None,
+        forms: None,
         cost_only: false,
         diverged: true,
         upload: Some(Upload { kind: UploadKind::Batch, number: 5, digest: [8; 32], total: 1000, offset: 10 }),

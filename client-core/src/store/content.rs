@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::connection::Work;
 use super::error::{Result, StoreError};
+use super::forms;
 use crate::clock::Millis;
-use crate::form::Summary;
 use crate::id::{AreaId, ChangeHash, Identity, Incarnation, RecordId};
 use crate::protocol::{ChangeHead, Reader, Writer};
 use crate::record::Record;
@@ -248,7 +248,7 @@ impl Work<'_> {
 /// Brings a record's list columns up to date.
 pub(super) fn refresh(db: &Connection, no: i64, record: &Record) -> Result<()> {
     let (view, answers) = record.view_and_answers();
-    let p = Summary::of(&record.identity().record_type, &answers);
+    let p = forms::summary(db, &record.identity().record_type, &answers)?;
     let differences = u32::try_from(view.differences.len()).unwrap_or(u32::MAX);
     db.prepare_cached(
         "UPDATE record SET differences = ?, persons = ?, status = ?, day = ?, title = ?, label = ?, search = ? WHERE no = ?",

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -22,7 +23,8 @@ const SUSPECT: &str = ".suspect";
 const CHECK_ALWAYS_BYTES: u64 = 16 << 20;
 
 /// Schema steps; the database's `user_version` counts those that it has taken.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_form.sql")];
 
 impl Store {
     /// Opens the database in `dir`, or makes it.
@@ -44,7 +46,7 @@ impl Store {
         };
         let connections = Connections::new(&dir.join(FILE), connection)?;
         let ids = RecordIdMaker::new(&*tools.entropy);
-        let store = Self { connections, tools, ids, dir: dir.to_owned() };
+        let store = Self { connections, tools, ids, dir: dir.to_owned(), forms: Mutex::default() };
         if store.enrolment()?.is_some() {
             store.make_ballast();
         }

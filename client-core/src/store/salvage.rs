@@ -61,6 +61,7 @@ const TABLES: &[(&str, &[&str])] = &[
     ("batch", &["no", "branch", "number", "state", "closed_ms", "hash", "digest", "entries", "upload"]),
     ("receipt", &["no", "as_of", "received_ms", "bring_from", "tag", "entries"]),
     ("grant_entry", &["grant_no", "role", "area", "subject", "active"]),
+    ("form", &["no", "name", "version", "hash", "retired", "published_ms", "type", "list", "wanted", "definition"]),
 ];
 
 /// Finishes a salvage whose renaming was interrupted.
@@ -262,7 +263,8 @@ fn repair(target: &Connection) -> Result<()> {
     if meta::<Value>(target, "enrolment")?.is_some() && super::connection::enrolment(target).is_err() {
         super::connection::clear_meta(target, "enrolment")?;
     }
-    for name in ["feed_seq", "feed_chain", "grants_seq", "grants_chain", "areas_version", "diverged"] {
+    let positions = ["feed_seq", "feed_chain", "grants_seq", "grants_chain", "areas_version", "forms_seq", "forms_chain"];
+    for name in positions.into_iter().chain(["diverged"]) {
         super::connection::clear_meta(target, name)?;
     }
     set_meta(target, "digest_count", digest.count.cast_signed())?;

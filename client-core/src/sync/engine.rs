@@ -72,6 +72,10 @@ pub struct SyncReport {
     pub records_received: u64,
     /// Changes that came.
     pub changes_received: u64,
+    /// Versions of forms that came.
+    pub forms_received: u64,
+    /// Versions of forms that came and couldn't be read; they are asked for again.
+    pub forms_unreadable: u64,
     /// Changes made anew because of a cloned phone or a refusal.
     pub remade: u64,
     /// Changes brought back to a rewound server.
@@ -153,6 +157,8 @@ struct Memory {
     shown_certificate: bool,
     /// The user's grants were shown once in this sync: what the server says of them now stands.
     shown_grants: bool,
+    /// Definitions of forms that couldn't be read were asked for again once in this sync.
+    asked_forms: bool,
 }
 
 impl Engine {
@@ -367,6 +373,7 @@ impl Engine {
             areas: state.areas_version,
             older: if memory.older { self.store.older_points()? } else { Vec::new() },
             told: state.told.filter(|_| !fault::bug("forget_told")),
+            forms: Some(self.store.forms_known()?),
             cost_only,
             diverged: state.diverged,
             upload: pending.map(|p| Upload { kind: p.kind, number: p.number, digest: p.digest, total, offset }),
@@ -433,6 +440,13 @@ impl Engine {
                 }
             }
             ReplyFrame::Areas { version, areas } => self.store.apply_areas(version, &areas)?,
+            ReplyFrame::Forms(news) => {
+                let done = self.store.apply_forms(&news)?;
+                report.forms_received += done.received;
+                report.forms_unreadable += done.unreadable;
+                // what came as a difference against something that isn't here comes whole in the same sync
+                round.again |= done.unreadable > 0 && !std::mem::replace(&mut memory.asked_forms, true);
+            }
             ReplyFrame::Delivery(delivery) => {
                 fault::point("phone.before_delivery");
                 let done = self.store.apply_delivery(&delivery)?;

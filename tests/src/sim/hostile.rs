@@ -247,6 +247,7 @@ impl World<'_> {
             areas: 0,
             older: Vec::new(),
             told: None,
+            forms: None,
             cost_only: false,
             diverged: false,
             upload: Some(upload),

@@ -76,6 +76,7 @@ impl Attack {
             areas: 0,
             older: Vec::new(),
             told: None,
+            forms: None,
             cost_only: true,
             diverged: false,
             upload: (number > 0).then(|| Upload {

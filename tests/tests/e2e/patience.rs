@@ -81,6 +81,7 @@ fn pull(enrolment: &Enrolment) -> Vec<u8> {
         areas: 0,
         older: Vec::new(),
         told: None,
+        forms: None,
         cost_only: false,
         diverged: false,
         upload: None,

@@ -11,7 +11,7 @@ fn a_database_of_a_newer_program_is_not_touched() {
     let path = dir.path().join("phone.db");
     Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
     let before = std::fs::read(&path).unwrap();
-    assert!(matches!(open_dir(dir.path(), 1), Err(OpenError::Newer { found: 99, known: 1 })));
+    assert!(matches!(open_dir(dir.path(), 1), Err(OpenError::Newer { found: 99, .. })));
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
