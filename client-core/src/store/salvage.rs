@@ -28,6 +28,10 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const PAGE: u64 = 4096;
 /// Unreadable single rows after which a table is given up.
 const ERRORS_MAX: u32 = 20_000;
+/// Numbers that are read in one piece.
+const PIECE: i64 = 512;
+/// Pieces that are tried without knowing that anything in them exists.
+const BLIND_MAX: u32 = 512;
 
 /// What was saved from a damaged database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -183,12 +187,8 @@ fn copy(source: &Connection, target: &Connection) -> Result<u64> {
     let mut lost = 0;
     for (table, columns) in TABLES {
         target.execute_batch("BEGIN IMMEDIATE")?;
-        let last: Option<i64> =
-            source.query_row(&format!("SELECT max({}) FROM {table}", columns[0]), [], |r| r.get(0)).unwrap_or(None);
-        // where even the last number can't be read, a phone's worth of rows is tried
-        let last = last.unwrap_or(1 << 18);
         let mut reader = TableReader { source, target, table, columns, errors: 0 };
-        reader.range(1, last)?;
+        reader.all()?;
         lost += u64::from(reader.errors);
         target.execute_batch("COMMIT")?;
     }
@@ -204,6 +204,46 @@ struct TableReader<'a> {
 }
 
 impl TableReader<'_> {
+    /// Copies every row: from the first number up, and where damage ends that, from the last one down. Goes from number to
+    /// number that exists, since a garbage one may be astronomically far away.
+    fn all(&mut self) -> Result<()> {
+        let (mut next, mut blind) = (1, 0);
+        while blind < BLIND_MAX {
+            let first = match self.number("min", ">=", next) {
+                Ok(None) => return Ok(()),
+                Ok(Some(first)) if first >= next => first,
+                _ => {
+                    // damage lies ahead: past it without knowing what exists
+                    blind += 1;
+                    next
+                }
+            };
+            let last = first.saturating_add(PIECE - 1);
+            self.range(first, last)?;
+            match last.checked_add(1) {
+                Some(after) => next = after,
+                None => return Ok(()),
+            }
+        }
+        let mut last = i64::MAX;
+        // where that fails, the same damage was met from its other side
+        while let Ok(Some(found)) = self.number("max", "<=", last) {
+            if found < next || found > last {
+                break;
+            }
+            self.range(found.saturating_sub(PIECE - 1).max(next), found)?;
+            last = found.saturating_sub(PIECE);
+        }
+        Ok(())
+    }
+
+    /// The nearest number that exists on one side of `at`.
+    fn number(&self, nearest: &str, side: &str, at: i64) -> rusqlite::Result<Option<i64>> {
+        let (number, table) = (self.columns[0], self.table);
+        let sql = format!("SELECT {nearest}({number}) FROM {table} WHERE {number} {side} ?");
+        self.source.prepare_cached(&sql)?.query_row([at], |r| r.get(0))
+    }
+
     /// Copies the rows with numbers in `first..=last`; where reading fails, each half on its own.
     fn range(&mut self, first: i64, last: i64) -> Result<()> {
         if first > last || self.errors > ERRORS_MAX {
@@ -230,7 +270,7 @@ impl TableReader<'_> {
 
     fn rows(&self, first: i64, last: i64) -> rusqlite::Result<Vec<Vec<Value>>> {
         // bounded pieces keep memory small
-        if last - first > 511 {
+        if last - first >= PIECE {
             return Err(rusqlite::Error::QueryReturnedNoRows);
         }
         let number = self.columns[0];

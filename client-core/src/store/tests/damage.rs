@@ -170,3 +170,18 @@ fn a_salvage_that_was_interrupted_before_its_renaming_is_finished() {
     assert_eq!(opened.store.draft_answers(draft).unwrap().len(), 50);
     assert_eq!(fs::read(dir.path().join("phone.db.damaged-1")).unwrap(), b"damaged");
 }
+
+#[test]
+fn a_row_whose_number_is_garbage_does_not_keep_a_salvage_from_ending() {
+    let (dir, draft, _) = busy_phone();
+    let page = root_page(dir.path(), "record_list");
+    let db = rusqlite::Connection::open(dir.path().join("phone.db")).unwrap();
+    let sql = "UPDATE draft_answer SET no = 1 << 60 WHERE no = (SELECT max(no) FROM draft_answer)";
+    assert_eq!(db.execute(sql, []).unwrap(), 1);
+    db.close().unwrap();
+    overwrite(&dir.path().join("phone.db"), (page - 1) * 4096, &[0xee; 4096]);
+    let opened = open_dir(dir.path(), 2).unwrap();
+    let (_, saved) = saved(&opened.notices);
+    assert_eq!((saved.drafts, saved.answers, saved.unsent, saved.records, saved.lost_rows), (1, 50, 100, 200, 0));
+    assert_eq!(opened.store.draft_answers(draft).unwrap().len(), 50);
+}
