@@ -6,6 +6,8 @@
 //! taken last inside the transaction that stores the change, townships in sorted order, so that the feed is gapless and
 //! ordered by commit on both backends.
 
+use std::sync::Arc;
+
 use doorstep_core::clock::Millis;
 use doorstep_core::id::{ActorId, AreaId, ChangeHash, DeviceId, Identity, Incarnation, RecordId, TenantId, UserId};
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Outcome, Position, ScopeDigest};
@@ -15,12 +17,14 @@ pub mod columns;
 #[cfg(test)]
 mod conformance;
 pub mod figures;
+pub mod forms;
 pub mod page;
 pub mod postgres;
 pub mod refused;
 pub mod sqlite;
 pub mod standing;
 
+pub use forms::{FormChange, FormLogEntry};
 pub use postgres::PostgresStorage;
 pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
 pub use sqlite::SqliteStorage;
@@ -468,6 +472,11 @@ pub trait Storage: Send + Sync {
     fn areas(&self, township: TownshipId) -> Result<(u64, Vec<AreaEntry>)>;
     /// All townships, the oldest first.
     fn townships(&self) -> Result<Vec<TownshipId>>;
+    /// The log of forms.
+    fn form_log(&self) -> Result<Arc<[FormLogEntry]>>;
+    /// Appends to the log of forms if it still ends at `on`; gives where it ends now, `None` if it had moved. The chain of an
+    /// entry is HMAC-SHA-256(chain key, "doorstep/form/1", previous chain, name, version, hash, retired), first 16 bytes.
+    fn append_form(&self, on: Position, change: &FormChange) -> Result<Option<Position>>;
     /// Writes users (insert or change by id).
     fn put_users(&self, users: &[User]) -> Result<()>;
     /// All users of the tenant, by id.

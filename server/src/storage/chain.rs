@@ -4,6 +4,8 @@ use doorstep_core::id::{Chain, ChangeHash, Incarnation, RecordId, UserId, first1
 use doorstep_core::protocol::{GrantEntry, Writer};
 use hmac::Mac;
 
+use super::forms::FormChange;
+
 /// The kind of a feed entry that is a change.
 pub const KIND_CHANGE: u8 = 1;
 
@@ -12,12 +14,14 @@ pub const KIND_CHANGE: u8 = 1;
 pub struct Links {
     feed: hmac::Hmac<sha2::Sha256>,
     grant: hmac::Hmac<sha2::Sha256>,
+    form: hmac::Hmac<sha2::Sha256>,
 }
 
 impl Links {
     /// With the tenant's chain key.
     pub fn new(chain_key: &[u8; 32]) -> Self {
-        Self { feed: keyed(chain_key, "doorstep/feed/1"), grant: keyed(chain_key, "doorstep/grant/1") }
+        let link = |purpose| keyed(chain_key, purpose);
+        Self { feed: link("doorstep/feed/1"), grant: link("doorstep/grant/1"), form: link("doorstep/form/1") }
     }
 
     /// The chain after a change.
@@ -28,6 +32,19 @@ impl Links {
         mac.update(&record.0);
         mac.update(&incarnation.to_be_bytes());
         mac.update(&hash.0);
+        Chain(first16(&mac.finalize().into_bytes()))
+    }
+
+    /// The chain after an entry of the log of forms.
+    pub fn form(&self, previous: Chain, change: &FormChange) -> Chain {
+        let mut w = Writer::new();
+        w.text(&change.name);
+        w.number(u64::from(change.version));
+        w.raw(&change.hash);
+        w.byte(u8::from(change.retired));
+        let mut mac = self.form.clone();
+        mac.update(&previous.0);
+        mac.update(&w.0);
         Chain(first16(&mac.finalize().into_bytes()))
     }
 

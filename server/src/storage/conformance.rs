@@ -18,6 +18,7 @@ use super::{
 mod commits;
 mod databases;
 mod exchanges;
+mod forms;
 mod lists;
 mod people;
 mod pulls;

@@ -5,7 +5,7 @@
 //! tried again in one place.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use deadpool_postgres::{Client, GenericClient, Pool, PoolError, Transaction};
 use doorstep_core::clock::Millis;
@@ -17,9 +17,10 @@ use tokio_postgres::{IsolationLevel, Row};
 
 use super::chain::Links;
 use super::columns::BadColumn;
+use super::forms::FormsCache;
 use super::standing::AreasCache;
 use super::{
-    BatchRow, BranchState, Committed, Coverage, Device, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage,
+    BatchRow, BranchState, Committed, Coverage, Device, FormChange, FormLogEntry, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage,
     PullQuery, PushBase, PushQuery, QuarantineRow, RecordFilter, RecordRow, RefusedLimits, RefusedUpload,
     RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError, StoredRecord, SyncNote, TownshipId, User,
 };
@@ -27,6 +28,7 @@ use super::{
 mod commit;
 mod connect;
 mod feed;
+mod forms;
 mod held;
 mod migrate;
 mod people;
@@ -47,6 +49,7 @@ pub struct PostgresStorage {
     pool: Pool,
     tenant: OnceLock<Tenant>,
     areas: AreasCache,
+    forms: FormsCache,
 }
 
 /// Whose rows a storage reads and writes.
@@ -90,7 +93,7 @@ impl PostgresStorage {
             migrate::migrate(&mut client).await?;
             settings::secrets(&client).await
         })?;
-        let storage = Self { runtime: Some(runtime), pool, tenant: OnceLock::new(), areas: AreasCache::default() };
+        let storage = Self { runtime: Some(runtime), pool, tenant: OnceLock::new(), areas: AreasCache::default(), forms: FormsCache::default() };
         secrets.inspect(|secrets| storage.know(secrets));
         Ok(storage)
     }
@@ -265,6 +268,14 @@ impl Storage for PostgresStorage {
         self.ask(async |c, t| people::townships(c, t).await)
     }
 
+    fn form_log(&self) -> Result<Arc<[FormLogEntry]>> {
+        self.read(async |c, t| forms::log(c, t, &self.forms).await)
+    }
+
+    fn append_form(&self, on: Position, change: &FormChange) -> Result<Option<Position>> {
+        self.write(async |tx, t| forms::append(tx, t, on, change).await)
+    }
+
     fn put_users(&self, users: &[User]) -> Result<()> {
         self.write(async |tx, t| people::put_users(tx, &t.id, users).await)
     }
@@ -409,7 +420,7 @@ impl Storage for PostgresStorage {
     }
 
     fn begin_reply(&self, query: &ReplyQuery<'_>, plan: PlanPull<'_>) -> Result<Option<PullPage>> {
-        self.read(async |c, t| standing::begin_reply(c, t, &self.areas, query, plan).await)
+        self.read(async |c, t| standing::begin_reply(c, t, (&self.areas, &self.forms), query, plan).await)
     }
 
     fn pull_page(&self, query: &PullQuery) -> Result<PullPage> {

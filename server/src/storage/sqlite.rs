@@ -1,7 +1,7 @@
 //! The default storage: one SQLite file, one writer, a few readers, write-ahead log, every commit on disk before it counts.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use doorstep_core::clock::Millis;
@@ -13,9 +13,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::chain::Links;
+use super::forms::FormsCache;
 use super::standing::AreasCache;
 use super::{
-    BatchRow, BranchState, Committed, Coverage, Device, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage,
+    BatchRow, BranchState, Committed, Coverage, Device, FormChange, FormLogEntry, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage,
     PullQuery, PushBase, PushQuery, QuarantineRow, RecordFilter, RecordRow, RefusedLimits, RefusedUpload,
     RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError, StoredRecord, SyncNote, TownshipId, User,
 };
@@ -23,6 +24,7 @@ use super::{
 mod backup;
 mod commit;
 mod feed;
+mod forms;
 mod held;
 mod migrate;
 mod news;
@@ -49,6 +51,7 @@ pub struct SqliteStorage {
     readers: Readers,
     links: OnceLock<Links>,
     areas: AreasCache,
+    forms: FormsCache,
 }
 
 impl std::fmt::Debug for SqliteStorage {
@@ -114,7 +117,7 @@ impl SqliteStorage {
             links.get_or_init(|| Links::new(&secrets.chain_key));
         }
         let readers = Readers { idle: Mutex::new(readers), returned: Condvar::new() };
-        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers, links, areas: AreasCache::default() })
+        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers, links, areas: AreasCache::default(), forms: FormsCache::default() })
     }
 
     fn writer(&self) -> MutexGuard<'_, Connection> {
@@ -245,6 +248,15 @@ impl Storage for SqliteStorage {
 
     fn townships(&self) -> Result<Vec<TownshipId>> {
         self.read(people::townships)
+    }
+
+    fn form_log(&self) -> Result<Arc<[FormLogEntry]>> {
+        self.read(|c| forms::log(c, &self.forms))
+    }
+
+    fn append_form(&self, on: Position, change: &FormChange) -> Result<Option<Position>> {
+        let links = self.links()?;
+        self.write(|tx| forms::append(tx, links, on, change))
     }
 
     fn put_users(&self, users: &[User]) -> Result<()> {
@@ -386,7 +398,7 @@ impl Storage for SqliteStorage {
     }
 
     fn begin_reply(&self, query: &ReplyQuery<'_>, plan: PlanPull<'_>) -> Result<Option<PullPage>> {
-        self.read(|c| standing::begin_reply(c, &self.areas, query, plan))
+        self.read(|c| standing::begin_reply(c, (&self.areas, &self.forms), query, plan))
     }
 
     fn pull_page(&self, query: &PullQuery) -> Result<PullPage> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use doorstep_core::id::{DeviceId, RecordId, UserId};
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
 
-use super::{BatchRow, BranchState, HeldChange, PullQuery, StoredRecord, TownshipId};
+use super::{BatchRow, BranchState, FormLogEntry, HeldChange, PullQuery, StoredRecord, TownshipId};
 
 /// Townships whose areas are kept in memory.
 const AREAS_KEPT: usize = 64;
@@ -80,6 +80,8 @@ pub struct Standing {
     pub areas_version: u64,
     /// The township's areas.
     pub areas: Arc<[AreaEntry]>,
+    /// The log of forms.
+    pub forms: Arc<[FormLogEntry]>,
 }
 
 /// Decides from the standing what the reply's first page reads; `None`: there is no page.

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0003_record_last.sql"),
     include_str!("../migrations/postgres/0004_township_order.sql"),
     include_str!("../migrations/postgres/0005_no_snapshot.sql"),
+    include_str!("../migrations/postgres/0006_form.sql"),
 ];
 
 /// The lock that several starting servers queue at.

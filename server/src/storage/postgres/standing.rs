@@ -4,11 +4,12 @@ use deadpool_postgres::GenericClient;
 use doorstep_core::id::RecordId;
 use doorstep_core::protocol::Position;
 
+use super::super::forms::FormsCache;
 use super::super::standing::AreasCache;
 use super::super::{
     MergeBase, PlanPull, PullPage, PushBase, PushQuery, READS_CLOSED, ReplyQuery, Result, Standing, TownshipId,
 };
-use super::{array, feed, held, number, people, records, rows, settings, uploads};
+use super::{array, feed, forms, held, number, people, records, rows, settings, uploads};
 
 pub(super) async fn push_base(c: &impl GenericClient, tenant: &[u8], query: &PushQuery<'_>) -> Result<PushBase> {
     let (branch, merge) = tokio::try_join!(
@@ -38,7 +39,7 @@ pub(super) async fn merge_base(
 pub(super) async fn begin_reply(
     c: &impl GenericClient,
     tenant: &[u8],
-    cache: &AreasCache,
+    (cache, known_forms): (&AreasCache, &FormsCache),
     query: &ReplyQuery<'_>,
     plan: PlanPull<'_>,
 ) -> Result<Option<PullPage>> {
@@ -48,13 +49,14 @@ pub(super) async fn begin_reply(
             None => Ok(0),
         }
     };
-    let (closed, last_batch, head, on_chain, (_, grants), areas_version) = tokio::try_join!(
+    let (closed, last_batch, head, on_chain, (_, grants), areas_version, forms_head) = tokio::try_join!(
         settings::setting(c, tenant, READS_CLOSED),
         last_batch,
         feed::head(c, tenant, query.township),
         on_chain(c, tenant, query),
         people::grants(c, tenant, query.user, 0),
         people::areas_version(c, tenant, query.township),
+        forms::head(c, tenant),
     )?;
     let areas = match cache.get(query.township, areas_version) {
         Some(known) => known,
@@ -70,6 +72,7 @@ pub(super) async fn begin_reply(
         grants,
         areas_version,
         areas,
+        forms: forms::log_at(c, tenant, known_forms, forms_head).await?,
     };
     match plan(standing) {
         Some(pull) => feed::first_page(c, tenant, &pull, head).await.map(Some),

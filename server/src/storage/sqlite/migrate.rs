@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0002_refused_upload.sql"),
     include_str!("../migrations/sqlite/0003_record_last.sql"),
     include_str!("../migrations/sqlite/0004_no_snapshot.sql"),
+    include_str!("../migrations/sqlite/0005_form.sql"),
 ];
 
 /// The newest schema.

@@ -4,12 +4,13 @@ use doorstep_core::id::RecordId;
 use doorstep_core::protocol::Position;
 use rusqlite::Connection;
 
+use super::super::forms::FormsCache;
 use super::super::standing::AreasCache;
 use super::super::{
     MergeBase, PlanPull, PullPage, PushBase, PushQuery, READS_CLOSED, ReplyQuery, Result, Standing, TownshipId,
 };
 use super::feed::{self, Head};
-use super::{held, people, records, settings, uploads};
+use super::{forms, held, people, records, settings, uploads};
 
 pub(super) fn push_base(c: &Connection, query: &PushQuery<'_>) -> Result<PushBase> {
     let branch = uploads::branch(c, query.device, query.branch)?;
@@ -28,7 +29,7 @@ pub(super) fn merge_base(c: &Connection, township: TownshipId, ids: &[RecordId])
 
 pub(super) fn begin_reply(
     c: &Connection,
-    cache: &AreasCache,
+    cache: (&AreasCache, &FormsCache),
     query: &ReplyQuery<'_>,
     plan: PlanPull<'_>,
 ) -> Result<Option<PullPage>> {
@@ -37,7 +38,12 @@ pub(super) fn begin_reply(
     plan(standing).map(|pull| feed::page(c, head.as_ref(), &pull)).transpose()
 }
 
-fn standing(c: &Connection, cache: &AreasCache, query: &ReplyQuery<'_>, head: Option<&Head>) -> Result<Standing> {
+fn standing(
+    c: &Connection,
+    (cache, known_forms): (&AreasCache, &FormsCache),
+    query: &ReplyQuery<'_>,
+    head: Option<&Head>,
+) -> Result<Standing> {
     let on_chain = |point: Position| feed::on_chain(c, head, point);
     let mut common = None;
     for point in query.points {
@@ -60,5 +66,6 @@ fn standing(c: &Connection, cache: &AreasCache, query: &ReplyQuery<'_>, head: Op
         grants: people::grants(c, query.user, 0)?.1,
         areas_version,
         areas,
+        forms: forms::log(c, known_forms)?,
     })
 }
