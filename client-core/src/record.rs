@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ActorId, ChangeHash, Identity};
 
+pub use edit::pieces;
 pub use history::{ChangeInfo, Event, HistoryEntry};
 pub use note::{ChangeNote, FormRef, ParseNoteError};
 pub use refusal::{EditError, Refusal};

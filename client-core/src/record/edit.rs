@@ -10,7 +10,28 @@ use crate::id::ChangeHash;
 
 use super::contain::contain;
 use super::genesis::Genesis;
-use super::{Author, Edit, EditError, RawChange, Record, Refusal, Section, key};
+use super::{Author, Edit, EditError, RawChange, Record, Refusal, Section, Value, key, limits};
+
+/// Splits edits, in their order, so that each piece fits into one change.
+pub fn pieces(edits: &[Edit]) -> Vec<&[Edit]> {
+    /// Bytes of keys and texts in a piece: with all that a change adds to them it stays below [`limits::CHANGE_BYTES`].
+    const BYTES: usize = limits::CHANGE_BYTES * 3 / 4;
+    const OPERATIONS: usize = limits::OPERATIONS as usize / 2;
+    let (mut pieces, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (at, edit) in edits.iter().enumerate() {
+        let text = if let Value::Text(text) = &edit.value { text.len() } else { 0 };
+        let size = edit.key.len() + text + 16;
+        if at > start && (bytes + size > BYTES || at - start >= OPERATIONS) {
+            pieces.push(&edits[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    if start < edits.len() {
+        pieces.push(&edits[start..]);
+    }
+    pieces
+}
 
 impl Record {
     /// Makes one change at `at` (the heads that the helper was shown) plus the author's own last change, and merges it.

@@ -14,7 +14,7 @@ use super::remake::heads_on;
 use crate::clock::Millis;
 use crate::fault;
 use crate::id::{ActorId, AreaId, ChangeHash, Identity, RecordId, branch_actor};
-use crate::record::{Author, ChangeNote, Edit, Value};
+use crate::record::{self, Author, ChangeNote, Edit, Value};
 
 /// Marks a step of several answers in a journal; the value is their number. No answer key begins so.
 const STEP: &str = "@step";
@@ -300,38 +300,61 @@ impl Work<'_> {
         let author = Author { actor, note: note.clone(), claimed_s };
         let mut changes = Vec::new();
         for document in documents {
-            let known = held(self.db, document.id)?;
-            if known.as_ref().is_some_and(|h| h.identity != document.identity) {
-                return Err(StoreError::Identity);
-            }
-            let rows = known.as_ref().map(|h| content::changes(self.db, h.no)).transpose()?.unwrap_or_default();
-            let mut record = content::build(&document.identity, rows.iter().filter(|c| state::is_live(c.state)));
-            let at = match shown {
-                Shown::Current => record.heads(),
-                Shown::Draft(_) if fault::bug("merge_on_merged_heads") => record.heads(),
-                Shown::Draft(draft) => {
-                    // own changes that were made anew meanwhile are in the author's past by themselves
-                    let by_hash = rows.iter().map(|c| (c.hash, c)).collect();
-                    heads_on(&record, self.shown_heads(*draft, document.id)?, &HashMap::new(), &by_hash)
-                }
-            };
-            let Some(raw) = record.edit(&at, &author, &document.edits)? else { continue };
-            let held = match known {
-                Some(held) => held,
-                None => self.insert_record(Held {
-                    no: 0,
-                    id: document.id,
-                    identity: document.identity.clone(),
-                    incarnation: 0,
-                    area: document.area,
-                    subject: document.subject,
-                })?,
-            };
-            self.insert_change(held.no, raw.hash, &raw.bytes, state::LOCAL, Some(branch), 0)?;
-            self.refresh(held.no, &record)?;
-            changes.push((document.id, raw.hash));
+            self.write_document(document, &author, branch, shown, &mut changes)?;
         }
         Ok(Finished { record: first.id, changes })
+    }
+
+    /// Writes one document: as one change, or as several, each on the one before, where one doesn't hold it all.
+    fn write_document(
+        &mut self,
+        document: &PlannedDocument,
+        author: &Author,
+        branch: u32,
+        shown: &Shown,
+        changes: &mut Vec<(RecordId, ChangeHash)>,
+    ) -> Result<()> {
+        let known = held(self.db, document.id)?;
+        if known.as_ref().is_some_and(|h| h.identity != document.identity) {
+            return Err(StoreError::Identity);
+        }
+        let rows = known.as_ref().map(|h| content::changes(self.db, h.no)).transpose()?.unwrap_or_default();
+        let mut record = content::build(&document.identity, rows.iter().filter(|c| state::is_live(c.state)));
+        let at = match shown {
+            Shown::Current => record.heads(),
+            Shown::Draft(_) if fault::bug("merge_on_merged_heads") => record.heads(),
+            Shown::Draft(draft) => {
+                // own changes that were made anew meanwhile are in the author's past by themselves
+                let by_hash = rows.iter().map(|c| (c.hash, c)).collect();
+                heads_on(&record, self.shown_heads(*draft, document.id)?, &HashMap::new(), &by_hash)
+            }
+        };
+        let mut written = false;
+        let mut no = known.map(|held| held.no);
+        for edits in record::pieces(&document.edits) {
+            let Some(raw) = record.edit(&at, author, edits)? else { continue };
+            let no = match no {
+                Some(no) => no,
+                None => {
+                    let held = self.insert_record(Held {
+                        no: 0,
+                        id: document.id,
+                        identity: document.identity.clone(),
+                        incarnation: 0,
+                        area: document.area,
+                        subject: document.subject,
+                    })?;
+                    *no.insert(held.no)
+                }
+            };
+            self.insert_change(no, raw.hash, &raw.bytes, state::LOCAL, Some(branch), 0)?;
+            changes.push((document.id, raw.hash));
+            written = true;
+        }
+        match no {
+            Some(no) if written => self.refresh(no, &record),
+            _ => Ok(()),
+        }
     }
 
     /// What the draft was shown of a record; nothing of one that it wasn't shown.

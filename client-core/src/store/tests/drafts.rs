@@ -129,3 +129,35 @@ fn four_threads_write_and_read_without_losing_anything() {
     let counts = phone.store.counts().unwrap();
     assert_eq!((counts.records, counts.unsent, counts.drafts), (100, 100, 100));
 }
+
+#[test]
+fn answers_that_one_change_does_not_hold_are_finished_as_several() {
+    let (phone, other) = (TestPhone::new(1), TestPhone::new(2));
+    let id = phone.household(&[("head_name", "张三")]);
+    phone.push();
+    let draft = phone.store.start_draft("household", 1, None, Some(id)).unwrap();
+    let texts: Vec<String> = (0..5).map(|n| n.to_string().repeat(32_000)).collect();
+    let keys = ["remark", "address", "hamlet", "phone", "household_no"];
+    let answers: Vec<(&str, &str)> = keys.into_iter().zip(texts.iter().map(String::as_str)).collect();
+    let finished = phone.store.finish_draft(draft, &plan(&phone, id, &answers)).unwrap();
+    assert_eq!(finished.changes.len(), 5, "two of these texts are more than a change holds");
+    assert!(phone.store.drafts().unwrap().is_empty());
+    let whole = phone.store.record(id).unwrap().unwrap().changes();
+    let wire = whole.iter().map(|c| crate::protocol::WireChange::new(c.hash, c.bytes.clone())).collect();
+    phone.push();
+    let frame = RecordFrame {
+        id,
+        identity: Identity::of_type("household"),
+        incarnation: 0,
+        area: VILLAGE,
+        subject: None,
+        body: RecordBody::Changes(wire),
+    };
+    assert_eq!(other.deliver(1, &[frame]).refused, []);
+    for phone in [&phone, &other] {
+        for (key, text) in &answers {
+            assert_eq!(phone.text(id, key), *text);
+        }
+        assert_eq!(phone.store.row(id).unwrap().unwrap().differences, 0);
+    }
+}
