@@ -268,3 +268,6 @@ impl Filling {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
