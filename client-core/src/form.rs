@@ -7,6 +7,7 @@
 pub mod attachment;
 pub mod catalog;
 pub mod check;
+pub mod compare;
 pub mod definition;
 pub mod expression;
 #[cfg(feature = "import")]

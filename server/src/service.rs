@@ -2,6 +2,7 @@
 
 pub mod committer;
 pub mod exchange;
+pub mod forms;
 pub mod merge;
 pub mod office;
 pub mod people;
@@ -42,6 +43,7 @@ pub struct Service {
     counters: Mutex<HashMap<DeviceId, u64>>,
     /// Replies that may still take a large compression window.
     bulk_left: Arc<AtomicUsize>,
+    catalog: forms::CatalogCache,
 }
 
 impl Service {
@@ -71,6 +73,7 @@ impl Service {
             committer,
             counters: Mutex::default(),
             bulk_left: Arc::new(AtomicUsize::new(reply::BULK_MAX)),
+            catalog: forms::CatalogCache::default(),
         }))
     }
 

@@ -149,6 +149,11 @@ impl ReplyEncoder {
         drive(&mut self.encoder, &w.0, &mut self.out)
     }
 
+    /// Lets the reader use every frame so far once their bytes arrive, whatever follows.
+    pub fn flush(&mut self) -> Result<(), DecodeError> {
+        flush(&mut self.encoder, &mut self.out)
+    }
+
     /// The bytes so far, flushed so that the reader can use every frame in them.
     pub fn take_flushed(&mut self) -> Result<Vec<u8>, DecodeError> {
         flush(&mut self.encoder, &mut self.out)?;

@@ -49,20 +49,25 @@ impl Store {
         Ok(report)
     }
 
-    /// What the next request says of forms. Versions that it asks for again are counted.
+    /// What the next request says of forms.
     pub fn forms_known(&self) -> Result<FormsKnown> {
-        let known = self.connections.read(known)?;
-        if !known.wanted.is_empty() {
-            self.in_transaction(Durability::Process, |work| {
-                for (name, version) in &known.wanted {
-                    work.db
-                        .prepare_cached("UPDATE form SET wanted = wanted + 1 WHERE name = ? AND version = ?")?
-                        .execute(params![name, version])?;
-                }
-                Ok(())
-            })?;
+        self.connections.read(known)
+    }
+
+    /// A request goes out: counts what it asks for again.
+    pub fn forms_asked(&self) -> Result<()> {
+        let wanted = self.forms_known()?.wanted;
+        if wanted.is_empty() {
+            return Ok(());
         }
-        Ok(known)
+        self.in_transaction(Durability::Process, |work| {
+            for (name, version) in &wanted {
+                work.db
+                    .prepare_cached("UPDATE form SET wanted = wanted + 1 WHERE name = ? AND version = ?")?
+                    .execute(params![name, version])?;
+            }
+            Ok(())
+        })
     }
 
     /// The forms on this phone; kept until other ones come.

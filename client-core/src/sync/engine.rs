@@ -307,6 +307,7 @@ impl Engine {
             (memory.uncertain, memory.staged) = (None, 0);
         }
         let (request, tenant_key) = self.request(memory, pending.as_ref(), false, self.store.next_counter()?)?;
+        self.store.forms_asked()?;
         report.requests += 1;
         report.bytes_up += request.len() as u64;
         if let Some(pending) = &pending {

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod eval;
+pub mod publish;
 pub mod replay;
 
 use clap::{Args, Subcommand};
@@ -19,6 +20,12 @@ pub struct FormArgs {
 enum FormCommand {
     /// Read a workbook, say what is wrong with it, show the form's tree; exit status 1 when it can't be published.
     Check(check::CheckArgs),
+    /// Publish a workbook as its form's next version; phones get it with their next sync.
+    Publish(publish::PublishArgs),
+    /// List the versions of all forms.
+    List(publish::ListArgs),
+    /// Retire a version: it isn't offered for new records any more.
+    Retire(publish::RetireArgs),
     /// Compute expressions: reads JSON Lines {"id", "expression", "context"}, answers {"id", "s", "n", "b"} or {"id", "err"}.
     Eval(eval::EvalArgs),
     /// Fill forms: reads JSON Lines {"form", "seed", "steps"}, answers {"form", "seed", "results", "choices", "relevant", "values"}.
@@ -32,6 +39,9 @@ enum FormCommand {
 pub fn form(args: &FormArgs) -> Outcome {
     match &args.command {
         FormCommand::Check(args) => check::check(args),
+        FormCommand::Publish(args) => publish::publish(args),
+        FormCommand::List(args) => publish::list(args),
+        FormCommand::Retire(args) => publish::retire(args),
         FormCommand::Eval(args) => eval::eval(args),
         FormCommand::Replay(args) => replay::replay(args),
     }

@@ -96,6 +96,9 @@ impl ReplyStream {
         let mut encoder = ReplyEncoder::new(weight)?;
         for frame in &frames {
             encoder.push(frame)?;
+            if matches!(frame, ReplyFrame::Forms(_)) {
+                encoder.flush()?;
+            }
         }
         Ok(Self { exchange, encoder: Some(encoder), held: pushed.held, query, first, position, whole, _bulk: bulk })
     }
@@ -219,6 +222,9 @@ fn plan(exchange: &Exchange, standing: &Standing, welcome: &mut Welcome) -> Opti
     }
     if standing.areas_version != hello.areas {
         frames.push(ReplyFrame::Areas { version: standing.areas_version, areas: standing.areas.to_vec() });
+    }
+    if let Some(known) = hello.forms.as_ref().filter(|_| !hello.cost_only) {
+        frames.extend(super::forms::news(&standing.forms, known));
     }
     let mut query = PullQuery {
         township,

@@ -36,7 +36,7 @@ pub fn check(args: &CheckArgs) -> Outcome {
     Ok(if found.publishable() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn print(found: &Import, language: &str) {
+pub(super) fn print(found: &Import, language: &str) {
     for problem in &found.problems {
         let kind = match (problem.severity(), language.starts_with("zh")) {
             (Severity::Error, false) => "error",
