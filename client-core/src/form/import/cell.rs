@@ -46,6 +46,9 @@ impl Value<'_> {
 /// The signs that keyboards and word processors put in by themselves: curly quotes straight, no-break and other unusual
 /// spaces plain, invisible signs gone, full-width `＄｛name｝` as `${name}`.
 pub(super) fn clean(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     let mut fullwidth = 0usize;
     let mut chars = text.chars().peekable();

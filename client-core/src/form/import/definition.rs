@@ -17,6 +17,8 @@ pub(super) fn assemble(survey: &mut Survey<'_>, stem: &str, languages: Languages
     assign_keys(&mut items, "", &mut HashSet::new());
     let id = survey.settings.id.clone().unwrap_or_else(|| if stem.is_empty() { "data" } else { stem }.to_owned());
     let title = survey.settings.title.clone().unwrap_or_else(|| id.clone());
+    let mut titles = LocalText(std::mem::take(&mut survey.settings.titles));
+    titles.0.insert(languages.default.clone(), title);
     let mut extra = Extra::new();
     if let Some(entities) = survey.entities.to_json() {
         extra.insert("entities".to_owned(), entities);
@@ -32,7 +34,7 @@ pub(super) fn assemble(survey: &mut Survey<'_>, stem: &str, languages: Languages
     FormDef {
         record_type: survey.settings.record_type.clone().unwrap_or_else(|| id.clone()),
         subject: survey.settings.subject.clone().unwrap_or(SubjectKind::None),
-        titles: LocalText::from([(languages.default.as_str(), title.as_str())]),
+        titles,
         name: id,
         version: 1,
         languages: languages.all,

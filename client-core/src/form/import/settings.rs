@@ -1,5 +1,7 @@
 //! The settings sheet: its second row, and what of it the importer acts on.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::code::Code;
@@ -14,6 +16,8 @@ use crate::form::summary::ListColumns;
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     pub(super) title: Option<String>,
+    /// Titles in other languages than the default one.
+    pub(super) titles: BTreeMap<String, String>,
     pub(super) id: Option<String>,
     pub(super) default_language: Option<String>,
     pub(super) instance_name: Option<String>,
@@ -88,6 +92,9 @@ impl Settings {
         let owned = || Some(text.to_owned());
         match path {
             ["title"] => self.title = owned(),
+            ["doorstep", "title", language] => {
+                self.titles.insert((*language).to_owned(), text.to_owned());
+            }
             ["id_string"] => self.id = owned(),
             ["default_language"] => self.default_language = owned(),
             ["instance_name"] => self.instance_name = owned(),

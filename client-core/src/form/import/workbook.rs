@@ -129,6 +129,20 @@ impl Default for Budget {
     }
 }
 
+impl Budget {
+    /// Takes one cell with its text; otherwise says which limit it would break.
+    fn spend(&mut self, bytes: usize) -> Result<(), Code> {
+        if bytes > limits::CELL_BYTES {
+            return Err(Code::CellTooLong);
+        }
+        let (Some(cells), Some(text)) = (self.cells.checked_sub(1), self.text.checked_sub(bytes)) else {
+            return Err(Code::TooMuch);
+        };
+        (self.cells, self.text) = (cells, text);
+        Ok(())
+    }
+}
+
 /// Whether a sheet's remaining cells still matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -191,7 +205,9 @@ impl<'a> SheetBuilder<'a> {
         if is_blank(text) {
             return Ok(Flow::More);
         }
-        self.spend(text.len(), &place())?;
+        if let Err(code) = self.budget.spend(text.len()) {
+            return Err(Box::new(Diagnostic::new(code, place())));
+        }
         let cell = Cell { column: column as u16, kind, text: text.into() };
         match self.sheet.rows.last_mut() {
             Some(last) if last.number == row + 1 => match last.cells.last() {
@@ -203,17 +219,6 @@ impl<'a> SheetBuilder<'a> {
         Ok(Flow::More)
     }
 
-    fn spend(&mut self, bytes: usize, place: &Place) -> Result<(), Stop> {
-        if bytes > limits::CELL_BYTES {
-            return Err(Box::new(Diagnostic::new(Code::CellTooLong, place.clone())));
-        }
-        let (Some(cells), Some(text)) = (self.budget.cells.checked_sub(1), self.budget.text.checked_sub(bytes)) else {
-            return Err(Box::new(Diagnostic::new(Code::TooMuch, place.clone())));
-        };
-        (self.budget.cells, self.budget.text) = (cells, text);
-        Ok(())
-    }
-
     fn put_header(&mut self, column: u32, value: Value<'_>) -> Result<(), Stop> {
         if self.header_frozen || column > u32::from(u16::MAX) {
             return Ok(());
@@ -221,7 +226,10 @@ impl<'a> SheetBuilder<'a> {
         let cell = match value {
             Value::Text(text) if is_blank(text.trim()) => return Ok(()),
             Value::Text(text) => {
-                self.spend(text.len(), &Place::sheet(&self.sheet.name).row(1).column(column))?;
+                if let Err(code) = self.budget.spend(text.len()) {
+                    let place = Place::sheet(&self.sheet.name).row(1).column(column);
+                    return Err(Box::new(Diagnostic::new(code, place)));
+                }
                 HeaderCell::Text(collapse_spaces(&text))
             }
             Value::Empty | Value::NoResult => return Ok(()),

@@ -35,12 +35,13 @@ fn our_own_columns_set_class_flag_and_publicity() {
          | | text | note_office | N | | office | | |
          | | calculate | risky | | if(${id_number} = '', 1, '') | | risk | yes |
          | settings | | | | | |
-         | | form_id | doorstep::record_type | doorstep::subject | doorstep::list_title | doorstep::list_search |
-         | | visit2 | visit | household | note_office | note_office id_number |",
+         | | form_id | doorstep::record_type | doorstep::subject | doorstep::list_title | doorstep::list_search | form_title | doorstep::title::zh |
+         | | visit2 | visit | household | note_office | note_office id_number | Visit | 走访 |",
     );
     let def = accepted(&found);
     assert_eq!((def.name.as_str(), def.record_type.as_str()), ("visit2", "visit"));
     assert_eq!(def.subject, SubjectKind::Household);
+    assert_eq!((def.titles.get("default", ""), def.titles.get("zh", "")), (Some("Visit"), Some("走访")));
     assert_eq!(def.list.title, "note_office");
     assert_eq!(def.list.search, ["note_office", "id_number"]);
     let risky = def.question("risky").unwrap();
