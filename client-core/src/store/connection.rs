@@ -2,16 +2,22 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, TransactionBehavior, params};
 
 use super::Enrolment;
 use super::error::{Result, StoreError};
 use crate::clock::{Clock, Entropy};
 use crate::fault;
 use crate::protocol::ScopeDigest;
+
+/// How long a statement waits for another connection's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// True while the log may still hold what was deleted.
+const UNFLUSHED: &str = "unflushed";
 
 /// How durable a commit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +77,9 @@ impl Writer {
         }
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let digest = read_digest(&tx)?;
-        let mut work = Work { db: &tx, tools, digest };
+        let mut work = Work { db: &tx, tools, digest, deleted: false };
         let value = f(&mut work)?;
+        let deleted = work.deleted;
         if work.digest != digest {
             let now = work.digest;
             set_meta(&tx, "digest_count", now.count.cast_signed())?;
@@ -81,7 +88,25 @@ impl Writer {
         fault::point("store.commit.before");
         tx.commit()?;
         fault::point("store.commit.after");
+        if deleted {
+            self.flush_deleted()?;
+        }
         Ok(value)
+    }
+
+    /// Moves the log into the file, so that what was deleted (and overwritten there) isn't left in the log either. A reader
+    /// that is in the way isn't waited for: the next sync tries again.
+    fn flush_deleted(&self) -> Result<()> {
+        let db = &self.connection;
+        db.busy_timeout(Duration::ZERO)?;
+        let busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get::<_, bool>(0));
+        db.busy_timeout(BUSY_TIMEOUT)?;
+        match busy {
+            Ok(false) => clear_meta(db, UNFLUSHED),
+            Ok(true) => Ok(()),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -94,7 +119,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// what is deleted.
 pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     // without this, statements whose bound values might choose another index are prepared again whenever they run
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -150,9 +175,15 @@ impl Connections {
         let done = (|| {
             let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let digest = read_digest(&tx)?;
-            f(&mut Work { db: &tx, tools, digest })
+            f(&mut Work { db: &tx, tools, digest, deleted: false })
         })();
         self.watched(done)
+    }
+
+    /// Flushes what was deleted while a reader was in the way.
+    pub fn flush_deleted(&self) -> Result<()> {
+        let writer = lock(&self.writer);
+        if number(&writer.connection, UNFLUSHED)? == 0 { Ok(()) } else { writer.flush_deleted() }
     }
 
     /// Runs on the writer outside a transaction.
@@ -181,9 +212,16 @@ pub(super) struct Work<'a> {
     pub tools: &'a Tools,
     /// Over all acknowledged changes; stored when the work commits.
     pub digest: ScopeDigest,
+    deleted: bool,
 }
 
 impl Work<'_> {
+    /// Something that was read from a server goes for good: once this is committed, the log is moved into the file.
+    pub fn note_deleted(&mut self) -> Result<()> {
+        self.deleted = true;
+        set_meta(self.db, UNFLUSHED, 1)
+    }
+
     pub fn enrolment(&self) -> Result<Enrolment> {
         enrolment(self.db)?.ok_or(StoreError::NotEnrolled)
     }

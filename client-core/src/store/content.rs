@@ -231,7 +231,7 @@ impl Work<'_> {
             self.digest.remove(&change.hash);
         }
         self.db.prepare_cached("DELETE FROM change WHERE record = ?")?.execute([record])?;
-        Ok(())
+        self.note_deleted()
     }
 
     /// Brings a record's list columns up to date.

@@ -49,8 +49,7 @@ impl Store {
             set_meta(work.db, "grants_seq", position.seq.cast_signed())?;
             set_meta(work.db, "grants_chain", position.chain.0)?;
             if shrank { work.scope_shrank() } else { Ok(()) }
-        })?;
-        if shrank { self.flush_deleted() } else { Ok(()) }
+        })
     }
 
     /// True when some grant of the user is active: without one the server gives nothing.

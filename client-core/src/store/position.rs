@@ -239,12 +239,14 @@ impl Store {
         })
     }
 
-    /// The server's time, from its reply. Once a day of it, what has been kept long enough goes.
+    /// The server's time, from its reply. Once a day of it, what has been kept long enough goes; what was deleted goes from
+    /// the log too, if a reader was in the way before.
     pub fn note_server_time(&self, server_ms: Millis) -> Result<()> {
         let pruned_ms = self.in_transaction(Durability::Process, |work| {
             set_meta(work.db, "server_ms", server_ms.cast_signed())?;
             number(work.db, "pruned_ms")
         })?;
+        self.connections.flush_deleted()?;
         if server_ms.saturating_sub(pruned_ms) >= PRUNE_EVERY_MS { self.prune(server_ms) } else { Ok(()) }
     }
 
@@ -252,7 +254,9 @@ impl Store {
     pub fn prune(&self, server_ms: Millis) -> Result<()> {
         let before = server_ms.saturating_sub(KEEP_MS).cast_signed();
         self.in_transaction(Durability::Process, |work| {
-            work.db.execute("DELETE FROM batch WHERE state <> 0 AND closed_ms < ?", [before])?;
+            if work.db.execute("DELETE FROM batch WHERE state <> 0 AND closed_ms < ?", [before])? > 0 {
+                work.note_deleted()?;
+            }
             work.db.execute("DELETE FROM receipt WHERE received_ms < ? AND bring_from IS NULL", [before])?;
             set_meta(work.db, "pruned_ms", server_ms.cast_signed())
         })

@@ -3,7 +3,6 @@
 
 use rusqlite::Connection;
 
-use super::Store;
 use super::connection::{Work, clear_meta, number, set_meta};
 use super::content::changes;
 use super::error::Result;
@@ -67,11 +66,4 @@ fn areas_known(db: &Connection) -> Result<bool> {
     let sql = "SELECT NOT EXISTS (SELECT 1 FROM grant_entry g WHERE active = 1 AND subject IS NULL
                AND NOT EXISTS (SELECT 1 FROM area a WHERE a.area = g.area))";
     Ok(db.prepare_cached(sql)?.query_row([], |r| r.get(0))?)
-}
-
-impl Store {
-    /// Moves the log into the file, so that what was deleted (and overwritten there) isn't left in the log either.
-    pub(super) fn flush_deleted(&self) -> Result<()> {
-        self.connections.with_writer(|db| Ok(db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?))
-    }
 }
