@@ -76,9 +76,11 @@ impl JsonAnswers {
         for (name, json) in context.iter().filter(|(name, _)| !name.starts_with('@')) {
             answers.add(&reader, Tree::ROOT, Rows::NONE, name, json)?;
         }
-        if let Some(path) = text_of(context.get("@self")) {
-            answers.asker = answers.find_or_add(&reader, &path)?;
-        }
+        answers.asker = match text_of(context.get("@self")) {
+            Some(path) => answers.find_or_add(&reader, &path)?,
+            // a nameless field of the form asks
+            None => Spot { node: answers.node(Tree::ROOT, "@self", NodeKind::Leaf(AnswerType::Text))?, rows: Rows::NONE },
+        };
         answers.add_tables(context.get("@instances"))?;
         answers.add_choices(context.get("@choices"))?;
         Ok(answers)
@@ -89,7 +91,7 @@ impl JsonAnswers {
         &self.tree
     }
 
-    /// The asking field; the root where none was named.
+    /// The asking field; where none was named, a field right below the root.
     pub fn asker(&self) -> Spot {
         self.asker
     }

@@ -53,6 +53,18 @@ impl Cx<'_> {
         }
     }
 
+    /// A time of day stands on today where a day is asked.
+    fn on_a_day(&self, moment: Moment) -> Moment {
+        let offset = self.offset_minutes();
+        match moment {
+            Moment::Time(ms) => {
+                let today = Moment::Instant(self.outer.env.now_ms).local_day(offset);
+                Moment::Instant(today * DAY_MS + ms - i64::from(offset) * 60_000)
+            }
+            moment => moment,
+        }
+    }
+
     fn read(&self, at: usize, text: &str) -> Eval<Option<Moment>> {
         let offset = self.offset_minutes();
         let read = Moment::parse(text, offset).map_err(|fault| ExpressionError::new(at, fault))?;
@@ -86,7 +98,7 @@ impl Cx<'_> {
         };
         Ok(match moment {
             None => Value::blank(),
-            Some(moment) if keep_date => Value::Number(moment.decimal_date_time(offset)),
+            Some(moment) if keep_date => Value::Number(self.on_a_day(moment).decimal_date_time(offset)),
             Some(moment) => Value::Number(moment.decimal_time(offset)),
         })
     }
