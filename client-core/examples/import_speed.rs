@@ -28,7 +28,8 @@ fn row(cells: &[&str]) -> Vec<String> {
 }
 
 fn questions(count: usize) -> Rows {
-    let header = ["type", "name", "label::English (en)", "label::中文 (zh)", "hint", "relevant", "constraint", "calculation"];
+    let header =
+        ["type", "name", "label::English (en)", "label::中文 (zh)", "hint", "relevant", "constraint", "calculation"];
     let mut rows = vec![row(&header)];
     for i in 0..count {
         let (name, label) = (format!("q{i}"), format!("Question {i} about the household and its members"));
@@ -71,9 +72,8 @@ fn workbook(sheets: &[(&str, Rows)]) -> Vec<u8> {
         }
         parts.push((format!("xl/worksheets/sheet{i}.xml"), xml + "</sheetData></worksheet>"));
         list.push_str(&format!("<sheet name=\"{name}\" sheetId=\"{i}\" r:id=\"r{i}\"/>"));
-        relations.push_str(&format!(
-            "<Relationship Id=\"r{i}\" Type=\"x/worksheet\" Target=\"worksheets/sheet{i}.xml\"/>"
-        ));
+        relations
+            .push_str(&format!("<Relationship Id=\"r{i}\" Type=\"x/worksheet\" Target=\"worksheets/sheet{i}.xml\"/>"));
     }
     parts.push(("xl/sharedStrings.xml".to_owned(), format!("<sst>{shared}</sst>")));
     parts.push(("xl/workbook.xml".to_owned(), format!("<workbook xmlns:r=\"r\"><sheets>{list}</sheets></workbook>")));
@@ -93,7 +93,8 @@ fn bomb() -> Vec<u8> {
         Ok(())
     };
     let workbook = "<workbook xmlns:r=\"r\"><sheets><sheet name=\"survey\" r:id=\"r0\"/></sheets></workbook>";
-    let relations = "<Relationships><Relationship Id=\"r0\" Type=\"x/worksheet\" Target=\"sheet.xml\"/></Relationships>";
+    let relations =
+        "<Relationships><Relationship Id=\"r0\" Type=\"x/worksheet\" Target=\"sheet.xml\"/></Relationships>";
     let written = part("xl/workbook.xml", workbook, 0)
         .and_then(|()| part("xl/_rels/workbook.xml.rels", relations, 0))
         .and_then(|()| part("xl/sheet.xml", "<worksheet><sheetData>", 1024));

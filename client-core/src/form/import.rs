@@ -19,6 +19,7 @@ mod default_value;
 mod definition;
 mod diagnostic;
 mod entities;
+mod extra;
 mod limits;
 mod logic;
 mod nearest;

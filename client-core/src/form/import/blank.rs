@@ -47,7 +47,12 @@ impl Entropy for Zeros {
 ///
 /// # Errors
 /// As the evaluation does.
-pub(super) fn try_out(resolved: &Resolved, role: Role, tree: &Tree, asker: NodeId) -> Result<Option<Value>, ExpressionError> {
+pub(super) fn try_out(
+    resolved: &Resolved,
+    role: Role,
+    tree: &Tree,
+    asker: NodeId,
+) -> Result<Option<Value>, ExpressionError> {
     if !matches!(role, Role::Relevant | Role::Calculation | Role::Required | Role::ReadOnly | Role::Default) {
         return Ok(None);
     }

@@ -52,14 +52,23 @@ impl Lists {
             labels.insert(unnamed.to_owned(), other_label(unnamed).to_owned());
         }
         let labels = LocalText(labels);
-        list.list.choices.push(Choice { name: "other".to_owned(), labels, media: BTreeMap::new(), extra: Extra::new() });
+        list.list.choices.push(Choice {
+            name: "other".to_owned(),
+            labels,
+            media: BTreeMap::new(),
+            extra: Extra::new(),
+        });
     }
 }
 
 /// True for a language that is Chinese by its name or code.
 pub(super) fn is_chinese(language: &str) -> bool {
     let lower = language.to_lowercase();
-    lower == "zh" || lower.contains("(zh") || lower.starts_with("zh-") || lower.contains("chinese") || lower.contains("中文")
+    lower == "zh"
+        || lower.contains("(zh")
+        || lower.starts_with("zh-")
+        || lower.contains("chinese")
+        || lower.contains("中文")
 }
 
 fn other_label(language: &str) -> &'static str {

@@ -112,7 +112,10 @@ fn clock(text: &str) -> Option<usize> {
         return None;
     }
     let rest = &text[8..];
-    let zoned = rest.starts_with(['+', '-']) && digits(rest, 1, 2) && rest.as_bytes().get(3) == Some(&b':') && digits(rest, 4, 2);
+    let zoned = rest.starts_with(['+', '-'])
+        && digits(rest, 1, 2)
+        && rest.as_bytes().get(3) == Some(&b':')
+        && digits(rest, 4, 2);
     Some(8 + if zoned { 6 } else { usize::from(rest.starts_with('Z')) })
 }
 

@@ -29,8 +29,7 @@ pub(super) fn assemble(survey: &mut Survey<'_>, stem: &str, languages: Languages
     let lists = std::mem::take(&mut survey.lists.lists).into_iter().map(|(name, list)| (name, list.list));
     let external = std::mem::take(&mut survey.external.lists).into_iter();
     let external = external.map(|(name, list)| (format!("external_choices/{name}"), list.list));
-    let choice_lists: BTreeMap<_, _> =
-        lists.chain(external).filter(|(_, list)| !list.choices.is_empty()).collect();
+    let choice_lists: BTreeMap<_, _> = lists.chain(external).filter(|(_, list)| !list.choices.is_empty()).collect();
     FormDef {
         record_type: survey.settings.record_type.clone().unwrap_or_else(|| id.clone()),
         subject: survey.settings.subject.clone().unwrap_or(SubjectKind::None),

@@ -141,13 +141,15 @@ impl Entities {
     pub(super) fn check_scopes(&self, nodes: &Nodes, by_name: &BTreeMap<&str, usize>, problems: &mut Problems) {
         let scope = |parent: usize| -> Vec<usize> {
             let own = nodes.is_repeat(parent).then_some(parent);
-            let mut repeats: Vec<usize> = own.into_iter().chain(nodes.around(parent).filter(|n| nodes.is_repeat(*n))).collect();
+            let mut repeats: Vec<usize> =
+                own.into_iter().chain(nodes.around(parent).filter(|n| nodes.is_repeat(*n))).collect();
             repeats.reverse();
             repeats
         };
         for declared in &self.declared {
             let saved: Vec<&Saved> = self.saved.iter().filter(|s| s.list == declared.list).collect();
-            let mut scopes: Vec<(Vec<usize>, Place)> = saved.iter().map(|s| (scope(s.parent), s.place.clone())).collect();
+            let mut scopes: Vec<(Vec<usize>, Place)> =
+                saved.iter().map(|s| (scope(s.parent), s.place.clone())).collect();
             for (text, place) in &declared.expressions {
                 for reference in references(text).flatten() {
                     if let Some(node) = by_name.get(reference.name) {
@@ -163,7 +165,9 @@ impl Entities {
             }
             let saved_scope = saved.iter().map(|s| scope(s.parent)).max_by_key(Vec::len);
             for saved in &saved {
-                if Some(scope(saved.parent)) != saved_scope || saved_scope.as_ref().is_some_and(|s| s.len() < deepest.len()) {
+                if Some(scope(saved.parent)) != saved_scope
+                    || saved_scope.as_ref().is_some_and(|s| s.len() < deepest.len())
+                {
                     let diagnostic = Diagnostic::new(Code::EntityScopes, saved.place.clone());
                     problems.add(diagnostic.with("list", &declared.list));
                 }

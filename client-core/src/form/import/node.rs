@@ -67,13 +67,7 @@ impl Nodes {
     pub(super) const ROOT: usize = 0;
 
     pub(super) fn new(root: &str) -> Self {
-        let root = Node {
-            name: root.to_owned(),
-            parent: Self::ROOT,
-            children: Vec::new(),
-            row: 1,
-            shape: Shape::Root,
-        };
+        let root = Node { name: root.to_owned(), parent: Self::ROOT, children: Vec::new(), row: 1, shape: Shape::Root };
         Self(vec![root])
     }
 

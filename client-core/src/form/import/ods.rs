@@ -62,12 +62,7 @@ fn sheet_names(package: &mut Package<'_>) -> Result<Vec<String>, Stop> {
     }
 }
 
-fn read_sheet(
-    xml: &mut Xml<'_, '_>,
-    name: &str,
-    budget: &mut Budget,
-    problems: &mut Problems,
-) -> Result<Sheet, Stop> {
+fn read_sheet(xml: &mut Xml<'_, '_>, name: &str, budget: &mut Budget, problems: &mut Problems) -> Result<Sheet, Stop> {
     let mut builder = SheetBuilder::new(name, budget, problems);
     let mut row = 0u32;
     let mut flow = Flow::More;
@@ -161,7 +156,13 @@ impl Head {
                 Value::Moment(format!("{date} {time}"))
             }
             ("time", Some(value)) => Value::Moment(duration_text(&value).unwrap_or(text)),
-            ("", _) if text.is_empty() => if self.formula { Value::NoResult } else { Value::Empty },
+            ("", _) if text.is_empty() => {
+                if self.formula {
+                    Value::NoResult
+                } else {
+                    Value::Empty
+                }
+            }
             _ if text.is_empty() => Value::Empty,
             _ => Value::Text(Cow::Owned(text)),
         }

@@ -46,7 +46,8 @@ impl<'a> Container<'a> {
             12 => 4096,
             _ => return None,
         };
-        let mut file = Self { bytes, sector, fat: Vec::new(), directory: Vec::new(), mini_fat_start: u32_at(bytes, 60)? };
+        let mut file =
+            Self { bytes, sector, fat: Vec::new(), directory: Vec::new(), mini_fat_start: u32_at(bytes, 60)? };
         let mut fat_sectors: Vec<u32> = (0..109).filter_map(|i| u32_at(bytes, 76 + 4 * i)).collect();
         let mut next = u32_at(bytes, 68)?;
         let mut steps = 0;

@@ -46,9 +46,7 @@ impl Asked<'_> {
     pub(super) fn only(&self, known: &[&str], problems: &mut Problems) {
         for key in self.parameters.keys().filter(|k| !known.contains(&k.as_str())) {
             let diagnostic = Diagnostic::new(Code::UnknownParameter, self.place.clone()).with("name", key);
-            problems.add(
-                diagnostic.with("known", known.join(", ")).nearest(nearest(key, known.iter().copied())),
-            );
+            problems.add(diagnostic.with("known", known.join(", ")).nearest(nearest(key, known.iter().copied())));
         }
     }
 

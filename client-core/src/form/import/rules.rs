@@ -105,8 +105,22 @@ pub(super) fn has_type_column(table: &Table<'_>, problems: &mut Problems) -> boo
 fn is_known_meaning(token: &str) -> bool {
     matches!(
         token,
-        "type" | "name" | "label" | "hint" | "default" | "trigger" | "parameters" | "choice_filter" | "guidance_hint"
-            | "media" | "bind" | "control" | "instance" | "query" | "disabled" | "intent"
+        "type"
+            | "name"
+            | "label"
+            | "hint"
+            | "default"
+            | "trigger"
+            | "parameters"
+            | "choice_filter"
+            | "guidance_hint"
+            | "media"
+            | "bind"
+            | "control"
+            | "instance"
+            | "query"
+            | "disabled"
+            | "intent"
     )
 }
 

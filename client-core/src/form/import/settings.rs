@@ -110,8 +110,7 @@ impl Settings {
             ["doorstep", "list_day"] => text.clone_into(&mut self.list.day),
             ["doorstep", "list_persons"] => text.clone_into(&mut self.list.persons),
             ["doorstep", "list_search"] => {
-                self.list.search =
-                    text.split([' ', ',']).filter(|n| !n.is_empty()).map(str::to_owned).collect();
+                self.list.search = text.split([' ', ',']).filter(|n| !n.is_empty()).map(str::to_owned).collect();
             }
             _ => {}
         }

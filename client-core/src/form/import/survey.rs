@@ -265,17 +265,10 @@ impl<'a> Survey<'a> {
     }
 
     /// Adds a question under the open group.
-    pub(super) fn add(
-        &mut self,
-        row: u32,
-        question: Question,
-        bind: &str,
-        control: types::Control,
-    ) -> usize {
+    pub(super) fn add(&mut self, row: u32, question: Question, bind: &str, control: types::Control) -> usize {
         let parent = self.parent();
         let name = question.name.clone();
-        let shape =
-            Shape::Question { question: Box::new(question), bind: bind.to_owned(), control, hidden: false };
+        let shape = Shape::Question { question: Box::new(question), bind: bind.to_owned(), control, hidden: false };
         self.nodes.push(Node { name, parent, children: Vec::new(), row, shape })
     }
 

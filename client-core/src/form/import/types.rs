@@ -65,7 +65,12 @@ impl Type {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Meaning {
     Question(Type),
-    Select { control: Control, list: String, command: &'static str, other: bool },
+    Select {
+        control: Control,
+        list: String,
+        command: &'static str,
+        other: bool,
+    },
     Begin(Block),
     End(Block),
     /// A file attached to the form, with its ending.
@@ -168,11 +173,13 @@ fn exact_meaning(cell: &str) -> Meaning {
     }
     match question(cell) {
         Some(found) => Meaning::Question(found),
-        None => match SELECTS.iter().find(|(c, _)| *c == cell || cell.strip_prefix(c).is_some_and(|r| r.starts_with(' '))) {
-            Some((command, _)) => Meaning::SelectWithoutList(command),
-            None if cell == "rank" || cell.starts_with("rank ") => Meaning::SelectWithoutList("rank"),
-            None => Meaning::Unknown,
-        },
+        None => {
+            match SELECTS.iter().find(|(c, _)| *c == cell || cell.strip_prefix(c).is_some_and(|r| r.starts_with(' '))) {
+                Some((command, _)) => Meaning::SelectWithoutList(command),
+                None if cell == "rank" || cell.starts_with("rank ") => Meaning::SelectWithoutList("rank"),
+                None => Meaning::Unknown,
+            }
+        }
     }
 }
 

@@ -81,7 +81,8 @@ fn misspelt_sheets_columns_and_settings_are_pointed_out() {
 
 #[test]
 fn two_spellings_of_one_column_are_refused_together() {
-    let found = tables("| survey | | | | | |\n| | type | name | label | relevant | relevance |\n| | text | a | A | | |");
+    let found =
+        tables("| survey | | | | | |\n| | type | name | label | relevant | relevance |\n| | text | a | A | | |");
     assert_eq!(errors(&found), ["header_same_meaning"]);
     assert_eq!(found.problems[0].place.to_string(), "survey!E1");
 }

@@ -59,7 +59,8 @@ fn shared_texts_rich_texts_and_phonetic_readings_are_read() {
     let shared = "<sst count=\"4\" uniqueCount=\"4000000000\"><si><t>text</t></si><si><r><t>a</t></r><r><t>b</t></r></si>\
                   <si><t xml:space=\"preserve\"> L&amp;a&#98;_x000A_el </t><rPh sb=\"0\" eb=\"1\"><t>XX</t></rPh></si></sst>";
     parts.push(("xl/sharedStrings.xml".to_owned(), shared.to_owned()));
-    let row = "<row r=\"2\"><c r=\"A2\" t=\"s\"><v>0</v></c><c t=\"s\"><v>1</v></c><c t=\"s\"><v>2</v></c></row></sheetData>";
+    let row =
+        "<row r=\"2\"><c r=\"A2\" t=\"s\"><v>0</v></c><c t=\"s\"><v>1</v></c><c t=\"s\"><v>2</v></c></row></sheetData>";
     parts[0].1 = parts[0].1.replace("</sheetData>", row);
     let found = import(&writer::zipped(&parts, zip::CompressionMethod::Stored), "form");
     let def = accepted(&found);
@@ -68,10 +69,11 @@ fn shared_texts_rich_texts_and_phonetic_readings_are_read() {
 
 #[test]
 fn a_formula_counts_by_its_stored_result() {
-    let sheet = Sheet::new("survey")
-        .row(0, &["type", "name", "label"])
-        .row(1, &["text", "a"])
-        .cell(1, 2, Cell::Formula(Some("Label")));
+    let sheet = Sheet::new("survey").row(0, &["type", "name", "label"]).row(1, &["text", "a"]).cell(
+        1,
+        2,
+        Cell::Formula(Some("Label")),
+    );
     let found = import(&Workbook::of([sheet]).to_xlsx(), "form");
     assert_eq!(accepted(&found).question("a").unwrap().label("default", "default"), "Label");
 }

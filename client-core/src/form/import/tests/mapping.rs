@@ -85,7 +85,10 @@ fn or_other_adds_a_choice_and_a_question_for_it() {
     );
     let def = accepted(&found);
     let other = &def.choice_lists["work"].choices[1];
-    assert_eq!((other.name.as_str(), other.label("中文 (zh)", ""), other.label("English (en)", "")), ("other", "其他", "Other"));
+    assert_eq!(
+        (other.name.as_str(), other.label("中文 (zh)", ""), other.label("English (en)", "")),
+        ("other", "其他", "Other")
+    );
     let question = def.question("w_other").unwrap();
     assert_eq!(question.relevant.as_deref(), Some("selected(../w, 'other')"));
     assert_eq!(question.kind, QuestionKind::Text);

@@ -75,10 +75,11 @@ fn p05_truth_cells_and_yes_become_true() {
 #[test]
 fn p06_dates_and_times_in_cells_become_what_the_question_holds() {
     let sheet = |serial: f64, kind: &str| {
-        Sheet::new("survey")
-            .row(0, &["type", "name", "label", "default"])
-            .row(1, &[kind, "a", "A"])
-            .cell(1, 3, Cell::Moment(serial))
+        Sheet::new("survey").row(0, &["type", "name", "label", "default"]).row(1, &[kind, "a", "A"]).cell(
+            1,
+            3,
+            Cell::Moment(serial),
+        )
     };
     let default = |serial: f64, kind: &str, epoch_1904: bool| {
         let book = Workbook { sheets: vec![sheet(serial, kind)], epoch_1904 };
@@ -177,7 +178,8 @@ fn p11_every_spelling_of_a_column_means_the_same() {
         assert_eq!(tree(&found)[0], "/data/r_count string", "{header}");
     }
     for header in ["media::image", "image", "media:image", "Image"] {
-        let found = tables(&format!("| survey | | | | |\n| | type | name | label | {header} |\n| | text | a | A | i.png |"));
+        let found =
+            tables(&format!("| survey | | | | |\n| | type | name | label | {header} |\n| | text | a | A | i.png |"));
         let a = accepted(&found).question("a").unwrap();
         assert_eq!(a.media["image"].get("default", "default"), Some("i.png"), "{header}");
     }
@@ -229,10 +231,14 @@ fn p13_names_may_stand_again_in_another_group_until_they_are_referred_to() {
     let refused = |rows: &str| errors(&tables(&format!("| survey | | | |\n| | type | name | label |\n{rows}")));
     assert_eq!(refused("| | text | a | A |\n| | text | a | A |"), ["name_twice"]);
     assert_eq!(refused("| | text | meta | A |"), ["reserved_name"]);
-    assert_eq!(refused("| | begin repeat | data | A |\n| | text | a | A |\n| | end repeat | | |"), ["repeat_named_as_root"]);
-    assert_eq!(warnings(&tables("| survey | | | |\n| | type | name | label |\n| | text | a | A |\n| | text | A | A |")), [
-        "name_differs_in_case"
-    ]);
+    assert_eq!(
+        refused("| | begin repeat | data | A |\n| | text | a | A |\n| | end repeat | | |"),
+        ["repeat_named_as_root"]
+    );
+    assert_eq!(
+        warnings(&tables("| survey | | | |\n| | type | name | label |\n| | text | a | A |\n| | text | A | A |")),
+        ["name_differs_in_case"]
+    );
 }
 
 #[test]
@@ -378,7 +384,9 @@ fn p21_expressions_of_other_languages_are_refused_and_texts_stay_constants() {
              | | text | b | B | {relevant} | {default} |"
         ))
     };
-    for wrong in ["${a} == 1", "${a} && ${a}", "${a} <> 1", "${a} = 1 AND ${a} = 2", "If(${a}, 1, 2)", "if(${a}, 1)", "'a"] {
+    for wrong in
+        ["${a} == 1", "${a} && ${a}", "${a} <> 1", "${a} = 1 AND ${a} = 2", "If(${a}, 1, 2)", "if(${a}, 1)", "'a"]
+    {
         let found = with("", wrong);
         assert!(errors(&found)[0].starts_with("expression."), "{wrong}: {:?}", errors(&found));
     }
@@ -427,9 +435,8 @@ fn p23_files_that_must_be_attached_are_listed() {
 
 #[test]
 fn p24_what_only_odk_validate_refuses_is_refused_too() {
-    let with = |rows: &str| {
-        errors(&tables(&format!("| survey | | | | |\n| | type | name | label | calculation |\n{rows}")))
-    };
+    let with =
+        |rows: &str| errors(&tables(&format!("| survey | | | | |\n| | type | name | label | calculation |\n{rows}")));
     assert_eq!(with("| | text | a | A | |\n| | begin group | g | G | |\n| | end group | | | |"), ["empty_block"]);
     assert_eq!(with("| | begin group | g | G | |\n| | calculate | c | | 1 |\n| | end group | | | |"), ["empty_block"]);
     assert_eq!(with("| | calculate | c | | nonsense(1) |"), ["expression.unknown_function"]);

@@ -158,10 +158,7 @@ impl Workbook {
             "<office:document-content><office:body><office:spreadsheet>{tables}</office:spreadsheet></office:body></office:document-content>"
         );
         let mimetype = "application/vnd.oasis.opendocument.spreadsheet".to_owned();
-        zipped(
-            &[("mimetype".to_owned(), mimetype), ("content.xml".to_owned(), content)],
-            CompressionMethod::Deflated,
-        )
+        zipped(&[("mimetype".to_owned(), mimetype), ("content.xml".to_owned(), content)], CompressionMethod::Deflated)
     }
 
     /// The same sheets as XLSForm's text layout.
@@ -211,8 +208,7 @@ pub(super) fn from_tables(text: &str) -> Workbook {
     let mut workbook = Workbook::default();
     for line in text.lines().map(str::trim).filter(|l| l.starts_with('|')) {
         let line = line.replace("\\|", "\u{1}");
-        let cells: Vec<String> =
-            line.trim_matches('|').split('|').map(|c| c.trim().replace('\u{1}', "|")).collect();
+        let cells: Vec<String> = line.trim_matches('|').split('|').map(|c| c.trim().replace('\u{1}', "|")).collect();
         let (first, rest) = cells.split_first().unwrap();
         if !first.is_empty() {
             workbook.sheets.push(Sheet::new(first));
