@@ -79,7 +79,9 @@ impl JsonAnswers {
         answers.asker = match text_of(context.get("@self")) {
             Some(path) => answers.find_or_add(&reader, &path)?,
             // a nameless field of the form asks
-            None => Spot { node: answers.node(Tree::ROOT, "@self", NodeKind::Leaf(AnswerType::Text))?, rows: Rows::NONE },
+            None => {
+                Spot { node: answers.node(Tree::ROOT, "@self", NodeKind::Leaf(AnswerType::Text))?, rows: Rows::NONE }
+            }
         };
         answers.add_tables(context.get("@instances"))?;
         answers.add_choices(context.get("@choices"))?;

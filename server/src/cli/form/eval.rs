@@ -147,3 +147,64 @@ fn number(n: f64) -> Json {
     }
     if n.fract() == 0.0 && n.abs() < 9e15 { json!(n as i64) } else { json!(n) }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests stop where a claim fails")]
+
+    use super::*;
+
+    fn clock(zone: &str, now: &str) -> Result<(i32, i64), ClockError> {
+        let options = ClockOptions { zone: zone.to_owned(), now: Some(now.to_owned()) };
+        Ok((options.offset_minutes()?, options.now_ms()?))
+    }
+
+    fn answered(line: &str) -> Json {
+        let (offset_minutes, now_ms) = clock("-07:00", "2026-06-01T10:00:00").unwrap();
+        let env = Env { now_ms, offset_minutes, language: "en", version: "", entropy: &SystemEntropy };
+        answer(line.as_bytes(), &env)
+    }
+
+    #[test]
+    fn a_case_is_answered_as_text_number_and_truth_value_under_its_id() {
+        let cases = [
+            (r#"{"id": 7, "expression": "1 + 1.5"}"#, json!({"id": 7, "s": "2.5", "n": 2.5, "b": true})),
+            (r#"{"id": "a", "expression": "'x'"}"#, json!({"id": "a", "s": "x", "n": "NaN", "b": true})),
+            (r#"{"id": 1, "expression": "-1 div 0"}"#, json!({"id": 1, "s": "-Infinity", "n": "-Infinity", "b": true})),
+            (r#"{"id": 1, "expression": "today()"}"#, json!({"id": 1, "s": "2026-06-01", "n": 20605, "b": true})),
+            (
+                r#"{"id": 2, "kind": "calculate", "expression": "${n} + 1", "context": {"n": "2.50", "@types": {"n": "decimal"}}}"#,
+                json!({"id": 2, "s": "3.5", "n": 3.5, "b": true}),
+            ),
+        ];
+        for (line, wanted) in cases {
+            assert_eq!(answered(line), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_wrong_with_a_line_is_said_under_its_id() {
+        let lines = [
+            r#"{"id": 3, "expression": "1 +"}"#,
+            r#"{"id": 3, "expression": 5}"#,
+            r#"{"id": 3, "expression": "1", "context": []}"#,
+            r#"{"id": 3, "expression": "1", "context": {"@types": {"a": "colour"}}}"#,
+            r#"{"id": 3, "expression": "1", "context": {"@self": "elsewhere"}}"#,
+        ];
+        for line in lines {
+            let answer = answered(line);
+            assert!(answer["id"] == 3 && answer["err"].as_str().is_some_and(|e| e.len() > 10), "{answer}");
+        }
+        assert!(answered("{").get("err").is_some());
+    }
+
+    #[test]
+    fn zone_and_time_are_read_or_refused() {
+        assert_eq!(clock("-07:00", "2026-06-01T10:00:00").unwrap(), (-420, 1_780_333_200_000));
+        assert_eq!(clock("+08:00", "2026-06-01T10:00").unwrap(), (480, 1_780_279_200_000));
+        assert_eq!(clock("Z", "2026-06-01").unwrap(), (0, 1_780_272_000_000));
+        for (zone, now) in [("east", "2026-06-01"), ("", "2026-06-01"), ("+08:00", "soon"), ("+08:00", "2026-02-30")] {
+            assert!(clock(zone, now).is_err(), "{zone} {now}");
+        }
+    }
+}
