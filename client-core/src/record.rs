@@ -263,6 +263,11 @@ impl Record {
         self.state.visible(section, key, None).first().map(|put| put.value.clone())
     }
 
+    /// When the record was written last, as the latest of its authors claims: seconds since 1970, 0 without changes.
+    pub fn claimed_s(&self) -> i64 {
+        self.state.changes().iter().map(|change| change.claimed_s).max().unwrap_or(0)
+    }
+
     /// The answers that every reader sees.
     pub fn answers(&self) -> BTreeMap<String, Value> {
         let first = |puts| self.state.visible_of(puts, None).first().map(|put| put.value.clone());

@@ -50,7 +50,7 @@ impl Phone {
     pub fn fill(&self, draft: DraftId, options: FillOptions) -> Result<Filling, PhoneError> {
         let draft = self.draft(draft)?;
         let form = self.form_of(&draft)?;
-        let model = Model::with_files(Form::clone(&form), &options.files).map_err(|_| PhoneError::FormLogic)?;
+        let model = Model::with_files(Arc::clone(&form), &options.files).map_err(|_| PhoneError::FormLogic)?;
         let model = Arc::new(model);
         let mut around = Surroundings::new(self.clock.clone(), self.entropy.clone(), options.offset_minutes);
         around.language.clone_from(&options.language);

@@ -31,7 +31,7 @@ pub const NODES_MAX: usize = 50_000;
 /// A form version ready to run. Cheap to share, never changed.
 #[derive(Debug)]
 pub struct Model {
-    form: Form,
+    form: Arc<Form>,
     tree: Tree,
     nodes: Vec<Node>,
     scopes: Vec<Scope>,
@@ -123,14 +123,14 @@ impl Model {
     /// # Errors
     /// All faults of its logic.
     pub fn new(def: FormDef) -> Result<Self, Vec<ModelError>> {
-        Self::with_files(Form::new(def), &Files::new())
+        Self::with_files(Arc::new(Form::new(def)), &Files::new())
     }
 
     /// Compiles a form with the files attached to it; one that isn't there counts as empty.
     ///
     /// # Errors
     /// All faults of its logic.
-    pub fn with_files(form: Form, files: &Files) -> Result<Self, Vec<ModelError>> {
+    pub fn with_files(form: Arc<Form>, files: &Files) -> Result<Self, Vec<ModelError>> {
         build::build(form, files)
     }
 

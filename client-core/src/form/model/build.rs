@@ -13,7 +13,7 @@ use crate::form::expression::{AnswerType, Named, NodeId, NodeKind, Parsed, Resol
 use crate::form::index::Form;
 use crate::form::text::LocalText;
 
-pub(super) fn build(form: Form, files: &Files) -> Result<Model, Vec<ModelError>> {
+pub(super) fn build(form: Arc<Form>, files: &Files) -> Result<Model, Vec<ModelError>> {
     let def = form.def();
     let root = def.settings.get("name").and_then(|n| n.as_str()).unwrap_or("data");
     let mut build = Builder::new(def, Tree::new(root));
@@ -22,7 +22,7 @@ pub(super) fn build(form: Form, files: &Files) -> Result<Model, Vec<ModelError>>
     if build.errors.is_empty() {
         build.compile_all();
     }
-    build.finish(form.clone())
+    build.finish(Arc::clone(&form))
 }
 
 struct Builder<'a> {
@@ -296,7 +296,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn finish(mut self, form: Form) -> Result<Model, Vec<ModelError>> {
+    fn finish(mut self, form: Arc<Form>) -> Result<Model, Vec<ModelError>> {
         let graph = graph::sort(&self.tree, std::mem::take(&mut self.vertices));
         let Graph { vertices, dependents, standing } = match graph {
             Ok(graph) if self.errors.is_empty() => graph,

@@ -8,7 +8,7 @@ use super::repeats::split;
 use super::{INSTANCES_MAX, LEAVES_MAX, Session, Surroundings};
 use crate::form::definition::{Question, QuestionKind, Sensitivity};
 use crate::form::expression::{NodeId, NodeKind, Rows, Spot, Tree, Value};
-use crate::form::model::{Choices, Detail, Model};
+use crate::form::model::{Choices, Detail, Model, VertexKind};
 use crate::record;
 use crate::record::key::{AnswerKey, Leaf};
 
@@ -164,20 +164,42 @@ impl Session {
         }
     }
 
-    /// True when this device holds everything that a computed answer is made of.
-    fn has_inputs(&self, node: NodeId, held: &BTreeSet<Sensitivity>) -> bool {
-        let mut waiting = vec![node];
+    /// True when everything is held that a node's value and relevance are made of.
+    pub(super) fn has_inputs(&self, node: NodeId, held: &BTreeSet<Sensitivity>) -> bool {
+        self.all_held(vec![node], held)
+    }
+
+    /// The same, with what its constraint, choices and required read.
+    pub(super) fn has_rule_inputs(&self, node: NodeId, held: &BTreeSet<Sensitivity>) -> bool {
+        let logic = self.model.node(node);
+        let mut from = vec![node];
+        let rules = [&logic.constraint, &logic.required].into_iter().flatten();
+        from.extend(rules.flat_map(|code| code.dependencies().iter().map(|d| d.node)));
+        match &logic.choices {
+            Choices::Items(_, Some(filter)) => from.extend(filter.resolved.dependencies().iter().map(|d| d.node)),
+            Choices::Answers(code) => from.extend(code.dependencies().iter().map(|d| d.node)),
+            _ => {}
+        }
+        self.all_held(from, held)
+    }
+
+    fn all_held(&self, mut waiting: Vec<NodeId>, held: &BTreeSet<Sensitivity>) -> bool {
+        if held.len() == 3 {
+            return true; // every class there is
+        }
         let mut seen = BTreeSet::new();
         while let Some(node) = waiting.pop() {
             if !seen.insert(node) {
                 continue;
             }
-            let class = self.class_of(node);
-            if class.is_some_and(|class| !held.contains(&class)) {
+            if self.class_of(node).is_some_and(|class| !held.contains(&class)) {
                 return false;
             }
-            let on = self.model.standing(node).iter().filter_map(|v| self.model.vertices().get(*v as usize));
-            waiting.extend(on.flat_map(|v| v.code.dependencies().iter().map(|d| d.node)));
+            for around in self.model.tree().chain(node) {
+                let on = self.model.standing(around).iter().filter_map(|v| self.model.vertices().get(*v as usize));
+                let on = on.filter(|v| v.kind != VertexKind::Value || around == node);
+                waiting.extend(on.flat_map(|v| v.code.dependencies().iter().map(|d| d.node)));
+            }
         }
         true
     }

@@ -1,9 +1,11 @@
 //! A merged record run once more: computed answers that differ, and answers that break the form's rules.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::problems::{Problem, ProblemKind};
 use super::{Edits, Session, Surroundings};
+use crate::form::definition::Sensitivity;
 use crate::form::model::Model;
 use crate::record::Value;
 
@@ -20,32 +22,45 @@ pub struct Recheck {
     pub misfits: Vec<String>,
 }
 
+/// What a recheck looks at.
+#[derive(Debug, Clone)]
+pub struct RecheckOptions {
+    /// The classes whose answers are there. What reads answers of another class is left alone.
+    pub held: BTreeSet<Sensitivity>,
+    /// Missing required answers are violations too.
+    pub complete: bool,
+}
+
+impl Default for RecheckOptions {
+    /// All classes, and what is missing isn't a violation.
+    fn default() -> Self {
+        Self { held: [Sensitivity::Core, Sensitivity::Sensitive, Sensitivity::Office].into(), complete: false }
+    }
+}
+
 /// Runs calculations, relevance and constraints on a record's answers, with the clock and zone of `around` (the record's own).
-/// What depends on clock or chance isn't compared. Missing required answers are violations only with `complete`.
-pub fn recheck(model: &Arc<Model>, answers: &Edits, around: Surroundings, complete: bool) -> Recheck {
+/// What depends on clock or chance isn't compared.
+pub fn recheck(model: &Arc<Model>, answers: &Edits, around: Surroundings, options: &RecheckOptions) -> Recheck {
     let session = Session::open(Arc::clone(model), around, answers);
     let mut found = Recheck { misfits: session.misfits.iter().map(|m| m.key.clone()).collect(), ..Recheck::default() };
     let now = session.answers();
     for spot in session.leaf_spots() {
         let Some(key) = session.key(spot) else { continue };
-        let vertex = model.calculation(spot.node);
-        if let Some(before) = answers.get(&key)
-            && *before != Value::Blank
-        {
-            match now.get(&key) {
-                Some(value) if vertex.is_some_and(|v| v.code.purity().is_pure()) && value != before => {
-                    found.differing.push((key.clone(), value.clone()));
-                }
-                None if !session.is_relevant(spot) => found.not_relevant.push(key.clone()),
-                None if vertex.is_some_and(|v| v.code.purity().is_pure()) => {
-                    found.differing.push((key.clone(), Value::Blank));
-                }
-                _ => {}
-            }
+        let Some(before) = answers.get(&key).filter(|v| **v != Value::Blank) else { continue };
+        if !session.has_inputs(spot.node, &options.held) {
+            continue;
+        }
+        let computed = model.calculation(spot.node).is_some_and(|v| v.code.purity().is_pure());
+        match now.get(&key) {
+            Some(value) if computed && value != before => found.differing.push((key, value.clone())),
+            None if !session.is_relevant(spot) => found.not_relevant.push(key),
+            None if computed => found.differing.push((key, Value::Blank)),
+            _ => {}
         }
     }
     for Problem { spot, kind, .. } in session.problems() {
-        if complete || !matches!(kind, ProblemKind::Required(_)) {
+        let counts = options.complete || !matches!(kind, ProblemKind::Required(_));
+        if counts && session.has_rule_inputs(spot.node, &options.held) {
             found.violations.extend(session.key(spot).map(|key| (key, kind)));
         }
     }

@@ -300,11 +300,31 @@ fn a_recheck_finds_computed_answers_that_differ_and_broken_rules() {
     .into_iter()
     .map(|(k, v)| (k.to_owned(), v))
     .collect();
-    let found = recheck(&model, &answers, around(), true);
+    let found = recheck(&model, &answers, around(), &RecheckOptions { complete: true, ..RecheckOptions::default() });
     assert_eq!(found.differing, [("half".to_owned(), record::Value::Int(4))]);
     assert_eq!(found.not_relevant, ["job"]);
     assert_eq!(found.misfits, ["other"]);
     assert_eq!(found.violations, [("m#a/x".to_owned(), ProblemKind::Constraint(String::new()))]);
+}
+
+#[test]
+fn a_recheck_of_one_class_leaves_alone_what_reads_others() {
+    let form = items(&[
+        q("decimal", "income", r#""class":"sensitive""#),
+        q("integer", "persons", r#""constraint":". < ${income}""#),
+        q("calculate", "poor", r#""calculation":"${income} < 100","declared_public":true"#),
+        q("integer", "rooms", r#""constraint":". <= ${persons}""#),
+    ]);
+    let model = model(&form, "{}");
+    let answers: Edits =
+        [("persons", record::Value::Int(3)), ("poor", true.into()), ("rooms", record::Value::Int(9))]
+            .into_iter()
+            .map(|(k, v)| (k.to_owned(), v))
+            .collect();
+    let options = RecheckOptions { held: [crate::form::Sensitivity::Core].into(), complete: false };
+    let found = recheck(&model, &answers, around(), &options);
+    assert_eq!(found.differing, []);
+    assert_eq!(found.violations, [("rooms".to_owned(), ProblemKind::Constraint(String::new()))]);
 }
 
 #[test]

@@ -190,7 +190,7 @@ fn load(path: &Path) -> Result<Model, ReplayError> {
             files.insert(name.to_owned(), Arc::new(csv_table(&std::fs::read(beside)?)));
         }
     }
-    Model::with_files(Form::new(def), &files).map_err(|errors| {
+    Model::with_files(Arc::new(Form::new(def)), &files).map_err(|errors| {
         let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
         ReplayError::Form(said.join("; "))
     })
