@@ -71,16 +71,26 @@ pub struct Published {
 pub(super) struct CatalogCache(Mutex<Option<(Position, Arc<Catalog>)>>);
 
 impl Service {
+    /// The forms as they were last seen, without asking the database: every reply that is begun sees the newest ones.
+    pub(super) fn forms_seen(&self) -> Result<Arc<Catalog>, StorageError> {
+        let kept = self.catalog.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, known)| known.clone());
+        kept.map_or_else(|| self.forms(), Ok)
+    }
+
     /// The published forms over the built-in ones.
     pub fn forms(&self) -> Result<Arc<Catalog>, StorageError> {
-        let log = self.storage.form_log()?;
+        Ok(self.catalog_of(&*self.storage.form_log()?))
+    }
+
+    /// The catalog of a log that was just read.
+    pub(super) fn catalog_of(&self, log: &[FormLogEntry]) -> Arc<Catalog> {
         let mut kept = self.catalog.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*kept {
-            Some((at, catalog)) if *at == head(&log) => Ok(catalog.clone()),
+            Some((at, catalog)) if *at == head(log) => catalog.clone(),
             _ => {
-                let catalog = Arc::new(Catalog::new(versions(&log)));
-                *kept = Some((head(&log), catalog.clone()));
-                Ok(catalog)
+                let catalog = Arc::new(Catalog::new(versions(log)));
+                *kept = Some((head(log), catalog.clone()));
+                catalog
             }
         }
     }

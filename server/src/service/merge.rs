@@ -1,8 +1,10 @@
 //! Guard and merge: from a decoded batch or refill to a prepared push. Reads storage, writes nothing.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use doorstep_core::fault;
+use doorstep_core::form::Catalog;
 use doorstep_core::id::{ChangeHash, DeviceId, RecordId, branch_actor};
 use doorstep_core::protocol::{Batch, ChangeHead, ManifestEntry, Outcome, RecordBody, RecordFrame, Refill, State};
 use doorstep_core::record::{ChangeNote, Record, Refusal};
@@ -71,6 +73,7 @@ pub struct Merge<'a> {
     push: PreparedPush,
     outcomes: Vec<Outcome>,
     base: Option<MergeBase>,
+    forms: Arc<Catalog>,
     waiting_left: Option<(u64, u64)>,
     quarantine_left: Option<(u64, u64)>,
 }
@@ -90,7 +93,22 @@ impl<'a> Merge<'a> {
             settled: Vec::new(),
             quarantined: Vec::new(),
         };
-        Self { storage, sender, push, outcomes: Vec::new(), base: None, waiting_left: None, quarantine_left: None }
+        Self {
+            storage,
+            sender,
+            push,
+            outcomes: Vec::new(),
+            base: None,
+            forms: Arc::default(),
+            waiting_left: None,
+            quarantine_left: None,
+        }
+    }
+
+    /// Projects records by these forms; otherwise by the built-in ones.
+    pub fn by_forms(mut self, forms: Arc<Catalog>) -> Self {
+        self.forms = forms;
+        self
     }
 
     /// Gives what was read of the upload's records already; otherwise it is read when they are merged.
@@ -219,7 +237,7 @@ impl<'a> Merge<'a> {
             self.settle(&mut merging, waiting);
         }
         if !merging.new.is_empty() {
-            self.push.records.push(finish_record(frame, merging));
+            self.push.records.push(finish_record(frame, merging, &self.forms));
         }
         Ok(())
     }
@@ -431,7 +449,7 @@ fn held(frame: &RecordFrame, hash: ChangeHash, bytes: &[u8], reason: &str) -> He
     }
 }
 
-fn finish_record(frame: &RecordFrame, merging: Merging) -> PreparedRecord {
+fn finish_record(frame: &RecordFrame, merging: Merging, forms: &Catalog) -> PreparedRecord {
     PreparedRecord {
         id: frame.id,
         identity: frame.identity.clone(),
@@ -441,6 +459,6 @@ fn finish_record(frame: &RecordFrame, merging: Merging) -> PreparedRecord {
         base_heads: merging.base_heads,
         heads: merging.record.heads(),
         changes: merging.new,
-        projection: project(&merging.record),
+        projection: project(&merging.record, forms),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use doorstep_core::clock::random;
-use doorstep_core::form::Pack;
+use doorstep_core::form::Form;
 use doorstep_core::id::{AreaId, DeviceId, Identity, RecordId, TenantKey, UserId, branch_actor};
 use doorstep_core::protocol::{Batch, BatchHeader, RecordBody, RecordFrame, State, WireChange};
 use doorstep_core::record::{Author, ChangeNote, Edit, EditError, FormRef, Record, Section, Value};
@@ -79,10 +79,12 @@ impl Office {
     /// Writes form instances, splitting their answers by sensitivity class, in bounded batches. Gives how many changes.
     pub fn write(&self, instances: &[FormInstance]) -> Result<usize, WriteError> {
         let tenant_key = self.service.tenant_key();
+        let forms = self.service.forms().map_err(Refused::from)?;
         let mut written = 0;
         let mut planned = Vec::new();
         for instance in instances {
-            planned.extend(split(instance, &tenant_key));
+            let form = forms.of_type(&instance.identity.record_type);
+            planned.extend(split(instance, form.as_deref(), &tenant_key));
             if planned.len() >= BATCH_CHANGES {
                 written += self.push(std::mem::take(&mut planned))?;
             }
@@ -97,6 +99,7 @@ impl Office {
         let storage = &*self.service.storage;
         let ids: Vec<RecordId> = planned.iter().map(|(frame, _)| frame.id).collect();
         let stored = storage.load_records(self.device.township, &ids).map_err(Refused::from)?;
+        let forms = self.service.forms().map_err(Refused::from)?;
         let mut frames = Vec::new();
         for ((mut frame, edits), stored) in planned.into_iter().zip(stored) {
             let mut record = match &stored {
@@ -105,7 +108,7 @@ impl Office {
             };
             let heads = record.heads();
             let core_type = frame.identity.record_type.split('.').next().unwrap_or_default();
-            let form = Pack::built_in().form_of_type(core_type);
+            let form = forms.of_type(core_type);
             let author = Author {
                 actor: branch_actor(&self.device.public_key, 0),
                 note: ChangeNote {
@@ -136,6 +139,7 @@ impl Office {
         for _ in 0..TRIES {
             let sender = Sender::Author { device: &self.device, branch: 0 };
             let merge = Merge::new(&*self.service.storage, sender, 0, self.service.clock.now_ms());
+            let merge = merge.by_forms(self.service.forms_seen().map_err(Refused::from)?);
             let push = merge.batch(&batch, batch.hash()).map_err(Refused::from)?;
             let outcomes = push.batch.as_ref().map(|row| row.outcomes.clone()).unwrap_or_default();
             if let Some(bad) = outcomes.iter().find(|o| !matches!(o.state, State::Stored | State::Known)) {
@@ -151,9 +155,8 @@ impl Office {
 }
 
 /// One document for each class; the core one first.
-fn split(instance: &FormInstance, tenant_key: &TenantKey) -> Vec<(RecordFrame, Vec<Edit>)> {
+fn split(instance: &FormInstance, form: Option<&Form>, tenant_key: &TenantKey) -> Vec<(RecordFrame, Vec<Edit>)> {
     let record_type = instance.identity.record_type.as_str();
-    let form = Pack::built_in().form_of_type(record_type);
     let mut by_class: std::collections::BTreeMap<&str, Vec<Edit>> = Default::default();
     by_class.insert("core", Vec::new());
     for (key, value) in &instance.answers {

@@ -1,9 +1,10 @@
 //! A record as people look at it: merged answers, differences with who and when, history, parts.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use doorstep_core::clock::Millis;
-use doorstep_core::form::{Form, Pack, Sensitivity};
+use doorstep_core::form::{Form, Sensitivity};
 use doorstep_core::id::{ChangeHash, DeviceId, RecordId, UserId};
 use doorstep_core::record::{Record, Section};
 use serde::Serialize;
@@ -88,27 +89,22 @@ pub struct RecordPage {
     pub about: Vec<RecordRow>,
     /// The answers, by key.
     pub answers: std::collections::BTreeMap<String, doorstep_core::record::Value>,
-}
-
-impl RecordPage {
-    /// The form that the record's type belongs to.
-    pub fn form(&self) -> Option<&'static Form> {
-        Pack::built_in().form_of_type(self.row.record_type.split('.').next().unwrap_or_default())
-    }
+    /// The form that the record's type belongs to, in its newest version.
+    pub form: Option<Arc<Form>>,
 }
 
 impl RecordPage {
     /// True where nothing of the record may be shown yet: a sensitive or office-only part (`household.sensitive`), or a type
     /// of no form. Showing those by role, with a reason and a line in the audit log, comes with roles.
     pub fn is_masked(&self) -> bool {
-        self.row.record_type.contains('.') || self.form().is_none()
+        self.row.record_type.contains('.') || self.form.is_none()
     }
 
     /// Leaves only what may be shown: answers to the form's questions outside the sensitive classes. Others don't belong into
     /// this document, but a phone with an old form, or a hostile one, may have put them there.
     pub fn into_shown(mut self) -> Self {
-        let form = self.form();
-        let is_shown = |key: &str| form.is_some_and(|f| f.class_of(key) == Some(Sensitivity::Core));
+        let form = self.form.clone();
+        let is_shown = |key: &str| form.as_ref().is_some_and(|f| f.class_of(key) == Some(Sensitivity::Core));
         self.differences.retain(|d| is_shown(&d.key));
         self.history.retain(|h| is_shown(&h.key));
         self.answers.retain(|key, _| is_shown(key));
@@ -157,7 +153,8 @@ pub fn record_page(service: &Service, township: TownshipId, id: RecordId) -> Res
             circumstances.entry(&record, &h.key, h.value.to_json(), previous, h.change)
         })
         .collect();
-    Ok(Some(RecordPage { row, json: view.json, differences, history, parts, about, answers: record.answers() }))
+    let form = service.forms()?.of_type(row.record_type.split('.').next().unwrap_or_default());
+    Ok(Some(RecordPage { row, json: view.json, differences, history, parts, about, answers: record.answers(), form }))
 }
 
 fn is_part_of(part_type: &str, core_type: &str) -> bool {

@@ -256,7 +256,7 @@ fn load(service: &Service, request: &Request, id: &str) -> Result<RecordView, Ap
     let township = Township::load(service)?;
     let shell = request.shell("households", &township);
     let page = view::record_page(service, township.id, id)?.ok_or_else(ApiError::not_found)?;
-    let form = form_of(&page.row.record_type);
+    let form = page.form.clone();
     let subject = page.row.subject.map(|id| service.storage.record_row(township.id, id)).transpose()?.flatten();
     let answers: Answers = page.answers.iter().map(|(key, value)| (key.clone(), value.to_json())).collect();
     let differing: BTreeSet<String> = page.differences.iter().map(|d| d.key.clone()).collect();
@@ -280,7 +280,7 @@ fn load(service: &Service, request: &Request, id: &str) -> Result<RecordView, Ap
         view.title = view.subject.as_ref().map(|(_, name)| name.clone()).unwrap_or(view.title);
         return Ok(view);
     };
-    let reading = Reading::new(form, &answers, &differing, &shell);
+    let reading = Reading::new(&form, &answers, &differing, &shell);
     if !page.parts.is_empty() {
         let differences = page.parts.iter().map(|p| p.projection.differences).sum();
         view.parts =

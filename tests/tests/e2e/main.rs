@@ -4,6 +4,7 @@
 mod api;
 mod cli;
 mod cuts;
+mod forms;
 mod hostile;
 mod merging;
 mod networks;

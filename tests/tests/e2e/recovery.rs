@@ -391,6 +391,7 @@ fn filled(server: &TestServer, phone: &doorstep_core::client::Phone, diverged: b
         areas: 0,
         older: Vec::new(),
         told: None,
+        forms: None,
         cost_only: false,
         diverged,
         upload: None,
