@@ -233,6 +233,8 @@ pub struct SyncReport {
     pub upload_refused: Option<String>,
     pub records_received: u64,
     pub changes_received: u64,
+    /// Versions of forms that came.
+    pub forms_received: u64,
     /// The phone's clock minus the server's, in milliseconds.
     pub clock_off_ms: i64,
 }
@@ -250,6 +252,7 @@ impl From<&sync::SyncReport> for SyncReport {
             upload_refused: report.upload_refused.clone(),
             records_received: report.records_received,
             changes_received: report.changes_received,
+            forms_received: report.forms_received,
             clock_off_ms: report.clock_off_ms,
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod enrol;
 pub mod error;
+pub mod forms;
 pub mod office;
 pub mod records;
 mod refused_uploads;

@@ -70,6 +70,7 @@ pub fn build_router(app: Arc<App>) -> Router {
     let small = Router::new()
         .merge(api::enrol::router())
         .merge(api::records::router())
+        .merge(api::forms::router())
         .merge(api::office::router())
         .merge(web::router())
         .merge(health::router())

@@ -82,6 +82,54 @@ const GOLDEN_HELLO_LEN: usize = 203;
 const GOLDEN_BATCH: &str = "84c4957473ef2995";
 const GOLDEN_BATCH_LEN: usize = 5109;
 
+/// What a phone that takes forms says.
+fn hello_with_forms() -> Hello {
+    let position = Position { seq: 12, chain: Chain([9; 16]) };
+    let wanted = vec![("visit".to_owned(), 3)];
+    Hello { forms: Some(FormsKnown { position, wanted }), ..hello() }
+}
+
+fn forms_news() -> ReplyFrame {
+    let entry = |version: u32, definition| FormEntry {
+        name: "visit".to_owned(),
+        version,
+        hash: [version as u8; 32],
+        retired: version == 1,
+        at_ms: 1_700_000_000_000,
+        definition,
+    };
+    let bytes = |base| Some(FormBytes { base, packed: vec![1, 2, 3] });
+    let entries = vec![entry(1, None), entry(2, bytes(None)), entry(3, bytes(Some([2; 32])))];
+    ReplyFrame::Forms(FormsNews { position: Position { seq: 4, chain: Chain([5; 16]) }, entries })
+}
+
+#[test]
+fn what_a_hello_and_a_reply_say_of_forms_is_frozen_and_reads_back() {
+    let bytes = hello_with_forms().encode_signed(&signing_key());
+    assert_eq!(Hello::decode(&bytes).unwrap().unwrap().hello, hello_with_forms());
+    let (kind, content) = forms_news().encode().unwrap();
+    assert_eq!(ReplyFrame::decode(kind, &content, &key()).unwrap(), forms_news());
+    assert_eq!((kind, bytes.len(), content.len()), (12, GOLDEN_HELLO_LEN + 17 + 17 + 8, GOLDEN_FORMS_LEN));
+    assert_eq!((hash(&bytes).as_str(), hash(&content).as_str()), (GOLDEN_HELLO_FORMS, GOLDEN_FORMS));
+    let none = Hello { forms: Some(FormsKnown::default()), ..hello() };
+    let bytes = none.encode_signed(&signing_key());
+    assert_eq!(Hello::decode(&bytes).unwrap().unwrap().hello, none, "a phone without any published form");
+    assert_eq!(bytes.len(), GOLDEN_HELLO_LEN + 17 + 2);
+}
+
+#[test]
+fn a_frame_of_forms_that_can_not_be_read_is_skipped_like_an_unknown_one() {
+    let (kind, content) = forms_news().encode().unwrap();
+    for cut in 0..content.len() {
+        let frame = ReplyFrame::decode(kind, &content[..cut], &key()).unwrap();
+        assert_eq!(frame, ReplyFrame::Unknown { kind }, "cut at {cut}");
+    }
+}
+
+const GOLDEN_HELLO_FORMS: &str = "6133578f13ae3f43";
+const GOLDEN_FORMS: &str = "5571992ec39a7e55";
+const GOLDEN_FORMS_LEN: usize = 196;
+
 #[test]
 fn a_hello_reads_back_and_every_cut_of_it_asks_for_more() {
     let bytes = hello().encode_signed(&signing_key());
@@ -234,7 +282,7 @@ proptest! {
         let _ = Refill::decode(&bytes, &key());
         let _ = ChangeHead::read(&bytes);
         let _ = stream::inflate(&bytes, 1 << 20);
-        for kind in 0..14 {
+        for kind in 0..16 {
             let _ = ReplyFrame::decode(kind, &bytes, &key());
         }
         let mut decoder = ReplyDecoder::new(key()).unwrap();
