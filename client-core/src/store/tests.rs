@@ -4,6 +4,7 @@
 mod damage;
 mod deliveries;
 mod drafts;
+mod forms;
 mod open;
 mod outbox;
 mod remake;

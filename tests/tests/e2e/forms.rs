@@ -193,3 +193,103 @@ fn a_server_restored_from_an_older_backup_tells_its_log_anew_and_the_phone_goes_
     assert!(form.question("bridge_state").is_some(), "what the server says now counts");
     assert_ne!(phone.store().forms_known().unwrap().position, known.position);
 }
+
+/// A survey as a township writes it: the second version asks one question more.
+const SURVEY: &str = "\
+\"survey\",,,\n\
+,\"type\",\"name\",\"label\"\n\
+,\"text\",\"hamlet\",\"Which hamlet?\"\n\
+,\"integer\",\"wells\",\"How many wells?\"\n";
+const SETTINGS: &str = "\"settings\",,\n,\"form_id\",\"form_title\"\n,\"wells\",\"Wells\"\n";
+
+fn doorstep(args: &[&str]) -> (bool, String) {
+    let output = std::process::Command::new(crate::BINARY).args(args).output().unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn a_workbook_is_published_listed_and_retired_from_the_command_line() {
+    let dirs = scratch::<2>();
+    let (data, file) = (dirs[0].path().to_str().unwrap().to_owned(), dirs[1].path().join("wells.csv"));
+    let name = file.to_str().unwrap();
+    let publish = |survey: &str| {
+        std::fs::write(&file, format!("{survey}{SETTINGS}")).unwrap();
+        doorstep(&["form", "publish", "--data", &data, name])
+    };
+    let (done, said) = publish(SURVEY);
+    assert!(done && said.contains("published wells 1"), "{said}");
+    let (done, said) = publish(SURVEY);
+    assert!(done && said.contains("nothing published"), "{said}");
+    let (done, said) = publish(&SURVEY.replace("How many wells?", "How many wells are there?"));
+    assert!(done && said.contains("published wells 2"), "{said}");
+    let (done, said) = publish(&SURVEY.replace("\"integer\"", "\"text\""));
+    assert!(!done && said.contains("wells") && said.contains("another name"), "{said}");
+    let (done, said) = publish(&SURVEY.replace("\"integer\"", "\"integre\""));
+    assert!(!done && said.contains("integre"), "diagnostics as of form check: {said}");
+    let (done, said) = doorstep(&["form", "retire", "--data", &data, "wells", "2"]);
+    assert!(done && said.contains("made with version 1"), "{said}");
+    assert!(!doorstep(&["form", "retire", "--data", &data, "wells", "9"]).0);
+    let (_, listed) = doorstep(&["form", "list", "--data", &data]);
+    for line in ["wells\t1\tcurrent", "wells\t2\tretired", "visit\t1\tcurrent\tbuilt-in"] {
+        assert!(listed.contains(line), "{listed}");
+    }
+}
+
+#[test]
+fn a_form_that_no_program_ships_is_filled_sent_and_listed() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    let phones = [server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙")];
+    let csv = format!("{SURVEY}{SETTINGS}");
+    let mut def = doorstep_core::form::import::import(csv.as_bytes(), "wells").def.unwrap();
+    def.list.title = "hamlet".to_owned();
+    server.service.publish_form(def).unwrap();
+    phones.iter().for_each(|phone| drop(sync(phone)));
+    let draft = phones[0].start("wells", None).unwrap();
+    phones[0].answer_text(draft, "hamlet", "上寨").unwrap();
+    phones[0].answer_text(draft, "wells", "3").unwrap();
+    let record = phones[0].finish(draft).unwrap();
+    sync(&phones[0]);
+    sync(&phones[1]);
+    let row = phones[1].store().row(record).unwrap().unwrap();
+    assert_eq!(row.title, "上寨", "by the list columns of the published form");
+    let row = server.service.storage.record_row(server.township, record).unwrap().unwrap();
+    assert_eq!((row.projection.title.as_str(), row.projection.doubts), ("上寨", 0));
+    let api = |path: &str| -> serde_json::Value {
+        serde_json::from_str(&crate::client().get(format!("{}{path}", server.url())).send().unwrap().text().unwrap()).unwrap()
+    };
+    let listed = api("/api/forms");
+    let wells = listed["forms"].as_array().unwrap().iter().find(|f| f["name"] == "wells").unwrap().clone();
+    assert_eq!((wells["version"].as_u64(), wells["current"].as_bool()), (Some(1), Some(true)));
+    assert_eq!(api("/api/forms/wells/1")["items"].as_array().unwrap().len(), 2);
+    assert_eq!(api("/api/forms/wells/2")["error"]["code"], "not_found");
+}
+
+#[test]
+fn a_cut_at_any_place_loses_at_most_the_forms_under_way() {
+    let dirs = scratch::<2>();
+    let server = TestServer::start(dirs[0].path());
+    for n in 0..12 {
+        let mut def = corrected("road_state");
+        def.name = format!("visit_{n}");
+        // what doesn't compress, so that the forms take several frames
+        let words: String = (0..6_000).map(|i: u32| char::from(b'a' + (i.wrapping_mul(2_654_435_761 + n * 77) >> 27) as u8 % 26)).collect();
+        def.titles.0.insert("zz".to_owned(), words);
+        server.service.publish_form(def).unwrap();
+    }
+    let link = server.runtime().block_on(doorstep_server::link::Link::start(server.address, Default::default())).unwrap();
+    let phone = server.phone_at(dirs[1].path(), "甲", &format!("http://{}", link.address));
+    let mut seen = Vec::new();
+    for _ in 0..40 {
+        link.counts.cut_after(24_000);
+        let done = doorstep_tests::harness::try_sync(&phone).is_ok();
+        seen.push(phone.form_versions().unwrap().versions().count());
+        if done {
+            break;
+        }
+    }
+    assert!(seen.windows(2).all(|w| w[0] <= w[1]), "nothing that came is lost: {seen:?}");
+    assert!(seen.len() > 2, "the link was cut: {seen:?}");
+    assert_eq!(seen.last(), Some(&12), "{seen:?}");
+    assert!(phone.form_versions().unwrap().unreadable().is_empty());
+}
