@@ -93,6 +93,17 @@ impl Drop for Lent<'_> {
     }
 }
 
+/// The writer while its commits needn't survive a power cut; set back however the work ends, also when it unwinds.
+struct Relaxed<'a>(MutexGuard<'a, Connection>);
+
+impl Drop for Relaxed<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.pragma_update(None, "synchronous", "FULL") {
+            tracing::error!(error = &error as &dyn std::error::Error, "the writer could not be set back to durable commits");
+        }
+    }
+}
+
 impl SqliteStorage {
     /// Opens the file, or makes it, and brings its schema up to date. A file of a newer program isn't touched.
     pub fn open(path: &Path) -> Result<Self> {
@@ -142,11 +153,9 @@ impl SqliteStorage {
 
     /// Writes in one transaction that a power cut may undo (never the order of what was written).
     fn write_lazily<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        let mut writer = self.writer();
-        writer.pragma_update(None, "synchronous", "NORMAL")?;
-        let done = write_on(&mut writer, work);
-        writer.pragma_update(None, "synchronous", "FULL")?;
-        done
+        let mut writer = Relaxed(self.writer());
+        writer.0.pragma_update(None, "synchronous", "NORMAL")?;
+        write_on(&mut writer.0, work)
     }
 
     /// Lets the file grow to so many pages only, as a full disk would.
@@ -445,6 +454,33 @@ impl Storage for SqliteStorage {
     }
 
     fn ping(&self) -> Result<()> {
-        self.write_lazily(|tx| settings::set_setting(tx, "ping", "1"))
+        self.write_lazily(|tx| {
+            // another value each time: SQLite doesn't write what is there already
+            let last: u64 = settings::setting(tx, "ping")?.and_then(|n| n.parse().ok()).unwrap_or(0);
+            settings::set_setting(tx, "ping", &last.wrapping_add(1).to_string())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests stop at the first surprise")]
+
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn commits_are_durable_again_after_a_lazy_one_panicked() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let storage = SqliteStorage::open(&dir.path().join("doorstep.db")).unwrap();
+        let level = || storage.writer().pragma_query_value(None, "synchronous", |r| r.get::<_, i64>(0)).unwrap();
+        let full = level();
+        let lazy = storage.write_lazily(|tx| Ok(tx.pragma_query_value(None, "synchronous", |r| r.get::<_, i64>(0))?));
+        assert_ne!(lazy.unwrap(), full);
+        assert_eq!(level(), full);
+        let done = catch_unwind(AssertUnwindSafe(|| storage.write_lazily(|_| -> Result<()> { panic!("in the work") })));
+        assert!(done.is_err());
+        assert_eq!(level(), full);
     }
 }
