@@ -1,6 +1,7 @@
-//! `/healthz` (the process answers), `/readyz` (the database takes reads and writes), `/metrics`.
+//! `/healthz` (the process answers), `/readyz` (the database takes writes and pushes are committed), `/metrics`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
@@ -10,6 +11,7 @@ use axum::routing::get;
 
 use crate::api::ApiError;
 use crate::app::App;
+use crate::service::Refused;
 
 /// The routes.
 pub fn router() -> Router<Arc<App>> {
@@ -21,8 +23,8 @@ pub fn router() -> Router<Arc<App>> {
 
 async fn get_ready(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
     let service = app.service.clone();
-    app.blocking(move || service.storage.ping()).await??;
-    Ok("ready\n")
+    let ready = app.blocking(move || service.is_ready(Instant::now())).await?;
+    if ready { Ok("ready\n") } else { Err(Refused::Busy.into()) }
 }
 
 async fn get_metrics(State(app): State<Arc<App>>) -> impl IntoResponse {

@@ -2,8 +2,9 @@
 //!
 //! Pushes that arrive while a commit is under way queue up and share the next one. The simulation commits inline.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Refused;
@@ -17,6 +18,9 @@ const GROUP_MAX: usize = 128;
 const NOTES_WAIT: Duration = Duration::from_millis(100);
 
 type Answer = SyncSender<Result<Committed, StorageError>>;
+type Outcomes = Result<Vec<Result<Committed, StorageError>>, StorageError>;
+/// What commits pushes and notes together.
+type Commit = dyn Fn(&[PreparedPush], &[SyncNote]) -> Outcomes + Send;
 
 /// Work for the committing thread.
 pub enum Job {
@@ -32,15 +36,40 @@ pub enum Committer {
     /// On the caller's thread, one by one.
     Inline,
     /// On one thread of its own, in groups.
-    Grouped(SyncSender<Job>),
+    Grouped(Group),
+}
+
+/// The committing thread, as those who give it work see it.
+#[derive(Clone)]
+pub struct Group {
+    jobs: SyncSender<Job>,
+    /// Held by the thread while it lives.
+    alive: Weak<()>,
 }
 
 impl Committer {
     /// Starts the committing thread. It ends when the last handle is dropped.
     pub fn grouped(storage: Arc<dyn Storage>) -> std::io::Result<Self> {
-        let (sender, receiver) = sync_channel(QUEUE_MAX);
-        std::thread::Builder::new().name("commit".into()).spawn(move || run(&*storage, &receiver))?;
-        Ok(Self::Grouped(sender))
+        Self::start(Box::new(move |pushes, notes| storage.commit(pushes, notes)))
+    }
+
+    fn start(commit: Box<Commit>) -> std::io::Result<Self> {
+        let (jobs, receiver) = sync_channel(QUEUE_MAX);
+        let life = Arc::new(());
+        let alive = Arc::downgrade(&life);
+        std::thread::Builder::new().name("commit".into()).spawn(move || {
+            let _life = life;
+            run(&*commit, &receiver);
+        })?;
+        Ok(Self::Grouped(Group { jobs, alive }))
+    }
+
+    /// False when the committing thread is gone: nothing can be stored any more.
+    pub fn is_alive(&self) -> bool {
+        match self {
+            Self::Inline => true,
+            Self::Grouped(group) => group.alive.strong_count() > 0,
+        }
     }
 
     /// Commits a push and waits until it is durable.
@@ -50,9 +79,9 @@ impl Committer {
                 let mut answers = storage.commit_group(&[push])?;
                 Ok(answers.pop().ok_or(Refused::Busy)??)
             }
-            Self::Grouped(sender) => {
+            Self::Grouped(Group { jobs, .. }) => {
                 let (answer, wait) = sync_channel(1);
-                sender.try_send(Job::Push(Box::new(push), answer)).map_err(|e| match e {
+                jobs.try_send(Job::Push(Box::new(push), answer)).map_err(|e| match e {
                     TrySendError::Full(_) | TrySendError::Disconnected(_) => Refused::Busy,
                 })?;
                 Ok(wait.recv().map_err(|_| Refused::Busy)??)
@@ -63,19 +92,25 @@ impl Committer {
     /// Notes a sync; nobody waits for it, and a full queue leaves it out.
     pub fn note(&self, storage: &dyn Storage, note: SyncNote) {
         match self {
-            Self::Inline => write_notes(storage, &[note]),
-            Self::Grouped(sender) => drop(sender.try_send(Job::Note(note))),
+            Self::Inline => write_notes(&|pushes, notes| storage.commit(pushes, notes), &[note]),
+            Self::Grouped(Group { jobs, .. }) => drop(jobs.try_send(Job::Note(note))),
         }
     }
 }
 
-fn write_notes(storage: &dyn Storage, notes: &[SyncNote]) {
-    if let Err(error) = storage.commit(&[], notes) {
+/// A panic in a commit is that group's failure; the thread lives on. What was under way is rolled back.
+fn contained(commit: &Commit, pushes: &[PreparedPush], notes: &[SyncNote]) -> Outcomes {
+    let done = catch_unwind(AssertUnwindSafe(|| commit(pushes, notes)));
+    done.unwrap_or_else(|_| Err(StorageError::Other("a commit panicked".into())))
+}
+
+fn write_notes(commit: &dyn Fn(&[PreparedPush], &[SyncNote]) -> Outcomes, notes: &[SyncNote]) {
+    if let Err(error) = commit(&[], notes) {
         tracing::warn!(error = &error as &dyn std::error::Error, "the time of a sync could not be noted");
     }
 }
 
-fn run(storage: &dyn Storage, receiver: &Receiver<Job>) {
+fn run(commit: &Commit, receiver: &Receiver<Job>) {
     let mut notes = Vec::new();
     loop {
         let (mut pushes, mut answers) = (Vec::new(), Vec::new());
@@ -95,10 +130,10 @@ fn run(storage: &dyn Storage, receiver: &Receiver<Job>) {
             }
         }
         if !pushes.is_empty() {
-            commit_group(storage, &pushes, &notes, answers);
+            commit_group(commit, &pushes, &notes, answers);
             notes.clear();
         } else if !notes.is_empty() && (waited || notes.len() >= GROUP_MAX) {
-            write_notes(storage, &notes);
+            write_notes(&|pushes, notes| contained(commit, pushes, notes), &notes);
             notes.clear();
         }
         if over {
@@ -107,8 +142,8 @@ fn run(storage: &dyn Storage, receiver: &Receiver<Job>) {
     }
 }
 
-fn commit_group(storage: &dyn Storage, pushes: &[PreparedPush], notes: &[SyncNote], answers: Vec<Answer>) {
-    match storage.commit(pushes, notes) {
+fn commit_group(commit: &Commit, pushes: &[PreparedPush], notes: &[SyncNote], answers: Vec<Answer>) {
+    match contained(commit, pushes, notes) {
         Ok(outcomes) => {
             for (outcome, answer) in outcomes.into_iter().zip(answers) {
                 // a receiver that is gone has cut its connection; the commit stands
@@ -122,5 +157,53 @@ fn commit_group(storage: &dyn Storage, pushes: &[PreparedPush], notes: &[SyncNot
                 let _ = answer.send(Err(StorageError::Busy("the group's commit failed".into())));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests stop at the first surprise")]
+
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use doorstep_core::id::{AreaId, DeviceId};
+    use doorstep_core::protocol::Position;
+
+    use super::*;
+    use crate::storage::SqliteStorage;
+
+    fn push() -> PreparedPush {
+        PreparedPush {
+            township: AreaId([1; 16]),
+            device: DeviceId([2; 16]),
+            counter: 1,
+            batch: None,
+            received_ms: 1,
+            records: Vec::new(),
+            waiting: Vec::new(),
+            settled: Vec::new(),
+            quarantined: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_commit_that_panics_refuses_its_own_group_only() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let storage = SqliteStorage::open(&dir.path().join("doorstep.db")).unwrap();
+        let panicked = AtomicBool::new(false);
+        let committer = Committer::start(Box::new(move |pushes, _| {
+            assert!(panicked.swap(true, Ordering::SeqCst), "the first commit panics");
+            Ok(pushes.iter().map(|_| Ok(Committed::Done(Position::default()))).collect())
+        }));
+        let committer = committer.unwrap();
+        assert!(committer.commit(&storage, push()).is_err());
+        assert!(committer.is_alive());
+        assert_eq!(committer.commit(&storage, push()).unwrap(), Committed::Done(Position::default()));
+    }
+
+    #[test]
+    fn a_committing_thread_that_is_gone_is_seen() {
+        let (jobs, _) = sync_channel(1);
+        assert!(!Committer::Grouped(Group { jobs, alive: Weak::new() }).is_alive());
     }
 }
