@@ -36,7 +36,9 @@ pub enum Break {
         new: String,
     },
     /// A question would hold another kind of answer.
-    #[error("the answer {key} is {old} in version {version} of {form} and would be {new}: give the question another name")]
+    #[error(
+        "the answer {key} is {old} in version {version} of {form} and would be {new}: give the question another name"
+    )]
     Kind {
         /// The answer's key, with the repeats around it.
         key: String,
@@ -50,7 +52,9 @@ pub enum Break {
         new: String,
     },
     /// An answer would stand in another document.
-    #[error("the answer {key} is of the class {old} in version {version} of {form} and would be {new}: give the question another name")]
+    #[error(
+        "the answer {key} is of the class {old} in version {version} of {form} and would be {new}: give the question another name"
+    )]
     Class {
         /// The answer's key, with the repeats around it.
         key: String,
@@ -82,7 +86,9 @@ impl Break {
                 format!("答案 {key} 在 {form} 第 {version} 版中是 {old}，这一版成了 {new}：请给这个问题另取名称")
             }
             Self::Class { key, form, version, old, new } => {
-                format!("答案 {key} 在 {form} 第 {version} 版中的保密级别是 {old}，这一版成了 {new}：请给这个问题另取名称")
+                format!(
+                    "答案 {key} 在 {form} 第 {version} 版中的保密级别是 {old}，这一版成了 {new}：请给这个问题另取名称"
+                )
             }
         }
     }

@@ -14,6 +14,8 @@ pub const REQUEST_MAX: usize = UPLOAD_MAX + HELLO_MAX + 16;
 pub const FRAME_MAX: usize = 4 << 20;
 /// Uncompressed record bytes after which the server closes a frame of records; what a cut can lose at most.
 pub const FRAME_RECORDS_TARGET: usize = 24 << 10;
+/// Bytes of packed definitions after which the server closes a frame of forms; they don't compress any further.
+pub const FRAME_FORMS_TARGET: usize = 4 << 10;
 /// A whole reply, uncompressed; the rest comes with the next request.
 pub const REPLY_MAX: usize = 64 << 20;
 /// The binary logarithm of the largest compression window that a reader must hold.

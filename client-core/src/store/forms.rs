@@ -9,8 +9,8 @@ use std::sync::{Arc, PoisonError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::connection::{Durability, Work, meta, number, set_meta};
-use super::{Store, content};
 use super::error::Result;
+use super::{Store, content};
 use crate::form::version::{DefinitionBytes, VersionError, VersionHash};
 use crate::form::{Catalog, ListColumns, Pack, Summary, Version};
 use crate::id::Chain;
@@ -115,7 +115,8 @@ fn catalog(db: &Connection) -> Result<Catalog> {
 }
 
 fn known(db: &Connection) -> Result<FormsKnown> {
-    let mut statement = db.prepare_cached("SELECT name, version FROM form WHERE wanted BETWEEN 1 AND ? ORDER BY no LIMIT ?")?;
+    let mut statement =
+        db.prepare_cached("SELECT name, version FROM form WHERE wanted BETWEEN 1 AND ? ORDER BY no LIMIT ?")?;
     let wanted = statement.query_map(params![ASK_MAX, WANTED_MAX as i64], |r| Ok((r.get(0)?, r.get(1)?)))?;
     let chain = meta::<[u8; 16]>(db, CHAIN)?.map(Chain).unwrap_or_default();
     Ok(FormsKnown {

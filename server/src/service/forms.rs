@@ -73,7 +73,8 @@ pub(super) struct CatalogCache(Mutex<Option<(Position, Arc<Catalog>)>>);
 impl Service {
     /// The forms as they were last seen, without asking the database: every reply that is begun sees the newest ones.
     pub(super) fn forms_seen(&self) -> Result<Arc<Catalog>, StorageError> {
-        let kept = self.catalog.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, known)| known.clone());
+        let kept =
+            self.catalog.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, known)| known.clone());
         kept.map_or_else(|| self.forms(), Ok)
     }
 
@@ -231,7 +232,7 @@ pub(super) fn news(log: &[FormLogEntry], known: &FormsKnown) -> Vec<ReplyFrame> 
         bytes += entry.definition.as_ref().map_or(0, |d| d.packed.len()) + 100;
         part.position = position;
         part.entries.push(entry);
-        if bytes >= limits::FRAME_RECORDS_TARGET {
+        if bytes >= limits::FRAME_FORMS_TARGET {
             frames.push(ReplyFrame::Forms(std::mem::take(&mut part)));
             bytes = 0;
         }

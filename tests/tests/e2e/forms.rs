@@ -23,11 +23,8 @@ fn corrected(name: &str) -> FormDef {
 
 fn made_with(phone: &Phone, record: doorstep_core::id::RecordId) -> Vec<u32> {
     let record = phone.record(record).unwrap();
-    let mut versions: Vec<u32> = record
-        .history()
-        .iter()
-        .filter_map(|h| record.author_of(&h.change)?.note.form.map(|f| f.version))
-        .collect();
+    let mut versions: Vec<u32> =
+        record.history().iter().filter_map(|h| record.author_of(&h.change)?.note.form.map(|f| f.version)).collect();
     versions.dedup();
     versions
 }
@@ -256,7 +253,8 @@ fn a_form_that_no_program_ships_is_filled_sent_and_listed() {
     let row = server.service.storage.record_row(server.township, record).unwrap().unwrap();
     assert_eq!((row.projection.title.as_str(), row.projection.doubts), ("上寨", 0));
     let api = |path: &str| -> serde_json::Value {
-        serde_json::from_str(&crate::client().get(format!("{}{path}", server.url())).send().unwrap().text().unwrap()).unwrap()
+        serde_json::from_str(&crate::client().get(format!("{}{path}", server.url())).send().unwrap().text().unwrap())
+            .unwrap()
     };
     let listed = api("/api/forms");
     let wells = listed["forms"].as_array().unwrap().iter().find(|f| f["name"] == "wells").unwrap().clone();
@@ -273,15 +271,18 @@ fn a_cut_at_any_place_loses_at_most_the_forms_under_way() {
         let mut def = corrected("road_state");
         def.name = format!("visit_{n}");
         // what doesn't compress, so that the forms take several frames
-        let words: String = (0..6_000).map(|i: u32| char::from(b'a' + (i.wrapping_mul(2_654_435_761 + n * 77) >> 27) as u8 % 26)).collect();
+        let words: String = (0..6_000)
+            .map(|i: u32| char::from(b'a' + (i.wrapping_mul(2_654_435_761 + n * 77) >> 27) as u8 % 26))
+            .collect();
         def.titles.0.insert("zz".to_owned(), words);
         server.service.publish_form(def).unwrap();
     }
-    let link = server.runtime().block_on(doorstep_server::link::Link::start(server.address, Default::default())).unwrap();
+    let link =
+        server.runtime().block_on(doorstep_server::link::Link::start(server.address, Default::default())).unwrap();
     let phone = server.phone_at(dirs[1].path(), "甲", &format!("http://{}", link.address));
     let mut seen = Vec::new();
     for _ in 0..40 {
-        link.counts.cut_after(24_000);
+        link.counts.cut_after(12_000);
         let done = doorstep_tests::harness::try_sync(&phone).is_ok();
         seen.push(phone.form_versions().unwrap().versions().count());
         if done {

@@ -53,7 +53,8 @@ fn what_is_here_stays_when_the_same_version_comes_damaged() {
 #[test]
 fn a_form_of_a_newer_program_is_kept_for_it_and_not_asked_for_again() {
     let phone = TestPhone::new(1);
-    let json = serde_json::to_vec(&serde_json::json!({"name": "visit", "version": 2, "items": "in a way of later"})).unwrap();
+    let json =
+        serde_json::to_vec(&serde_json::json!({"name": "visit", "version": 2, "items": "in a way of later"})).unwrap();
     let hash: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(&json).into();
     let packed = zstd::bulk::compress(&json, 3).unwrap();
     let definition = Some(FormBytes { base: None, packed });

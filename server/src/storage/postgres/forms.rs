@@ -70,7 +70,8 @@ pub(super) async fn append(
     let base = change.difference.as_ref().and_then(|d| d.base.as_ref()).map(|b| b.as_slice());
     let difference = change.difference.as_ref().map(|d| d.packed.as_slice());
     let definition = change.definition.as_deref();
-    let sql = "INSERT INTO form_log (tenant, no, chain, name, version, hash, retired, at_ms, definition, base, difference)
+    let sql =
+        "INSERT INTO form_log (tenant, no, chain, name, version, hash, retired, at_ms, definition, base, difference)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     let values: [super::Param<'_>; 11] =
         [&id, &no, &chain, &change.name, &version, &hash, &change.retired, &at_ms, &definition, &base, &difference];

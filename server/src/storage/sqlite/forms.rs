@@ -5,9 +5,9 @@ use std::sync::Arc;
 use doorstep_core::protocol::{FormBytes, Position};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::super::Result;
 use super::super::chain::Links;
 use super::super::forms::{FormChange, FormLogEntry, FormsCache};
-use super::super::Result;
 use super::people;
 
 pub(super) fn head(c: &Connection) -> Result<Position> {
