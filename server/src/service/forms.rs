@@ -80,7 +80,7 @@ impl Service {
 
     /// The published forms over the built-in ones.
     pub fn forms(&self) -> Result<Arc<Catalog>, StorageError> {
-        Ok(self.catalog_of(&*self.storage.form_log()?))
+        Ok(self.catalog_of(&self.storage.form_log()?))
     }
 
     /// The catalog of a log that was just read.
