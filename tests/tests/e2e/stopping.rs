@@ -16,13 +16,17 @@ use doorstep_server::cli::DataOptions;
 use doorstep_tests::harness::{ServerProcess, add_household, code_for, ensure_township, open_phone, sync, visit};
 use tempfile::TempDir;
 
-/// Visits that are pulled: together more than the 4 MB that the system's socket buffers may hold.
+/// Visits that are pulled.
 const VISITS: u64 = 500;
+/// Signs in the text of a visit that is pulled: all together more than the 4 MB that the system's socket buffers may hold.
+const LONG: usize = 8_000;
+/// Signs in the text of a visit that is pushed.
+const SHORT: usize = 2_000;
 
 /// Text without repetition, from a counter.
-fn dense_text(n: u64) -> String {
+fn dense_text(n: u64, signs: usize) -> String {
     let entropy = SeededEntropy::new(n);
-    (0..8_000).map(|_| char::from_u32(0x4e00 + entropy.below(20_000) as u32).unwrap()).collect()
+    (0..signs).map(|_| char::from_u32(0x4e00 + entropy.below(20_000) as u32).unwrap()).collect()
 }
 
 /// A server folder with a township, and codes for phones.
@@ -124,7 +128,7 @@ fn a_stopping_server_finishes_the_push_and_the_pull_under_way_and_lets_nobody_ne
     sync(&writer);
     sync(&pusher);
     for n in 0..VISITS {
-        visit(&writer, household, &dense_text(n));
+        visit(&writer, household, &dense_text(n, LONG));
     }
     sync(&writer);
 
@@ -132,7 +136,7 @@ fn a_stopping_server_finishes_the_push_and_the_pull_under_way_and_lets_nobody_ne
     let pulling = sync_apart(puller, gate);
     pull_under_way.recv().unwrap();
     for n in 0..100 {
-        visit(&pusher, household, &dense_text(VISITS + n));
+        visit(&pusher, household, &dense_text(VISITS + n, SHORT));
     }
     let (way, push_under_way, finish_push) = holding_way(server.address(), 10_000);
     pusher.use_transport(Arc::new(HttpTransport::new(&format!("http://{way}")).unwrap()));
@@ -166,7 +170,7 @@ fn a_pull_that_outlasts_the_stop_is_cut_and_resumed_by_the_phone() {
     let puller = enrolled(dirs[2].path(), &server.url, &codes[1]);
     let household = add_household(&writer, village, "0001", "李四");
     for n in 0..VISITS {
-        visit(&writer, household, &dense_text(n));
+        visit(&writer, household, &dense_text(n, LONG));
     }
     sync(&writer);
 
