@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use doorstep_core::clock::{ManualClock, SeededEntropy};
+use doorstep_core::form::check::bounds;
 use doorstep_core::form::model::{Files, Model};
 use doorstep_core::form::session::{ProblemKind, RecheckOptions, Surroundings, recheck};
 use doorstep_core::form::{Form, Sensitivity};
@@ -51,11 +52,20 @@ fn model_of(form: &Arc<Form>) -> Option<Arc<Model>> {
         let kept = models.remove(at);
         models.push(kept);
     } else {
-        let compiled = Model::with_files(Arc::clone(form), &Files::new()).ok().filter(|m| !m.is_plain());
+        let compiled = has_rules(form).then(|| Model::with_files(Arc::clone(form), &Files::new()).ok()).flatten();
         if models.len() >= MODELS_MAX {
             models.remove(0);
         }
         models.push((Arc::clone(form), compiled.map(Arc::new)));
     }
     models.last().and_then(|(_, model)| model.clone())
+}
+
+/// True when a form's logic says more about its answers than the check of each by itself: bounds are looked at there.
+fn has_rules(form: &Form) -> bool {
+    form.questions().iter().any(|placed| {
+        let question = placed.question;
+        let bounded = bounds(question) != (None, None);
+        question.calculation.is_some() || question.choice_filter.is_some() || question.constraint.is_some() && !bounded
+    })
 }
