@@ -17,11 +17,13 @@ fn definition() -> FormDef {
     let mut items = String::from(r#"{"item":"question","type":"integer","name":"source","labels":{"en":"Source"}}"#);
     for i in 0..100 {
         let calculation = format!("${{source}} * {i} + if(${{source}} > {i}, 1, 2)");
-        write!(items, r#",{{"item":"question","type":"calculate","name":"c{i}","calculation":"{calculation}"}}"#).unwrap();
+        write!(items, r#",{{"item":"question","type":"calculate","name":"c{i}","calculation":"{calculation}"}}"#)
+            .unwrap();
     }
     for i in 0..40 {
         let calculation = format!("round(${{c{i}}} div 7, 2) + ${{c{}}}", i + 40);
-        write!(items, r#",{{"item":"question","type":"calculate","name":"d{i}","calculation":"{calculation}"}}"#).unwrap();
+        write!(items, r#",{{"item":"question","type":"calculate","name":"d{i}","calculation":"{calculation}"}}"#)
+            .unwrap();
     }
     for i in 0..60 {
         let more = format!(r#""labels":{{"en":"T {i}"}},"relevant":"${{source}} > {i} and ${{source}} mod 2 = 0""#);
@@ -39,8 +41,12 @@ fn definition() -> FormDef {
     let mut choices = String::new();
     for i in 0..10_000 {
         let comma = if i == 0 { "" } else { "," };
-        write!(choices, r#"{comma}{{"name":"v{i}","labels":{{"en":"Village {i}","zh":"第{i}村"}},"county":"k{}"}}"#, i % 300)
-            .unwrap();
+        write!(
+            choices,
+            r#"{comma}{{"name":"v{i}","labels":{{"en":"Village {i}","zh":"第{i}村"}},"county":"k{}"}}"#,
+            i % 300
+        )
+        .unwrap();
     }
     let json = format!(
         r#"{{"name":"big","version":1,"titles":{{"en":"Big"}},"record_type":"big","default_language":"en",
@@ -58,7 +64,11 @@ fn median(name: &str, times: usize, mut work: impl FnMut(usize)) {
         })
         .collect();
     spent.sort_by(f64::total_cmp);
-    println!("{:10.1} us median, {:10.1} us at the slowest twentieth: {name}", spent[times / 2], spent[times * 19 / 20]);
+    println!(
+        "{:10.1} us median, {:10.1} us at the slowest twentieth: {name}",
+        spent[times / 2],
+        spent[times * 19 / 20]
+    );
 }
 
 fn resident_mib() -> f64 {
@@ -67,7 +77,8 @@ fn resident_mib() -> f64 {
 }
 
 fn main() {
-    let around = || Surroundings::new(Arc::new(ManualClock::at(1_790_000_000_000)), Arc::new(SeededEntropy::new(1)), 480);
+    let around =
+        || Surroundings::new(Arc::new(ManualClock::at(1_790_000_000_000)), Arc::new(SeededEntropy::new(1)), 480);
     let before = resident_mib();
     let form = Arc::new(Form::new(definition()));
     println!("{:10.1} MiB: the form itself, which all its sessions share", resident_mib() - before);
@@ -94,7 +105,9 @@ fn main() {
     median("a session opened on its answers", 200, |_| {
         black_box(Session::open(Arc::clone(&model), around(), &answers));
     });
-    median("a recheck of the record", 200, |_| drop(black_box(recheck(&model, &answers, around(), &RecheckOptions::default()))));
+    median("a recheck of the record", 200, |_| {
+        drop(black_box(recheck(&model, &answers, around(), &RecheckOptions::default())))
+    });
     median("a model compiled", 20, |_| {
         drop(black_box(Model::with_files(Arc::clone(&form), &Files::new()).unwrap()));
     });

@@ -291,7 +291,8 @@ impl Phone {
         let row = self.draft(draft)?;
         let form = self.form_of(&row)?;
         let answers = self.store.draft_answers(draft)?;
-        let plan = FinishPlan { documents: self.documents(&row, &form, answers, new, None)?, note: self.note(Some(&form))? };
+        let plan =
+            FinishPlan { documents: self.documents(&row, &form, answers, new, None)?, note: self.note(Some(&form))? };
         Ok(self.store.finish_draft(draft, &plan)?.record)
     }
 

@@ -273,7 +273,6 @@ impl Record {
         let first = |puts| self.state.visible_of(puts, None).first().map(|put| put.value.clone());
         self.state.puts(Section::Answers).filter_map(|(key, puts)| Some((key.to_owned(), first(puts)?))).collect()
     }
-
 }
 
 impl Accepted {

@@ -139,7 +139,8 @@ mod tests {
 
     fn service(path: &std::path::Path) -> Arc<Service> {
         let storage = Arc::new(SqliteStorage::open(path).unwrap());
-        Service::open(storage, Arc::new(ManualClock::at(1)), Arc::new(SeededEntropy::new(1)), Committer::Inline).unwrap()
+        Service::open(storage, Arc::new(ManualClock::at(1)), Arc::new(SeededEntropy::new(1)), Committer::Inline)
+            .unwrap()
     }
 
     #[test]

@@ -67,7 +67,11 @@ impl Form {
                 if key.leaf.takes(value) { Ok(()) } else { Err(AnswerError::WrongKind) }
             }
             Leaf::Tick { question: NO_CHANGE, .. } if key.instances.is_empty() => {
-                if key.leaf.takes(value) { Ok(()) } else { Err(AnswerError::WrongKind) }
+                if key.leaf.takes(value) {
+                    Ok(())
+                } else {
+                    Err(AnswerError::WrongKind)
+                }
             }
             Leaf::Tick { choice, .. } => {
                 let question = self.question_at(&key).ok_or(AnswerError::UnknownQuestion)?;

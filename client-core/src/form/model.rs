@@ -269,7 +269,8 @@ impl Model {
 
     /// Leaves in order of the form.
     pub fn leaves(&self) -> impl Iterator<Item = NodeId> {
-        (0..self.tree.len()).filter_map(|i| u32::try_from(i).ok().map(NodeId))
+        (0..self.tree.len())
+            .filter_map(|i| u32::try_from(i).ok().map(NodeId))
             .filter(|n| matches!(self.tree.kind(*n), NodeKind::Leaf(_)))
     }
 }

@@ -170,7 +170,8 @@ impl Store {
             let newest: Option<(i64, String)> =
                 work.db.prepare_cached(newest)?.query_row([draft.0], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
             let Some((newest, key)) = newest else { return Ok(None) };
-            let mark = "SELECT no, key, value, (SELECT count(*) FROM draft_answer b WHERE b.draft = a.draft AND b.no > a.no)
+            let mark =
+                "SELECT no, key, value, (SELECT count(*) FROM draft_answer b WHERE b.draft = a.draft AND b.no > a.no)
                         FROM draft_answer a WHERE draft = ? AND substr(key, 1, 1) = '@' ORDER BY no DESC LIMIT 1";
             type Mark = (i64, String, String, i64);
             let mark: Option<Mark> = work
@@ -187,9 +188,7 @@ impl Store {
                 }
                 _ => newest,
             };
-            work.db
-                .prepare_cached("DELETE FROM draft_answer WHERE draft = ? AND no >= ?")?
-                .execute([draft.0, from])?;
+            work.db.prepare_cached("DELETE FROM draft_answer WHERE draft = ? AND no >= ?")?.execute([draft.0, from])?;
             Ok(Some(key))
         })
     }

@@ -63,7 +63,9 @@ impl Store {
     /// The log as far as the server told it; `None` if the phone doesn't have it from the start.
     pub fn grant_log(&self) -> Result<Option<GrantLog>> {
         self.connections.read(|db| {
-            let (Some(entries), Some(chain)) = (meta::<Vec<u8>>(db, LOG)?, meta(db, LOG_CHAIN)?) else { return Ok(None) };
+            let (Some(entries), Some(chain)) = (meta::<Vec<u8>>(db, LOG)?, meta(db, LOG_CHAIN)?) else {
+                return Ok(None);
+            };
             // a log that can't be read any more is one that the phone doesn't have
             Ok(GrantLog::read(&entries, Chain(chain)).ok())
         })

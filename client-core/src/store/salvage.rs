@@ -303,7 +303,8 @@ fn repair(target: &Connection) -> Result<()> {
     if meta::<Value>(target, "enrolment")?.is_some() && super::connection::enrolment(target).is_err() {
         super::connection::clear_meta(target, "enrolment")?;
     }
-    let positions = ["feed_seq", "feed_chain", "grants_seq", "grants_chain", "areas_version", "forms_seq", "forms_chain"];
+    let positions =
+        ["feed_seq", "feed_chain", "grants_seq", "grants_chain", "areas_version", "forms_seq", "forms_chain"];
     for name in positions.into_iter().chain(["diverged"]) {
         super::connection::clear_meta(target, name)?;
     }

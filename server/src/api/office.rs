@@ -131,7 +131,8 @@ async fn post_sign_out(headers: HeaderMap) -> Result<Response, ApiError> {
 /// The session's cookie. Where the page came over HTTPS, by the browser's word or that of the proxy that speaks TLS, the
 /// browser must not send it over anything else.
 fn cookie(headers: &HeaderMap, value: &str, max_age_s: u64) -> String {
-    let says = |name, start: &str| headers.get(name).and_then(|v| v.to_str().ok()).is_some_and(|v| v.starts_with(start));
+    let says =
+        |name, start: &str| headers.get(name).and_then(|v| v.to_str().ok()).is_some_and(|v| v.starts_with(start));
     let https = says(header::ORIGIN.as_str(), "https://") || says("x-forwarded-proto", "https");
     let secure = if https { "; Secure" } else { "" };
     format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age_s}{secure}")

@@ -195,7 +195,8 @@ impl Exchange {
                 return Ok(());
             }
             let sender = Sender::Author { device: &self.device, branch: header.branch };
-            let merge = Merge::new(&*service.storage, sender, self.hello.counter, self.received_ms).by_forms(service.forms_seen()?);
+            let merge = Merge::new(&*service.storage, sender, self.hello.counter, self.received_ms)
+                .by_forms(service.forms_seen()?);
             let push = merge.on(base).batch(batch, digest)?;
             let outcomes = push.batch.as_ref().map(|row| row.outcomes.clone()).unwrap_or_default();
             if fault::bug("acknowledge_before_commit") {
@@ -233,7 +234,8 @@ impl Exchange {
     fn settle(&self, records: &[RecordId], sender: &Sender<'_>) -> Result<(), Refused> {
         let service = &self.service;
         for _ in 0..MERGE_TRIES {
-            let merge = Merge::new(&*service.storage, *sender, self.hello.counter, self.received_ms).by_forms(service.forms_seen()?);
+            let merge = Merge::new(&*service.storage, *sender, self.hello.counter, self.received_ms)
+                .by_forms(service.forms_seen()?);
             let Some(push) = merge.waiting_for(records)? else { return Ok(()) };
             if let Committed::Done(_) = service.committer.commit(&*service.storage, push)? {
                 return Ok(());
@@ -300,7 +302,8 @@ impl Exchange {
         cover_ancestors(&refill, &mut covered);
         for _ in 0..MERGE_TRIES {
             let sender = Sender::Carrier { device: &self.device, covered: &covered };
-            let merge = Merge::new(&*service.storage, sender, self.hello.counter, self.received_ms).by_forms(service.forms_seen()?);
+            let merge = Merge::new(&*service.storage, sender, self.hello.counter, self.received_ms)
+                .by_forms(service.forms_seen()?);
             let (push, refused) = merge.refill(&refill)?;
             let stored = push.records.iter().map(|r| r.changes.len() as u32).sum();
             if let Committed::Done(head) = self.commit(push, &sender)? {

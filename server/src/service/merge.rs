@@ -11,7 +11,8 @@ use doorstep_core::record::{ChangeNote, Record, Refusal};
 
 use super::projection::project;
 use crate::storage::{
-    BatchRow, Device, HeldChange, MergeBase, NewChange, PreparedPush, PreparedRecord, Storage, StorageError, StoredRecord,
+    BatchRow, Device, HeldChange, MergeBase, NewChange, PreparedPush, PreparedRecord, Storage, StorageError,
+    StoredRecord,
 };
 
 /// Changes of one device that may wait for others.
@@ -219,7 +220,10 @@ impl<'a> Merge<'a> {
             Some(stored) => match open_record(stored) {
                 Ok(record) => record,
                 Err(refusal) => {
-                    tracing::error!(code = refusal.code(), "a stored record can't be opened: what was sent for it is kept aside");
+                    tracing::error!(
+                        code = refusal.code(),
+                        "a stored record can't be opened: what was sent for it is kept aside"
+                    );
                     return self.refuse_all(frame, "record_damaged");
                 }
             },
@@ -284,13 +288,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Who may write what, and how much: all that needs no look into the operations.
-    fn forbidden(
-        &self,
-        frame: &RecordFrame,
-        record: &Record,
-        hash: ChangeHash,
-        bytes: &[u8],
-    ) -> Option<&'static str> {
+    fn forbidden(&self, frame: &RecordFrame, record: &Record, hash: ChangeHash, bytes: &[u8]) -> Option<&'static str> {
         let Some(head) = ChangeHead::read(bytes) else { return Some("malformed") };
         if !record.has_room(bytes.len(), &head.dependencies) {
             return Some(Refusal::RecordFull.code());

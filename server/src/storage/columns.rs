@@ -5,7 +5,6 @@ use doorstep_core::protocol::{Outcome, Reader, Writer, limits, status};
 
 use super::{Result, StorageError};
 
-
 /// A column that doesn't hold what this program writes.
 #[derive(Debug, thiserror::Error)]
 #[error("a stored {0} can't be read")]
@@ -48,4 +47,3 @@ pub fn from_outcomes(outcomes: &[Outcome]) -> Vec<u8> {
 pub fn to_outcomes(bytes: &[u8]) -> Result<Vec<Outcome>> {
     Ok(status::read_outcomes(&mut Reader::new(bytes), limits::BATCH_CHANGES_MAX).map_err(|_| BadColumn("outcome"))?)
 }
-

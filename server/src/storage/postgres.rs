@@ -20,9 +20,10 @@ use super::columns::BadColumn;
 use super::forms::FormsCache;
 use super::standing::AreasCache;
 use super::{
-    BatchRow, BranchState, Committed, Coverage, Device, FormChange, FormLogEntry, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage,
-    PullQuery, PushBase, PushQuery, QuarantineRow, RecordFilter, RecordRow, RefusedLimits, RefusedUpload,
-    RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError, StoredRecord, SyncNote, TownshipId, User,
+    BatchRow, BranchState, Committed, Coverage, Device, FormChange, FormLogEntry, HeldChange, MergeBase, PlanPull,
+    PreparedPush, PullPage, PullQuery, PushBase, PushQuery, QuarantineRow, RecordFilter, RecordRow, RefusedLimits,
+    RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError, StoredRecord, SyncNote,
+    TownshipId, User,
 };
 
 mod commit;
@@ -93,7 +94,13 @@ impl PostgresStorage {
             migrate::migrate(&mut client).await?;
             settings::secrets(&client).await
         })?;
-        let storage = Self { runtime: Some(runtime), pool, tenant: OnceLock::new(), areas: AreasCache::default(), forms: FormsCache::default() };
+        let storage = Self {
+            runtime: Some(runtime),
+            pool,
+            tenant: OnceLock::new(),
+            areas: AreasCache::default(),
+            forms: FormsCache::default(),
+        };
         secrets.inspect(|secrets| storage.know(secrets));
         Ok(storage)
     }

@@ -16,9 +16,10 @@ use super::chain::Links;
 use super::forms::FormsCache;
 use super::standing::AreasCache;
 use super::{
-    BatchRow, BranchState, Committed, Coverage, Device, FormChange, FormLogEntry, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage,
-    PullQuery, PushBase, PushQuery, QuarantineRow, RecordFilter, RecordRow, RefusedLimits, RefusedUpload,
-    RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError, StoredRecord, SyncNote, TownshipId, User,
+    BatchRow, BranchState, Committed, Coverage, Device, FormChange, FormLogEntry, HeldChange, MergeBase, PlanPull,
+    PreparedPush, PullPage, PullQuery, PushBase, PushQuery, QuarantineRow, RecordFilter, RecordRow, RefusedLimits,
+    RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError, StoredRecord, SyncNote,
+    TownshipId, User,
 };
 
 mod backup;
@@ -99,7 +100,10 @@ struct Relaxed<'a>(MutexGuard<'a, Connection>);
 impl Drop for Relaxed<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.0.pragma_update(None, "synchronous", "FULL") {
-            tracing::error!(error = &error as &dyn std::error::Error, "the writer could not be set back to durable commits");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the writer could not be set back to durable commits"
+            );
         }
     }
 }
@@ -128,7 +132,14 @@ impl SqliteStorage {
             links.get_or_init(|| Links::new(&secrets.chain_key));
         }
         let readers = Readers { idle: Mutex::new(readers), returned: Condvar::new() };
-        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers, links, areas: AreasCache::default(), forms: FormsCache::default() })
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            readers,
+            links,
+            areas: AreasCache::default(),
+            forms: FormsCache::default(),
+        })
     }
 
     fn writer(&self) -> MutexGuard<'_, Connection> {

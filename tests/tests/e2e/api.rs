@@ -219,7 +219,10 @@ fn without_the_office_key_nobody_sees_a_byte_of_a_record() {
     assert!(!signed.headers()["set-cookie"].to_str().unwrap().contains("Secure"), "plain HTTP on this machine");
     let behind_tls = client.post(format!("{url}/sign-in")).header("x-forwarded-proto", "https");
     let behind_tls = behind_tls.form(&[("key", "SECRET")]).send().unwrap();
-    assert!(behind_tls.headers()["set-cookie"].to_str().unwrap().ends_with("; Secure"), "behind a proxy that speaks TLS");
+    assert!(
+        behind_tls.headers()["set-cookie"].to_str().unwrap().ends_with("; Secure"),
+        "behind a proxy that speaks TLS"
+    );
     let forged = cookie.replace('.', ".00");
     assert_eq!(client.get(format!("{url}/")).header("cookie", forged).send().unwrap().status(), 303);
     let foreign = client.post(format!("{url}/sign-in")).header("origin", "http://elsewhere.invalid");

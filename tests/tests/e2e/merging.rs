@@ -36,7 +36,8 @@ impl Two {
     }
 
     fn server_json(&self, record: RecordId) -> String {
-        let stored = self.server.service.storage.full_record(self.server.township, record).unwrap().expect("on the server");
+        let stored =
+            self.server.service.storage.full_record(self.server.township, record).unwrap().expect("on the server");
         doorstep_server::service::merge::open_record(&stored).unwrap().view().json
     }
 

@@ -101,10 +101,7 @@ fn a_page_without_end_does_not_fill_the_phone_s_memory() {
     let phone = server.phone(dirs[1].path(), "甲");
     let (url, sender) = flood("HTTP/1.1 403 Forbidden\r\ncontent-type: text/html\r\n\r\n");
     phone.use_transport(Arc::new(HttpTransport::new(&url).unwrap()));
-    assert!(matches!(
-        try_sync(&phone),
-        Err(SyncError::Transport(TransportError::Refused { status: 403, .. }))
-    ));
+    assert!(matches!(try_sync(&phone), Err(SyncError::Transport(TransportError::Refused { status: 403, .. }))));
     // its connection goes with the transport
     phone.use_transport(Arc::new(HttpTransport::new(&server.url()).unwrap()));
     assert!(sender.join().unwrap() < 32 << 20, "the phone hung up on the error");

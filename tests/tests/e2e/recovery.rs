@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use doorstep_core::id::AreaId;
-use doorstep_core::protocol::{GrantEntry, Hello, RecordBody, ReplyDecoder, ReplyFrame};
 use doorstep_core::protocol::enrol::EnrolAgainBody;
+use doorstep_core::protocol::{GrantEntry, Hello, RecordBody, ReplyDecoder, ReplyFrame};
 use doorstep_core::store::ListFilter;
 use doorstep_server::storage::{READS_CLOSED, SqliteStorage, Storage, sqlite};
 use doorstep_tests::harness::{
@@ -344,7 +344,8 @@ fn a_phone_whose_clock_is_ten_years_off_syncs_and_is_told() {
     assert_eq!(report.changes_acknowledged, 1);
     let off = report.clock_off_ms.unsigned_abs();
     assert!(off.abs_diff(ten_years) < 3_600_000, "{off}");
-    let page = doorstep_server::service::view::record_page(&server.service, server.township, household).unwrap().unwrap();
+    let page =
+        doorstep_server::service::view::record_page(&server.service, server.township, household).unwrap().unwrap();
     let entry = &page.history[0];
     assert!(entry.received_ms >= now && entry.claimed_s < (now / 1000) as i64 - 300_000_000, "both times are kept");
 }
@@ -401,7 +402,8 @@ fn filled(server: &TestServer, phone: &doorstep_core::client::Phone, diverged: b
     assert_eq!(response.status().as_u16(), 200);
     let mut decoder = ReplyDecoder::new(doorstep_core::id::TenantKey(enrolment.tenant_key)).unwrap();
     let frames = decoder.push(&response.bytes().unwrap()).unwrap();
-    let records = frames.into_iter().filter_map(|f| if let ReplyFrame::Delivery(d) = f { Some(d.records) } else { None });
+    let records =
+        frames.into_iter().filter_map(|f| if let ReplyFrame::Delivery(d) = f { Some(d.records) } else { None });
     records.flatten().map(|r| r.body).collect()
 }
 

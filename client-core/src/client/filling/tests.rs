@@ -41,9 +41,8 @@ fn state(filling: &Filling) -> Vec<(String, String, bool)> {
 }
 
 fn at(filling: &Filling, name: &str) -> Spot {
-    let found = filling.session().leaf_spots().into_iter().find(|s| {
-        filling.session().model().tree().name(s.node) == name
-    });
+    let found =
+        filling.session().leaf_spots().into_iter().find(|s| filling.session().model().tree().name(s.node) == name);
     found.unwrap()
 }
 
@@ -135,7 +134,8 @@ fn a_finished_form_opens_again_with_its_answers_and_no_change_writes_nothing() {
     let record = phone.finish_filled(filling, &NewRecord::default()).unwrap();
     let draft = phone.edit(record).unwrap();
     let filling = phone.fill(draft, FillOptions::default()).unwrap();
-    let answered = |all: Vec<(String, String, bool)>| all.into_iter().filter(|(_, v, r)| *r && !v.is_empty()).collect::<Vec<_>>();
+    let answered =
+        |all: Vec<(String, String, bool)>| all.into_iter().filter(|(_, v, r)| *r && !v.is_empty()).collect::<Vec<_>>();
     assert_eq!(answered(state(&filling)), answered(before));
     assert_eq!(filling.edits(), Edits::new());
 }

@@ -140,8 +140,7 @@ impl<'a> Builder<'a> {
                 self.nodes.push(node(Detail::Question(question.clone()), scope, slot));
             }
             Item::Group(group) => {
-                let head =
-                    Head { labels: group.labels.clone(), appearance: group.appearance.clone(), counted: false };
+                let head = Head { labels: group.labels.clone(), appearance: group.appearance.clone(), counted: false };
                 let groups = &mut self.scopes[scope].groups;
                 groups.push(id);
                 let slot = groups.len() - 1;

@@ -53,8 +53,7 @@ pub(super) fn sort(tree: &Tree, vertices: Vec<Vertex>) -> Result<Graph, ModelErr
             after[*source].push(vertex);
         }
     }
-    let mut ready: BinaryHeap<Reverse<usize>> =
-        (0..vertices.len()).filter(|v| waiting[*v] == 0).map(Reverse).collect();
+    let mut ready: BinaryHeap<Reverse<usize>> = (0..vertices.len()).filter(|v| waiting[*v] == 0).map(Reverse).collect();
     let mut order = Vec::with_capacity(vertices.len());
     while let Some(Reverse(vertex)) = ready.pop() {
         order.push(vertex);

@@ -141,11 +141,7 @@ impl Session {
     }
 
     fn check_offered(&self, spot: Spot, names: &[&str]) -> Result<(), Refusal> {
-        if names.iter().all(|name| self.offers(spot, name)) {
-            Ok(())
-        } else {
-            Err(AnswerError::UnknownChoice.into())
-        }
+        if names.iter().all(|name| self.offers(spot, name)) { Ok(()) } else { Err(AnswerError::UnknownChoice.into()) }
     }
 
     /// Required and constraint.
@@ -225,7 +221,8 @@ impl Session {
         }
         match (&question.kind, value) {
             (QuestionKind::Acknowledge, _) if matches!(text, "OK" | "true" | "1") => record::Value::Bool(true),
-            (QuestionKind::Integer, Value::Number(n)) | (QuestionKind::Calculate | QuestionKind::Hidden, Value::Number(n)) => {
+            (QuestionKind::Integer, Value::Number(n))
+            | (QuestionKind::Calculate | QuestionKind::Hidden, Value::Number(n)) => {
                 whole(*n).map_or_else(|| record::Value::from(*n), record::Value::Int)
             }
             (QuestionKind::Decimal | QuestionKind::Range, Value::Number(n)) => record::Value::from(*n),

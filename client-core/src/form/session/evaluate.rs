@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use super::view::View;
 use super::{Fault, REEVALUATIONS_MAX, Session};
-use crate::form::expression::{
-    AnswerType, ExpressionError, Moment, NodeId, NodeKind, Resolved, Rows, Spot, Value,
-};
+use crate::form::expression::{AnswerType, ExpressionError, Moment, NodeId, NodeKind, Resolved, Rows, Spot, Value};
 use crate::form::model::{Role, VertexKind};
 
 /// Vertices to be evaluated, in their order, each with its rows.
@@ -60,6 +58,14 @@ impl Session {
                 for spot in changed {
                     self.changed.insert((spot.node, spot.rows));
                     self.mark_dependents(spot.node, spot.rows, queue);
+                    // a place counts only while it applies: what is computed there may read its own
+                    let own = model.standing(spot.node).iter().filter(|at| {
+                        model
+                            .vertices()
+                            .get(**at as usize)
+                            .is_some_and(|v| v.kind == VertexKind::Value && v.code.purity().is_pure())
+                    });
+                    queue.extend(own.map(|at| (*at, spot.rows)));
                 }
                 self.changed.insert((spot.node, spot.rows));
             }

@@ -88,7 +88,9 @@ impl Session {
             scoped.push('/');
         }
         let node = match key.leaf {
-            Leaf::Question(question) | Leaf::Tick { question, .. } => self.model.keyed(&format!("{scoped}{question}"))?,
+            Leaf::Question(question) | Leaf::Tick { question, .. } => {
+                self.model.keyed(&format!("{scoped}{question}"))?
+            }
             Leaf::Order | Leaf::Deleted => self.model.keyed(scoped.strip_suffix('/')?)?,
         };
         Some(Spot { node, rows })
@@ -371,7 +373,11 @@ impl Session {
         Some(match value {
             record::Value::Blank => Value::blank(),
             record::Value::Bool(b) if question.kind == QuestionKind::Acknowledge => {
-                if *b { Value::text("OK") } else { Value::blank() }
+                if *b {
+                    Value::text("OK")
+                } else {
+                    Value::blank()
+                }
             }
             record::Value::Bool(b) if carries_anything(question) => Value::Bool(*b),
             record::Value::Bool(_) => return None,
@@ -394,9 +400,8 @@ impl Session {
             return Some(Value::Number(number));
         }
         // a question that was a number in an earlier version: its digits are a text
-        matches!(question.kind, QuestionKind::Text | QuestionKind::Barcode).then(|| {
-            Value::text(crate::form::expression::Value::Number(number).to_text(0))
-        })
+        matches!(question.kind, QuestionKind::Text | QuestionKind::Barcode)
+            .then(|| Value::text(crate::form::expression::Value::Number(number).to_text(0)))
     }
 
     /// Ticks as one text, in the order of the choice list.

@@ -83,8 +83,7 @@ impl Session {
         let removed = self.key(spot).map(|place| format!("{place}/@deleted"));
         let (row, outer) = split(spot.rows).ok_or(Refusal::NoSuchPlace)?;
         let model = Arc::clone(&self.model);
-        let instances =
-            self.instance.instances_mut(&model, spot.node, outer.as_slice()).ok_or(Refusal::NoSuchPlace)?;
+        let instances = self.instance.instances_mut(&model, spot.node, outer.as_slice()).ok_or(Refusal::NoSuchPlace)?;
         if row as usize >= instances.shown {
             return Err(Refusal::NoSuchPlace);
         }
@@ -209,7 +208,9 @@ impl Session {
                 NodeKind::Repeat => {}
                 NodeKind::Leaf(kind) => {
                     let Some(question) = model.question(*child) else { continue };
-                    let Some(text) = question.default.as_deref().filter(|_| !question.dynamic_default) else { continue };
+                    let Some(text) = question.default.as_deref().filter(|_| !question.dynamic_default) else {
+                        continue;
+                    };
                     let value = Value::typed(text.trim(), kind, self.around.offset_minutes);
                     if let Some(leaf) = self.instance.leaf_mut(&model, *child, rows.as_slice()) {
                         leaf.value = value;

@@ -202,10 +202,15 @@ fn pages_show_what_applies_and_field_lists_as_one() {
     let form = items(&[
         q("integer", "age", r#""labels":{"en":"Age"}"#),
         q("text", "job", r#""labels":{"en":"Job"},"relevant":"${age} > 17""#),
-        block("group", "g", r#""appearance":"field-list","labels":{"en":"Two"}"#, &[
-            q("text", "x", r#""labels":{"en":"X"}"#),
-            q("text", "y", r#""labels":{"en":"Y"},"relevant":"${x} != ''""#),
-        ]),
+        block(
+            "group",
+            "g",
+            r#""appearance":"field-list","labels":{"en":"Two"}"#,
+            &[
+                q("text", "x", r#""labels":{"en":"X"}"#),
+                q("text", "y", r#""labels":{"en":"Y"},"relevant":"${x} != ''""#),
+            ],
+        ),
         q("calculate", "c", r#""calculation":"1""#),
         block("repeat", "m", r#""labels":{"en":"Member"}"#, &[q("text", "who", r#""labels":{"en":"Who"}"#)]),
     ]);
@@ -316,11 +321,10 @@ fn a_recheck_of_one_class_leaves_alone_what_reads_others() {
         q("integer", "rooms", r#""constraint":". <= ${persons}""#),
     ]);
     let model = model(&form, "{}");
-    let answers: Edits =
-        [("persons", record::Value::Int(3)), ("poor", true.into()), ("rooms", record::Value::Int(9))]
-            .into_iter()
-            .map(|(k, v)| (k.to_owned(), v))
-            .collect();
+    let answers: Edits = [("persons", record::Value::Int(3)), ("poor", true.into()), ("rooms", record::Value::Int(9))]
+        .into_iter()
+        .map(|(k, v)| (k.to_owned(), v))
+        .collect();
     let options = RecheckOptions { held: [crate::form::Sensitivity::Core].into(), complete: false };
     let found = recheck(&model, &answers, around(), &options);
     assert_eq!(found.differing, []);
@@ -329,10 +333,7 @@ fn a_recheck_of_one_class_leaves_alone_what_reads_others() {
 
 #[test]
 fn a_count_beyond_the_limit_stops_there() {
-    let form = items(&[
-        q("integer", "n", ""),
-        block("repeat", "c", r#""count":"${n}""#, &[q("integer", "x", "")]),
-    ]);
+    let form = items(&[q("integer", "n", ""), block("repeat", "c", r#""count":"${n}""#, &[q("integer", "x", "")])]);
     let mut session = Session::new(model(&form, "{}"), around());
     set(&mut session, "/data/n", "900000000").unwrap();
     let c = session.model().keyed("c").unwrap();

@@ -174,7 +174,10 @@ fn refused_changes_are_kept_as_evidence(storage: Arc<dyn Storage>) {
         storage.quarantined_of(device.id).unwrap().0,
         storage.quarantine(TOWNSHIP, None, 100).unwrap().iter().filter(|r| r.device == device.id).count() as u64
     );
-    done(&*storage, PreparedPush { quarantined: vec![(device.id, a.clone()), (device.id, b.clone())], ..push(&device, Vec::new()) });
+    done(
+        &*storage,
+        PreparedPush { quarantined: vec![(device.id, a.clone()), (device.id, b.clone())], ..push(&device, Vec::new()) },
+    );
     assert_eq!(storage.quarantined(TOWNSHIP, id, &[a.hash, new_hash(), b.hash]).unwrap(), vec![a.hash, b.hash]);
     let rows = storage.quarantine(TOWNSHIP, None, 10).unwrap();
     assert_eq!(rows.iter().map(|r| &r.change).collect::<Vec<_>>(), vec![&b, &a]);

@@ -177,7 +177,8 @@ impl<'a> RecordColumns<'a> {
 }
 
 /// The arrays of [`RecordColumns`] as rows, from parameter $3 on.
-const RECORD_ROWS: &str = "UNNEST($3::BYTEA[], $4::BYTEA[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[], $8::TEXT[], $9::TEXT[],
+const RECORD_ROWS: &str =
+    "UNNEST($3::BYTEA[], $4::BYTEA[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[], $8::TEXT[], $9::TEXT[],
     $10::TEXT[], $11::BIGINT[], $12::TEXT[], $13::BIGINT[], $14::BIGINT[], $15::TEXT[], $16::TEXT[], $17::BIGINT[]";
 const RECORD_NAMES: &str =
     "id, heads, changes, bytes, updated_ms, title, label, status, persons, day, differences, doubts, json,

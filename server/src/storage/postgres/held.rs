@@ -61,7 +61,8 @@ pub(super) async fn quarantined(
     hashes: &[ChangeHash],
 ) -> Result<Vec<ChangeHash>> {
     let wanted: Vec<&[u8]> = hashes.iter().map(|h| h.0.as_slice()).collect();
-    let sql = "SELECT DISTINCT hash FROM quarantine WHERE tenant = $1 AND township = $2 AND record = $3 AND hash = ANY($4)";
+    let sql =
+        "SELECT DISTINCT hash FROM quarantine WHERE tenant = $1 AND township = $2 AND record = $3 AND hash = ANY($4)";
     let found = rows(c, sql, &[&tenant, &township.0.as_slice(), &record.0.as_slice(), &wanted]).await?;
     let found = found.iter().map(|r| Ok(ChangeHash(array(r, 0)?))).collect::<Result<Vec<_>>>()?;
     Ok(hashes.iter().filter(|h| found.contains(h)).copied().collect())

@@ -116,8 +116,7 @@ impl<'a> TownshipWrites<'a> {
         }
         let place = *self.places.entry(record.id).or_insert(self.records.len());
         if place == self.records.len() {
-            let write =
-                RecordWrite { first: record, latest: record, born, grown: (0, 0), updated_ms: 0, last: 0 };
+            let write = RecordWrite { first: record, latest: record, born, grown: (0, 0), updated_ms: 0, last: 0 };
             self.records.push(write);
         }
         let write = &mut self.records[place];

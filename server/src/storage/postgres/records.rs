@@ -61,8 +61,7 @@ pub(super) async fn load(
     ids: &[RecordId],
 ) -> Result<Vec<Option<StoredRecord>>> {
     let wanted: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
-    let sql =
-        format!("SELECT {STORED_COLUMNS} FROM record WHERE tenant = $1 AND township = $2 AND id = ANY($3)");
+    let sql = format!("SELECT {STORED_COLUMNS} FROM record WHERE tenant = $1 AND township = $2 AND id = ANY($3)");
     let mut found = HashMap::new();
     for r in rows(c, &sql, &[&tenant, &township.0.as_slice(), &wanted]).await? {
         let record = stored(&r)?;

@@ -21,9 +21,8 @@ pub(super) fn change(r: &Row<'_>) -> rusqlite::Result<StoredChange> {
 
 /// A record's changes, in the order of the feed.
 pub(super) fn changes(c: &Connection, record_no: i64) -> Result<Vec<StoredChange>> {
-    let mut statement = c.prepare_cached(
-        "SELECT no, hash, device, received_ms, bytes FROM change WHERE record_no = ? ORDER BY no",
-    )?;
+    let mut statement =
+        c.prepare_cached("SELECT no, hash, device, received_ms, bytes FROM change WHERE record_no = ? ORDER BY no")?;
     let rows = statement.query_map([record_no], change)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -1,6 +1,7 @@
 //! Incremental evaluation equals evaluating everything anew, and a journal brings a session back: on random forms.
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::*;
 use crate::form::expression::NodeKind;
@@ -128,7 +129,8 @@ fn act(session: &mut Session, dice: &SeededEntropy) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    // the same forms each time; another seed looks further
+    #![proptest_config(ProptestConfig { cases: 300, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     #[test]
     fn incremental_evaluation_equals_evaluating_everything_anew(seed in any::<u64>()) {
