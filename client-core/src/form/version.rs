@@ -164,7 +164,6 @@ mod tests {
     fn a_corrected_version_of_the_visit_form_costs_under_200_bytes() {
         let (old, new) = (DefinitionBytes::of(&visit()).unwrap(), DefinitionBytes::of(&corrected()).unwrap());
         let (whole, difference) = (new.pack(None).unwrap().len(), new.pack(Some(&old)).unwrap().len());
-        println!("visit: {} bytes of JSON, {whole} packed, {difference} as a difference", new.json().len());
         assert!(difference < 200, "{difference} bytes");
         assert!(whole < 5_000, "{whole} bytes");
     }

@@ -89,7 +89,10 @@ pub type PlanPull<'a> = &'a mut dyn FnMut(Standing) -> Option<PullQuery>;
 
 /// Areas of townships by version. The version is read with everything else, so that another server's change is seen at once.
 #[derive(Debug, Default)]
-pub(super) struct AreasCache(Mutex<HashMap<TownshipId, (u64, Arc<[AreaEntry]>)>>);
+pub(super) struct AreasCache(Mutex<HashMap<TownshipId, Versioned>>);
+
+/// Areas and the version of their table.
+type Versioned = (u64, Arc<[AreaEntry]>);
 
 impl AreasCache {
     /// The areas, if this version of them is known.

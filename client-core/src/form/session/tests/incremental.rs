@@ -29,7 +29,7 @@ impl Maker {
 
     fn expression(&self, inside: bool) -> String {
         let (a, b) = (self.any(), self.any());
-        let aggregate = self.names.iter().rev().take(8).last().cloned();
+        let aggregate = self.names.iter().rev().take(8).next_back().cloned();
         match (self.dice.below(11), aggregate, self.repeats.last()) {
             (0, Some(name), _) => format!("sum(${{{name}}})"),
             (1, _, Some(repeat)) => format!("count(${{{repeat}}})"),
