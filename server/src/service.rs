@@ -95,7 +95,7 @@ impl Service {
         Ok(self.storage.setting(crate::storage::READS_CLOSED)?.as_deref() == Some("1"))
     }
 
-    /// True when the database answered and took a write, at most [`READY_FOR`] ago, and pushes can be committed.
+    /// True when the database answered and took a write, at most a second ago, and pushes can be committed.
     pub fn is_ready(&self, now: Instant) -> bool {
         if !self.committer.is_alive() {
             return false;

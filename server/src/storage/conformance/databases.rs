@@ -221,7 +221,7 @@ fn assert_news_are_found(storage: &dyn Storage, [old, new]: [RecordId; 2]) {
     assert_eq!(page(0, subjects(&[RecordId([5; 16])])).len(), 3);
 }
 
-const BEFORE_NEWEST_CHANGE: &str = "DROP INDEX record_area_last; DROP INDEX record_subject_last;
+const BEFORE_NEWEST_CHANGE: &str = "DROP TABLE form_log; DROP INDEX record_area_last; DROP INDEX record_subject_last;
     ALTER TABLE record DROP COLUMN last;";
 
 #[test]
