@@ -218,7 +218,7 @@ fn contested(fixture: &Fixture, phones: &mut [Phone]) -> Outcome {
     let mut household = fixture.household(&mut phones[0], 2, 1, "王大山", 4)?;
     let mut sensitive = fixture.part(&household, "sensitive")?;
     let secret =
-        [("member#0000000000000000/id_number", text("999999195001100017")), ("income_wages", Value::Number(18000.0))];
+        [("member#0000000000000000/id_number", text("999999195001100013")), ("income_wages", Value::Number(18000.0))];
     fixture.write(&mut phones[0], &mut sensitive, &secret)?;
     fixture.write(
         &mut phones[0],

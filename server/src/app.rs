@@ -23,8 +23,10 @@ pub struct App {
     pub service: Arc<Service>,
     /// Who may look at pages and the JSON API.
     pub office: api::office::OfficeAccess,
-    /// Bounds exchanges.
-    pub exchanges: Arc<Semaphore>,
+    /// Bounds exchanges of devices that are known.
+    pub exchanges: Arc<api::sync::Exchanges>,
+    /// Bounds senders that haven't said who they are yet.
+    pub strangers: Semaphore,
     /// Bounds work on threads.
     pub workers: Arc<Semaphore>,
     /// Bounds waiting.
@@ -42,7 +44,8 @@ impl App {
         Arc::new(Self {
             service,
             office,
-            exchanges: Arc::new(Semaphore::new(limits::EXCHANGES_MAX)),
+            exchanges: Arc::default(),
+            strangers: Semaphore::new(limits::STRANGERS_MAX),
             workers: Arc::new(Semaphore::new(limits::WORKERS_MAX)),
             timeouts,
         })

@@ -6,6 +6,10 @@ use crate::storage::RefusedLimits;
 
 /// Exchanges under way at once; more are told to come later.
 pub const EXCHANGES_MAX: usize = 512;
+/// Of these, exchanges of one device: one that was cut may linger until its silence counts as its end.
+pub const DEVICE_EXCHANGES_MAX: usize = 8;
+/// Senders that haven't said who they are yet; more are told to come later.
+pub const STRANGERS_MAX: usize = 2_048;
 /// Merges, commits and page reads under way on worker threads at once; more wait. More than there are cores, since a push
 /// waits for the commit that it shares with others.
 pub const WORKERS_MAX: usize = 6;
@@ -35,7 +39,7 @@ pub const HOUSEKEEPING: Duration = Duration::from_secs(600);
 /// How long the server waits for those who talk to it. The defaults suit 2G links; the hidden options of `serve` change them.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Timeouts {
-    /// The headers of a request, and the pause between two requests on one connection.
+    /// The headers of a request, an exchange's hello, and the pause between two requests on one connection.
     #[arg(long, hide = true, default_value_t = Timeouts::default().headers_ms)]
     pub headers_ms: u64,
     /// Silence in an exchange's request before it counts as cut.

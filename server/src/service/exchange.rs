@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use doorstep_core::fault;
-use doorstep_core::id::{ChangeHash, RecordId};
+use doorstep_core::id::{ChangeHash, DeviceId, RecordId};
 use doorstep_core::protocol::hello::SignedHello;
 use doorstep_core::protocol::{
     Batch, ChangeHead, Hello, ManifestEntry, Outcome, Position, Receipt, RecordBody, Refill, ReplyFrame, State, Upload,
@@ -66,6 +66,11 @@ pub(super) struct Pushed {
 }
 
 impl Exchange {
+    /// Who syncs.
+    pub fn device(&self) -> DeviceId {
+        self.device.id
+    }
+
     /// How many bytes of upload follow the hello.
     pub fn upload_expected(&self) -> usize {
         self.hello.upload.map_or(0, |u| (u.total - u.offset) as usize)
