@@ -10,7 +10,7 @@
 
 mod code;
 mod data;
-mod date;
+pub(super) mod date;
 mod error;
 mod eval;
 mod functions;

@@ -87,6 +87,26 @@ pub struct Hello {
 const PURPOSE: &[u8] = b"doorstep/hello/1";
 
 impl Hello {
+    /// The hello of a device that has nothing yet and sends nothing.
+    pub fn first(tenant: TenantId, device: DeviceId, counter: u64) -> Self {
+        Self {
+            tenant,
+            device,
+            counter,
+            branch: 0,
+            grants: Position::default(),
+            feed: None,
+            fills: Vec::new(),
+            areas: 0,
+            older: Vec::new(),
+            told: None,
+            forms: None,
+            cost_only: false,
+            diverged: false,
+            upload: None,
+        }
+    }
+
     fn encode_unsigned(&self) -> Vec<u8> {
         let mut w = Writer::new();
         w.raw(&self.tenant.0);

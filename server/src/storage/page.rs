@@ -67,11 +67,6 @@ impl PullFilter {
         self.complete.covers(id, area, subject)
             || self.fills.iter().any(|(scope, after)| born <= *after && scope.covers(id, area, subject))
     }
-
-    /// True when the record is still ahead in some fill.
-    pub fn by_fill(&self, id: RecordId, area: AreaId, subject: Option<RecordId>, born: u64) -> bool {
-        self.fills.iter().any(|(scope, after)| born > *after && scope.covers(id, area, subject))
-    }
 }
 
 /// Groups changes by record in order of first appearance and counts their bytes.

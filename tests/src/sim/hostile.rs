@@ -6,7 +6,7 @@ use doorstep_core::fault;
 use doorstep_core::id::{DeviceId, Identity, RecordId, UserId, branch_actor};
 use doorstep_core::protocol::records::{restore_change, strip_change};
 use doorstep_core::protocol::{
-    Batch, BatchHeader, Hello, Position, RecordBody, RecordFrame, ReplyDecoder, ReplyFrame, State, Upload, UploadKind,
+    Batch, BatchHeader, Hello, RecordBody, RecordFrame, ReplyDecoder, ReplyFrame, State, Upload, UploadKind,
     WireChange, stream,
 };
 use doorstep_core::record::{Author, ChangeNote, Edit, RawChange, Record};
@@ -236,22 +236,8 @@ impl World<'_> {
             total: bytes.len() as u32,
             offset: 0,
         };
-        let hello = Hello {
-            tenant: batch.header.tenant,
-            device: self.hostile.device,
-            counter: self.hostile.counter,
-            branch: 0,
-            grants: Position::default(),
-            feed: None,
-            fills: Vec::new(),
-            areas: 0,
-            older: Vec::new(),
-            told: None,
-            forms: None,
-            cost_only: false,
-            diverged: false,
-            upload: Some(upload),
-        };
+        let (tenant, device) = (batch.header.tenant, self.hostile.device);
+        let hello = Hello { upload: Some(upload), ..Hello::first(tenant, device, self.hostile.counter) };
         let mut request = hello.encode_signed(&self.hostile.key());
         request.extend_from_slice(&bytes);
         if self.dice.chance(20) {

@@ -66,19 +66,7 @@ impl Attack {
     pub fn hello(&mut self, upload: &[u8], number: u64) -> Vec<u8> {
         self.counter += 1;
         let hello = Hello {
-            tenant: self.enrolment.tenant,
-            device: self.enrolment.device,
-            counter: self.counter,
-            branch: 0,
-            grants: Default::default(),
-            feed: None,
-            fills: Vec::new(),
-            areas: 0,
-            older: Vec::new(),
-            told: None,
-            forms: None,
             cost_only: true,
-            diverged: false,
             upload: (number > 0).then(|| Upload {
                 kind: UploadKind::Batch,
                 number,
@@ -86,6 +74,7 @@ impl Attack {
                 total: upload.len() as u32,
                 offset: 0,
             }),
+            ..Hello::first(self.enrolment.tenant, self.enrolment.device, self.counter)
         };
         hello.encode_signed(&self.key())
     }

@@ -70,22 +70,7 @@ impl Slow {
 
 /// A signed hello of a phone that wants everything, as an HTTP request.
 fn pull(enrolment: &Enrolment) -> Vec<u8> {
-    let hello = Hello {
-        tenant: enrolment.tenant,
-        device: enrolment.device,
-        counter: 1,
-        branch: 0,
-        grants: Default::default(),
-        feed: None,
-        fills: Vec::new(),
-        areas: 0,
-        older: Vec::new(),
-        told: None,
-        forms: None,
-        cost_only: false,
-        diverged: false,
-        upload: None,
-    };
+    let hello = Hello::first(enrolment.tenant, enrolment.device, 1);
     let body = hello.encode_signed(&SigningKey::from_bytes(&enrolment.signing_seed));
     let mut request = post("/sync", body.len());
     request.extend(body);

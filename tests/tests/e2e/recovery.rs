@@ -381,22 +381,8 @@ fn an_enrolled_phone_does_not_burn_another_code() {
 /// The bodies of records in the reply to a phone that fills from the start.
 fn filled(server: &TestServer, phone: &doorstep_core::client::Phone, diverged: bool) -> Vec<RecordBody> {
     let enrolment = phone.enrolment().unwrap().unwrap();
-    let hello = Hello {
-        tenant: enrolment.tenant,
-        device: enrolment.device,
-        counter: phone.store().next_counter().unwrap(),
-        branch: 0,
-        grants: Default::default(),
-        feed: None,
-        fills: Vec::new(),
-        areas: 0,
-        older: Vec::new(),
-        told: None,
-        forms: None,
-        cost_only: false,
-        diverged,
-        upload: None,
-    };
+    let counter = phone.store().next_counter().unwrap();
+    let hello = Hello { diverged, ..Hello::first(enrolment.tenant, enrolment.device, counter) };
     let body = hello.encode_signed(&ed25519_dalek::SigningKey::from_bytes(&enrolment.signing_seed));
     let response = crate::client().post(format!("{}/sync", server.url())).body(body).send().unwrap();
     assert_eq!(response.status().as_u16(), 200);

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::form::expression::date::civil_from_days;
+
 /// What a cell held before it became text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -112,21 +114,8 @@ pub(super) fn moment_text(serial: f64, epoch_1904: bool) -> Option<String> {
         (false, days) if days < 60 => days - 25_568,
         (false, days) => days - 25_569,
     };
-    let (year, month, day) = civil(since_1970);
+    let (year, month, day) = civil_from_days(since_1970);
     Some(format!("{year:04}-{month:02}-{day:02} {time}"))
-}
-
-/// Year, month and day of a day counted from 1970-01-01.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468; // from 0000-03-01
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 /// True when a number format shows a date or a time: one of the letters d, m, y, h, s outside quotes, escapes and brackets
