@@ -1,14 +1,24 @@
-//! The forms that ship with the program: household, visit and screening.
+//! The forms that ship with the program: the household pack.
 
 use std::sync::{Arc, LazyLock};
 
 use super::definition::FormDef;
 use super::index::Form;
 
-const BUILT_IN: [&str; 3] = [
+/// Made of the workbooks in `forms/pack`; a test of the importer compares them.
+/// Made of the workbooks in `forms/pack`; a test of the importer compares them.
+const BUILT_IN: [&str; 11] = [
     include_str!("../../forms/household.json"),
     include_str!("../../forms/visit.json"),
     include_str!("../../forms/screening.json"),
+    include_str!("../../forms/income_ledger.json"),
+    include_str!("../../forms/home_environment.json"),
+    include_str!("../../forms/village_environment.json"),
+    include_str!("../../forms/archive_check.json"),
+    include_str!("../../forms/village_check.json"),
+    include_str!("../../forms/activity.json"),
+    include_str!("../../forms/satisfaction.json"),
+    include_str!("../../forms/knowledge_check.json"),
 ];
 
 /// A set of forms that belong together.

@@ -6,6 +6,7 @@ mod diagnostics;
 mod formats;
 mod hostile;
 mod mapping;
+mod pack;
 mod pitfalls;
 mod writer;
 
