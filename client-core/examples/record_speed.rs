@@ -29,11 +29,8 @@ fn measure<T>(name: &str, mut work: impl FnMut(usize) -> T) {
 }
 
 fn author(n: u8) -> Author {
-    let note = ChangeNote {
-        user: UserId([n; 16]),
-        form: Some(FormRef { name: "visit".into(), version: 3 }),
-        remade_from: None,
-    };
+    let note =
+        ChangeNote { form: Some(FormRef { name: "visit".into(), version: 3 }), ..ChangeNote::by(UserId([n; 16])) };
     Author { actor: ActorId([n; 16]), note, claimed_s: 1_790_000_000 }
 }
 

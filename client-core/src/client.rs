@@ -296,9 +296,10 @@ impl Phone {
         Ok(self.store.finish_draft(draft, &plan)?.record)
     }
 
+    /// The note of a change in the usual zone.
     fn note(&self, form: Option<&Form>) -> Result<ChangeNote, PhoneError> {
         let form = form.map(|f| FormRef { name: f.def().name.clone(), version: f.def().version });
-        Ok(ChangeNote { user: self.enrolled()?.user, form, remade_from: None })
+        Ok(ChangeNote { form, ..ChangeNote::by(self.enrolled()?.user) })
     }
 
     /// Splits answers by sensitivity class into documents. The core document comes first, also when it has no answer. Answers

@@ -20,7 +20,7 @@ mod tests;
 mod value;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use automerge::{Automerge, Change};
@@ -30,7 +30,7 @@ use crate::id::{ActorId, ChangeHash, Identity};
 
 pub use edit::pieces;
 pub use history::{ChangeInfo, Event, HistoryEntry};
-pub use note::{ChangeNote, FormRef, ParseNoteError};
+pub use note::{ChangeNote, FormRef, ParseNoteError, USUAL_ZONE_MINUTES};
 pub use refusal::{EditError, Refusal};
 pub use value::Value;
 pub use view::{Difference, DifferingValue, View};
@@ -263,9 +263,26 @@ impl Record {
         self.state.visible(section, key, None).first().map(|put| put.value.clone())
     }
 
-    /// When the record was written last, as the latest of its authors claims: seconds since 1970, 0 without changes.
-    pub fn claimed_s(&self) -> i64 {
-        self.state.changes().iter().map(|change| change.claimed_s).max().unwrap_or(0)
+    /// When and where the record was written last, as the latest of its authors claims: seconds since 1970 and minutes east of
+    /// UTC; 1970 in the usual zone without changes. The same heads give the same.
+    pub fn written_last(&self) -> (i64, i16) {
+        let last = self.state.changes().iter().max_by_key(|change| (change.claimed_s, change.hash));
+        last.map_or((0, USUAL_ZONE_MINUTES), |change| (change.claimed_s, change.note.zone_minutes))
+    }
+
+    /// True when a change says that the form was finished with it.
+    pub fn is_complete(&self) -> bool {
+        self.state.changes().iter().any(|change| change.note.is_complete)
+    }
+
+    /// The versions of forms that the record was written with.
+    pub fn forms(&self) -> BTreeSet<&FormRef> {
+        self.state.changes().iter().filter_map(|change| change.note.form.as_ref()).collect()
+    }
+
+    /// The change that put the value which every reader sees under a key.
+    pub fn put_by(&self, section: Section, key: &str) -> Option<ChangeHash> {
+        Some(self.state.put_by(self.state.visible(section, key, None).first()?).hash)
     }
 
     /// The answers that every reader sees.

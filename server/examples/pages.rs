@@ -122,9 +122,8 @@ impl Fixture {
         let author = Author {
             actor: branch_actor(&phone.device.public_key, 0),
             note: ChangeNote {
-                user: phone.user,
                 form: form.map(|f| FormRef { name: f.name.clone(), version: f.version }),
-                remade_from: None,
+                ..ChangeNote::by(phone.user)
             },
             claimed_s: i64::try_from(self.service.clock.now_ms() / 1000)? + phone.clock_off_s - 1800,
         };

@@ -18,11 +18,8 @@ pub fn identity() -> Identity {
 }
 
 fn author(n: u8) -> Author {
-    let note = ChangeNote {
-        user: UserId([n; 16]),
-        form: Some(FormRef { name: "visit".into(), version: 3 }),
-        remade_from: None,
-    };
+    let note =
+        ChangeNote { form: Some(FormRef { name: "visit".into(), version: 3 }), ..ChangeNote::by(UserId([n; 16])) };
     Author { actor: ActorId([n; 16]), note, claimed_s: 1_790_000_000 }
 }
 

@@ -11,7 +11,7 @@ use crate::form::model::{Files, Model};
 use crate::form::session::{Changes, Edits, Session, Surroundings};
 use crate::form::{AnswerKey, Form};
 use crate::id::{Identity, RecordId, TenantKey};
-use crate::record::Value;
+use crate::record::{ChangeNote, Value};
 use crate::store::{DraftId, DraftRow, FinishPlan, Store, StoreError};
 
 /// What a phone knows when a form is opened, beside its own clock and randomness.
@@ -91,7 +91,7 @@ impl Phone {
     /// [`PhoneError::Unfinished`] while answers are missing or can't stand ([`Session::problems`] lists them).
     pub fn finish_filled(&self, filling: Filling, new: &NewRecord) -> Result<RecordId, PhoneError> {
         match filling.session.problems().len() {
-            0 => self.write_filled(&filling, new),
+            0 => self.write_filled(&filling, new, true),
             problems => Err(PhoneError::Unfinished { problems }),
         }
     }
@@ -104,18 +104,20 @@ impl Phone {
     pub fn share_filled(&self, filling: Filling, new: &NewRecord) -> Result<Filling, PhoneError> {
         let options = filling.options.clone();
         let (form, version, subject) = (filling.draft.form.clone(), filling.draft.version, filling.draft.subject);
-        let record = self.write_filled(&filling, new)?;
+        let record = self.write_filled(&filling, new, false)?;
         let draft = self.store.start_draft(&form, version, subject, Some(record))?;
         self.fill(draft, options)
     }
 
-    fn write_filled(&self, filling: &Filling, new: &NewRecord) -> Result<RecordId, PhoneError> {
+    fn write_filled(&self, filling: &Filling, new: &NewRecord, is_complete: bool) -> Result<RecordId, PhoneError> {
         let mut edits = filling.edits();
         // what the form has no place for any more goes where few can read it
         let misfits = filling.session.misfits().iter().filter(|m| filling.base.get(&m.key) != Some(&m.value));
         edits.extend(misfits.map(|m| (m.key.clone(), m.value.clone())));
         let documents = self.documents(&filling.draft, &filling.form, edits, new, Some(Sensitivity::Sensitive))?;
-        let plan = FinishPlan { documents, note: self.note(Some(&filling.form))? };
+        let zone_minutes = ChangeNote::zone_of(filling.options.offset_minutes);
+        let note = ChangeNote { zone_minutes, is_complete, ..self.note(Some(&filling.form))? };
+        let plan = FinishPlan { documents, note };
         Ok(self.store.finish_draft(filling.draft.id, &plan)?.record)
     }
 }

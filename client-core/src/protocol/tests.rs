@@ -23,7 +23,7 @@ fn visit(n: u8) -> RecordFrame {
     let mut record = Record::new(Identity::of_type("visit"));
     let author = Author {
         actor: branch_actor(&signing_key().verifying_key().to_bytes(), 0),
-        note: ChangeNote { user: UserId([3; 16]), form: None, remade_from: None },
+        note: ChangeNote::by(UserId([3; 16])),
         claimed_s: 1_700_000_000 + i64::from(n),
     };
     let edit = |key: &str, value| Edit { section: Section::Answers, key: key.to_owned(), value };

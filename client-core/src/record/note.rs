@@ -22,15 +22,38 @@ impl fmt::Display for FormRef {
     }
 }
 
-/// A change's note, as text `u=<user> f=<form>@<version> r=<change>`; the last two can be left out.
+/// The zone of a note that names none: minutes east of UTC.
+pub const USUAL_ZONE_MINUTES: i16 = 8 * 60;
+/// The farthest zone from UTC, in minutes.
+const ZONE_MINUTES_MAX: i16 = 14 * 60;
+
+/// A change's note, as text `u=<user> f=<form>@<version> z=<zone> c r=<change>`; only the first must be there. The zone is
+/// left out where it is the usual one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeNote {
     /// Who made the change.
     pub user: UserId,
     /// With which form.
     pub form: Option<FormRef>,
+    /// Where: minutes east of UTC, the zone in which the form's rules see the record's dates.
+    pub zone_minutes: i16,
+    /// The form was finished with it: on the author's phone nothing required was missing.
+    pub is_complete: bool,
     /// The change that this one replaces.
     pub remade_from: Option<ChangeHash>,
+}
+
+impl ChangeNote {
+    /// The note of a change without form in the usual zone.
+    pub fn by(user: UserId) -> Self {
+        Self { user, form: None, zone_minutes: USUAL_ZONE_MINUTES, is_complete: false, remade_from: None }
+    }
+
+    /// The nearest zone that a note can name.
+    pub fn zone_of(offset_minutes: i32) -> i16 {
+        let max = i32::from(ZONE_MINUTES_MAX);
+        i16::try_from(offset_minutes.clamp(-max, max)).unwrap_or(USUAL_ZONE_MINUTES)
+    }
 }
 
 impl fmt::Display for ChangeNote {
@@ -38,6 +61,12 @@ impl fmt::Display for ChangeNote {
         write!(f, "u={}", self.user)?;
         if let Some(form) = &self.form {
             write!(f, " f={form}")?;
+        }
+        if self.zone_minutes != USUAL_ZONE_MINUTES {
+            write!(f, " z={}", self.zone_minutes)?;
+        }
+        if self.is_complete {
+            write!(f, " c")?;
         }
         if let Some(hash) = &self.remade_from {
             write!(f, " r={hash}")?;
@@ -80,9 +109,17 @@ fn parse(text: &str) -> Option<ChangeNote> {
         }
         None => None,
     };
+    let zone_minutes = match parts.next_if(|p| p.starts_with("z=")) {
+        Some(zone) => {
+            let zone: i16 = zone.strip_prefix("z=")?.parse().ok()?;
+            (-ZONE_MINUTES_MAX..=ZONE_MINUTES_MAX).contains(&zone).then_some(zone)?
+        }
+        None => USUAL_ZONE_MINUTES,
+    };
+    let is_complete = parts.next_if_eq(&"c").is_some();
     let remade_from = match parts.next() {
         Some(part) => Some(part.strip_prefix("r=")?.parse().ok()?),
         None => None,
     };
-    parts.next().is_none().then_some(ChangeNote { user, form, remade_from })
+    parts.next().is_none().then_some(ChangeNote { user, form, zone_minutes, is_complete, remade_from })
 }

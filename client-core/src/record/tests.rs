@@ -9,11 +9,8 @@ use super::*;
 use crate::id::{RecordId, UserId};
 
 pub(super) fn author(n: u8) -> Author {
-    let note = ChangeNote {
-        user: UserId([n; 16]),
-        form: Some(FormRef { name: "visit".into(), version: 3 }),
-        remade_from: None,
-    };
+    let note =
+        ChangeNote { form: Some(FormRef { name: "visit".into(), version: 3 }), ..ChangeNote::by(UserId([n; 16])) };
     Author { actor: ActorId([n; 16]), note, claimed_s: 1_790_000_000 + i64::from(n) }
 }
 
@@ -161,6 +158,16 @@ fn keys_and_notes_read_back_as_they_were_written() {
     }
     let note = author(1).note;
     assert_eq!(note.to_string().parse(), Ok(note.clone()));
+    let full =
+        ChangeNote { zone_minutes: -420, is_complete: true, remade_from: Some(visit().genesis_hash()), ..note.clone() };
+    assert_eq!(full.to_string().parse(), Ok(full.clone()));
+    assert!(full.to_string().contains(" z=-420 c r="), "{full}");
+    assert!(!note.to_string().contains("z="), "the usual zone costs nothing");
+    let with = |more: &str| format!("{note} {more}");
+    for bad in ["z=480", "z=+60", "z=060", "z=841", "z=-841", "z=", "c c", "c z=0", "z=0 z=0"] {
+        assert!(with(bad).parse::<ChangeNote>().is_err(), "{bad}");
+    }
+    assert_eq!((ChangeNote::zone_of(345), ChangeNote::zone_of(-9_999)), (345, -840));
     for bad in ["", "u=1", &format!("{note} "), &format!("{note} x=1"), &note.to_string().replace("@3", "@03")] {
         assert!(bad.parse::<ChangeNote>().is_err());
     }

@@ -71,7 +71,7 @@ impl TestPhone {
     }
 
     pub fn note(&self) -> ChangeNote {
-        ChangeNote { user: UserId([self.device; 16]), form: None, remade_from: None }
+        ChangeNote::by(UserId([self.device; 16]))
     }
 
     pub fn document(&self, id: RecordId, answers: &[(&str, &str)]) -> PlannedDocument {

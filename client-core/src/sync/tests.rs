@@ -123,7 +123,7 @@ fn phone(dir: &TempDir, changes: u32) -> Arc<Store> {
         edits: vec![Edit { section: Section::Answers, key: "household_no".into(), value: n.to_string().into() }],
     };
     let documents: Vec<PlannedDocument> = (0..changes).map(document).collect();
-    store.write(&documents, &ChangeNote { user, form: None, remade_from: None }).unwrap();
+    store.write(&documents, &ChangeNote::by(user)).unwrap();
     Arc::new(store)
 }
 

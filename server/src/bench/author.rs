@@ -52,7 +52,7 @@ impl Author {
         let form = FormRef { name: record.identity().record_type.clone(), version: 1 };
         let author = ChangeAuthor {
             actor: self.actor(),
-            note: ChangeNote { user: self.device.user, form: Some(form), remade_from: None },
+            note: ChangeNote { form: Some(form), ..ChangeNote::by(self.device.user) },
             claimed_s: (SystemClock.now_ms() / 1000) as i64,
         };
         let heads = record.heads();

@@ -136,7 +136,7 @@ impl Phones {
         let enrolment = phone.enrolment()?.ok_or("not enrolled")?;
         let tenant_key = doorstep_core::id::TenantKey(enrolment.tenant_key);
         let form = documents.first().map(|d| FormRef { name: d.record_type.clone(), version: 1 });
-        let note = ChangeNote { user: enrolment.user, form, remade_from: None };
+        let note = ChangeNote { form, ..ChangeNote::by(enrolment.user) };
         let store = phone.store();
         let plan = |document: Written| {
             let identity = Identity { record_type: document.record_type, key: document.key };

@@ -112,9 +112,8 @@ impl Office {
             let author = Author {
                 actor: branch_actor(&self.device.public_key, 0),
                 note: ChangeNote {
-                    user: self.device.user,
                     form: form.map(|f| FormRef { name: f.name.clone(), version: f.version }),
-                    remade_from: None,
+                    ..ChangeNote::by(self.device.user)
                 },
                 claimed_s: (self.service.clock.now_ms() / 1000) as i64,
             };

@@ -16,6 +16,6 @@ pub fn project(record: &Record, forms: &Catalog) -> Projection {
     let summary = listed.map(|form| Summary::by(&form.list, &answers)).unwrap_or_default();
     let Summary { title, label, search, status, day, persons } = summary;
     let differences = u32::try_from(view.differences.len()).unwrap_or(u32::MAX);
-    let doubts = form.map_or(0, |form| doubts(&form, record_type, &answers, record.claimed_s()));
+    let doubts = form.map_or(0, |form| doubts(&form, record_type, &answers, record.written_last().0));
     Projection { json: view.json, title, label, search, status, persons, day, differences, doubts }
 }

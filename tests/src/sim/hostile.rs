@@ -180,7 +180,7 @@ impl World<'_> {
         key: &str,
         value: &str,
     ) -> Result<RawChange, Failure> {
-        let author = Author { actor, note: ChangeNote { user, form: None, remade_from: None }, claimed_s: 1 };
+        let author = Author { actor, note: ChangeNote::by(user), claimed_s: 1 };
         let heads = record.heads();
         let made = record.edit(&heads, &author, &[Edit::answer(key, value)])?;
         made.ok_or_else(|| Failure::broken("simulation", "a hostile change is empty"))

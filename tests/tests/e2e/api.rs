@@ -151,7 +151,7 @@ fn write_into_core(phone: &Phone, household: RecordId, answers: &[(&str, &str)])
         edits: answers.iter().map(edit).collect(),
     };
     let user = phone.enrolment().unwrap().unwrap().user;
-    phone.store().write(&[document], &ChangeNote { user, form: None, remade_from: None }).unwrap();
+    phone.store().write(&[document], &ChangeNote::by(user)).unwrap();
 }
 
 #[test]

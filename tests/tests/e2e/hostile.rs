@@ -137,7 +137,7 @@ pub(crate) fn good_change(attack: &Attack, remark: &str) -> Vec<u8> {
     let mut record = Record::new(Identity::of_type("visit"));
     let author = Author {
         actor: branch_actor(&attack.key().verifying_key().to_bytes(), 0),
-        note: ChangeNote { user: attack.enrolment.user, form: None, remade_from: None },
+        note: ChangeNote::by(attack.enrolment.user),
         claimed_s: 1_700_000_000,
     };
     let heads = record.heads();
@@ -225,7 +225,7 @@ fn hostile_changes_are_quarantined_with_a_reason_while_good_ones_beside_them_are
         let mut record = Record::new(Identity::of_type("visit"));
         let author = Author {
             actor: branch_actor(&[5; 32], 0),
-            note: ChangeNote { user: attack.enrolment.user, form: None, remade_from: None },
+            note: ChangeNote::by(attack.enrolment.user),
             claimed_s: 1,
         };
         let heads = record.heads();

@@ -44,7 +44,7 @@ fn plant(attack: &mut Attack) -> RecordId {
     let visit = visit(&attack.honest, attack.household, ILLNESS);
     sync(&attack.honest);
     let mut record = Record::new(Identity::of_type("visit"));
-    let note = ChangeNote { user: attack.enrolment.user, form: None, remade_from: None };
+    let note = ChangeNote::by(attack.enrolment.user);
     let foreign = Author { actor: branch_actor(&[5; 32], 0), note, claimed_s: 1 };
     let heads = record.heads();
     let foreign = record.edit(&heads, &foreign, &[Edit::answer("remark", REFUSED)]).unwrap().unwrap().bytes;
