@@ -1,6 +1,7 @@
 //! What the user reads when an answer doesn't fit, by message id.
 
 use super::check::AnswerError;
+use super::session::{ProblemKind, Refusal};
 
 impl AnswerError {
     /// The id of the message, for apps that bring their own texts.
@@ -28,6 +29,36 @@ impl AnswerError {
         }
         let (zh, en) = texts(self.message_id());
         if chinese { zh } else { en }.to_owned()
+    }
+}
+
+impl Refusal {
+    /// What the user reads, in Chinese (`zh`, also for `zh-CN`) or English (everything else): the form's own words where it has
+    /// some.
+    pub fn message(&self, language: &str) -> String {
+        let (zh, en) = match self {
+            Self::Required { message } | Self::Constraint { message } if !message.is_empty() => return message.clone(),
+            Self::Answer(error) => return error.message(language),
+            Self::Required { .. } => ("这一项必须填写", "An answer is needed here."),
+            Self::Constraint { .. } => ("填写的内容不符合要求", "This answer doesn't fulfil the form's condition."),
+            Self::NoSuchPlace => texts("answer.unknown_question"),
+            Self::NotRelevant => ("按现在的填写，这一项不用填", "As things stand, this question doesn't apply."),
+            Self::ReadOnly => ("这一项由系统计算，不能直接修改", "This answer is computed and can't be changed by hand."),
+            Self::Counted => ("条数由其他填报项决定", "How many there are follows from another answer."),
+            Self::TooMany => ("不能再增加了", "No more can be added."),
+        };
+        if language.starts_with("zh") { zh } else { en }.to_owned()
+    }
+}
+
+impl ProblemKind {
+    /// What the user reads; see [`Refusal::message`].
+    pub fn message(&self, language: &str) -> String {
+        match self {
+            Self::Required(message) => Refusal::Required { message: message.clone() }.message(language),
+            Self::Constraint(message) => Refusal::Constraint { message: message.clone() }.message(language),
+            Self::Answer(error) => error.message(language),
+        }
     }
 }
 

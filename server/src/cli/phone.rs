@@ -5,15 +5,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use doorstep_core::client::filling::{FillOptions, Filling};
 use doorstep_core::client::{NewRecord, Phone, PhoneError, answer, storage_full_advice};
 use doorstep_core::clock::{SystemClock, SystemEntropy};
-use doorstep_core::form::Pack;
 use doorstep_core::id::RecordId;
+use doorstep_core::record::Record;
 use doorstep_core::store::{ListFilter, OpenError, RefusedUpload, Row};
 use doorstep_core::sync::{Cancel, Progress, SyncReport};
 use serde_json::json;
 
 use super::Outcome;
+use super::form::eval::ClockOptions;
 use crate::say;
 
 /// Options of `phone`.
@@ -25,6 +27,12 @@ pub struct PhoneArgs {
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
+    /// The zone of days and times in forms, as +08:00.
+    #[arg(long, global = true, default_value = "+08:00", allow_hyphen_values = true)]
+    zone: String,
+    /// The language of labels and messages: zh or en.
+    #[arg(long, global = true, default_value = "zh")]
+    language: String,
     #[command(subcommand)]
     command: PhoneCommand,
 }
@@ -159,16 +167,16 @@ fn run(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
         }
         PhoneCommand::Visit { household, set } => {
             let draft = phone.start("visit", Some(find(phone, household)?))?;
-            finish(phone, draft, set, &NewRecord::default())
+            finish(phone, args, draft, set, &NewRecord::default())
         }
         PhoneCommand::Edit { record, set } => {
             let draft = phone.edit(find(phone, record)?)?;
-            finish(phone, draft, set, &NewRecord::default())
+            finish(phone, args, draft, set, &NewRecord::default())
         }
         PhoneCommand::Add { village, set } => {
             let area = area_named(phone, village)?;
             let draft = phone.start("household", None)?;
-            finish(phone, draft, set, &NewRecord { area: Some(area), campaign: None })
+            finish(phone, args, draft, set, &NewRecord { area: Some(area), campaign: None })
         }
         PhoneCommand::Show { record } => show(phone, args, find(phone, record)?),
         PhoneCommand::Conflicts => conflicts(phone, args),
@@ -196,25 +204,75 @@ fn run(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
     }
 }
 
-fn finish(phone: &Phone, draft: doorstep_core::store::DraftId, set: &[String], new: &NewRecord) -> Result<(), Fault> {
-    for pair in set {
-        // an option of a multiple choice has `=` in its key: `question=option=true`
-        let (key, value) = match pair.matches('=').count() {
-            0 => return Err(format!("write question=value, not {pair:?}").into()),
-            1 => pair.split_once('=').unwrap_or_default(),
-            _ => pair
-                .rsplit_once('=')
-                .filter(|(_, v)| matches!(*v, "true" | "false"))
-                .unwrap_or(pair.split_once('=').unwrap_or_default()),
-        };
-        if let Err(error) = phone.answer_text(draft, key, value) {
+/// Fills a form as a screen would, and finishes it; on an error nothing of it stays.
+fn finish(
+    phone: &Phone,
+    args: &PhoneArgs,
+    draft: doorstep_core::store::DraftId,
+    set: &[String],
+    new: &NewRecord,
+) -> Result<(), Fault> {
+    let filled = fill(phone, args, draft, set).and_then(|filling| Ok(phone.finish_filled(filling, new)?));
+    match filled {
+        Ok(record) => say!("{record}"),
+        Err(error) => {
             phone.discard(draft)?;
-            return Err(error.into());
+            return Err(error);
         }
     }
-    let record = phone.finish_as(draft, new)?;
-    say!("{record}");
     Ok(())
+}
+
+fn fill(
+    phone: &Phone,
+    args: &PhoneArgs,
+    draft: doorstep_core::store::DraftId,
+    set: &[String],
+) -> Result<Filling, Fault> {
+    let mut pairs = Vec::new();
+    for pair in set {
+        let (key, value) = key_and_value(pair)?;
+        if key.contains("/@") {
+            // order and removal of a repeat instance have no place in the form
+            phone.answer_text(draft, key, value)?;
+        } else {
+            pairs.push((key, value));
+        }
+    }
+    let language = args.language.clone();
+    let offset_minutes = ClockOptions { zone: args.zone.clone(), now: None }.offset_minutes()?;
+    let mut filling =
+        phone.fill(draft, FillOptions { offset_minutes, language: language.clone(), ..FillOptions::default() })?;
+    for (key, value) in pairs {
+        let (key, value) = ticked(&filling, key, value);
+        let spot = filling.session().spot(key).ok_or_else(|| PhoneError::UnknownQuestion(key.to_owned()))?;
+        match filling.answer(spot, &value) {
+            Ok(_) => {}
+            Err(PhoneError::Refused(refusal)) => {
+                return Err(format!("{}: {}", filling.session().label(spot), refusal.message(&language)).into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    for problem in filling.session().problems() {
+        eprintln!("{}: {}", filling.session().label(problem.spot), problem.kind.message(&language));
+    }
+    Ok(filling)
+}
+
+/// `question=value`; a choice of a multiple one has `=` in its key: `question=choice=true`.
+fn key_and_value(pair: &str) -> Result<(&str, &str), Fault> {
+    let tick = pair.rsplit_once('=').filter(|(key, v)| key.contains('=') && matches!(*v, "true" | "false"));
+    Ok(tick.or_else(|| pair.split_once('=')).ok_or_else(|| format!("write question=value, not {pair:?}"))?)
+}
+
+/// A tick as the whole answer of its question: what is chosen there, with or without the choice.
+fn ticked<'a>(filling: &Filling, key: &'a str, value: &str) -> (&'a str, String) {
+    let Some((question, choice)) = key.split_once('=') else { return (key, value.to_owned()) };
+    let now = filling.session().spot(question).map(|spot| filling.session().value(spot)).unwrap_or_default();
+    let others = now.split_whitespace().filter(|c| *c != choice);
+    let chosen: Vec<&str> = others.chain((value == "true").then_some(choice)).collect();
+    (question, chosen.join(" "))
 }
 
 fn find(phone: &Phone, named: &str) -> Result<RecordId, Fault> {
@@ -262,9 +320,10 @@ fn show(phone: &Phone, args: &PhoneArgs, id: RecordId) -> Result<(), Fault> {
         return Ok(());
     }
     let record = phone.record(id)?;
-    let form = Pack::built_in().form_of_type(record.identity().record_type.split('.').next().unwrap_or_default());
+    let form = phone.form_versions()?.of_type(core_type(&record));
     for (key, value) in record.answers() {
-        let label = form.and_then(|f| f.question_of(&key)).map_or(key.as_str(), |q| q.label("zh", "en"));
+        let question = form.as_ref().and_then(|f| f.question_of(&key));
+        let label = question.map_or(key.as_str(), |q| q.label(&args.language, "zh"));
         say!("{label}\t{}\t({key})", value.to_json());
     }
     for difference in &view.differences {
@@ -306,11 +365,15 @@ fn refused_upload(phone: &Phone) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The record type whose form reads a record: a part's is its core's.
+fn core_type(record: &Record) -> &str {
+    record.identity().record_type.split('.').next().unwrap_or_default()
+}
+
 fn resolve(phone: &Phone, record: RecordId, key: &str, text: &str) -> Result<(), Fault> {
     let opened = phone.record(record)?;
-    let core_type = opened.identity().record_type.split('.').next().unwrap_or_default().to_owned();
-    let form = Pack::built_in().form_of_type(&core_type).ok_or("no form for this record")?;
-    for (key, value) in answer::parse(form, key, text)? {
+    let form = phone.form_versions()?.of_type(core_type(&opened)).ok_or("no form for this record")?;
+    for (key, value) in answer::parse(&form, key, text)? {
         phone.resolve(record, &key, &value)?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
-use doorstep_core::form::Pack;
+use doorstep_core::form::{Catalog, Choice};
 use doorstep_core::id::{AreaId, RecordId};
 use serde::Deserialize;
 
@@ -116,11 +116,11 @@ impl Filter {
             Some("no") => Some(false),
             _ => None,
         };
-        let known = |s: &String| statuses().iter().any(|c| c.name == *s);
+        let given = |s: &String| !s.is_empty() && s.chars().count() <= SEARCH_MAX;
         Ok(Self {
             search: query.q.as_deref().unwrap_or_default().trim().chars().take(SEARCH_MAX).collect(),
             area: parse_area(query.area.as_deref())?,
-            status: query.status.clone().filter(known),
+            status: query.status.clone().filter(given),
             visited: yes_no(&query.visited),
             screened: yes_no(&query.screened),
             after: query.after.as_deref().and_then(|n| n.parse().ok()).unwrap_or(0),
@@ -132,7 +132,7 @@ impl Filter {
         let word = |flag| if flag { "yes" } else { "no" };
         let pairs = [
             ("area", self.area.map(|a| a.to_string())),
-            ("status", self.status.clone()),
+            ("status", self.status.as_deref().map(encoded)),
             ("visited", self.visited.map(|v| word(v).to_owned())),
             ("screened", self.screened.map(|v| word(v).to_owned())),
         ];
@@ -162,7 +162,7 @@ impl Filter {
                 .map(|v| (v.area.to_string(), township.area_name(v.area, shell.language), self.area == Some(v.area))),
         );
         let mut by_status = vec![all(self.status.is_none())];
-        by_status.extend(statuses().iter().map(|c| {
+        by_status.extend(statuses(township.forms()).iter().map(|c| {
             let chosen = self.status.as_ref() == Some(&c.name);
             (c.name.clone(), c.label(shell.language.code(), "zh").to_owned(), chosen)
         }));
@@ -202,16 +202,23 @@ impl Filter {
     }
 }
 
+/// A text as a part of an address: what isn't a letter, digit or `-._` as `%XX`.
+fn encoded(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
 /// The statuses that the household's form offers.
-fn statuses() -> &'static [doorstep_core::form::Choice] {
-    let form = Pack::built_in().form_of_type("household");
-    form.and_then(|f| f.choice_lists.get("status")).map(|l| l.choices.as_slice()).unwrap_or_default()
+fn statuses(forms: &Catalog) -> Vec<Choice> {
+    let form = forms.of_type("household");
+    let list = form.as_ref().and_then(|f| f.def().choices_of(f.question(&f.list.status)?));
+    list.map(|l| l.choices.clone()).unwrap_or_default()
 }
 
 /// The label of a status.
-pub fn status_name(shell: &Shell, status: &str) -> String {
-    let choice = statuses().iter().find(|c| c.name == status);
-    choice.map_or_else(|| status.to_owned(), |c| c.label(shell.language.code(), "zh").to_owned())
+pub fn status_name(shell: &Shell, forms: &Catalog, status: &str) -> String {
+    let form = forms.of_type("household");
+    form.map_or_else(String::new, |f| super::record::choice_name(shell, forms, "household", &f.list.status, status))
 }
 
 /// Ids of the households that a record of this type is about.
@@ -276,8 +283,10 @@ fn last_day(
 }
 
 fn load(service: &Service, request: &Request, query: &ListQuery) -> Result<HouseholdsPage, ApiError> {
-    let filter = Filter::of(query)?;
     let township = Township::load(service)?;
+    let mut filter = Filter::of(query)?;
+    let known = statuses(township.forms());
+    filter.status = filter.status.filter(|status| known.iter().any(|c| c.name == *status));
     let shell = request.shell("households", &township);
     let (found, next) = find(service, &township, &filter)?;
     let mut rows = Vec::new();
@@ -287,7 +296,7 @@ fn load(service: &Service, request: &Request, query: &ListQuery) -> Result<House
             head: row.projection.title,
             number: row.projection.label,
             village: township.area_name(row.area, shell.language),
-            status: status_name(&shell, &row.projection.status),
+            status: status_name(&shell, township.forms(), &row.projection.status),
             persons: shell.number(row.projection.persons.into()),
             visited: last_day(service, &township, row.id, "visit")?,
             screened: last_day(service, &township, row.id, "screening")?,
@@ -356,7 +365,7 @@ impl HouseholdsPage {
             head: "王<script>".to_owned(),
             number: "0001".to_owned(),
             village: "石桥村".to_owned(),
-            status: status_name(&shell, "out"),
+            status: status_name(&shell, &Catalog::default(), "out"),
             persons: "4".to_owned(),
             visited: "2020-06-01".to_owned(),
             screened: String::new(),

@@ -98,7 +98,7 @@ fn load(service: &Service, request: &Request, after: Option<u64>) -> Result<Quar
         rows.push(QuarantineRow {
             reason: reason_text(&shell, &row.change.reason).to_owned(),
             code: row.change.reason.clone(),
-            form: super::record::type_name(&shell, &row.change.identity.record_type),
+            form: super::record::type_name(&shell, township.forms(), &row.change.identity.record_type),
             href: there.then(|| format!("/households/{}", row.change.record)),
             name: names.device_user(row.device),
             device: short_id(row.device),
@@ -152,7 +152,7 @@ impl QuarantinePage {
         let row = QuarantineRow {
             reason: reason_text(&shell, "foreign_user").to_owned(),
             code: "foreign_user".to_owned(),
-            form: super::record::type_name(&shell, "visit"),
+            form: super::record::type_name(&shell, &doorstep_core::form::Catalog::default(), "visit"),
             href: Some("/households/00".to_owned()),
             name: "王<script>".to_owned(),
             device: "a1b2c3".to_owned(),

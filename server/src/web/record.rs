@@ -7,7 +7,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use doorstep_core::form::{Form, Pack};
+use doorstep_core::form::{Catalog, Form};
 use doorstep_core::id::{AreaId, RecordId};
 
 use super::answers::{Answers, Reading, Section};
@@ -137,22 +137,29 @@ pub fn list_query(area: Option<&str>, after: Option<&str>) -> Result<(Option<Are
     Ok((parse_area(area)?, after, limits::PAGE_ROWS))
 }
 
-fn form_of(record_type: &str) -> Option<&'static Form> {
-    Pack::built_in().form_of_type(record_type.split('.').next().unwrap_or_default())
+/// The form that reads records of this type, also a part's.
+pub fn form_of(forms: &Catalog, record_type: &str) -> Option<Arc<Form>> {
+    forms.of_type(record_type.split('.').next().unwrap_or_default())
 }
 
 /// The name of a record's type.
-pub fn type_name(shell: &Shell, record_type: &str) -> String {
-    let Some(form) = form_of(record_type) else { return record_type.to_owned() };
+pub fn type_name(shell: &Shell, forms: &Catalog, record_type: &str) -> String {
+    let Some(form) = form_of(forms, record_type) else { return record_type.to_owned() };
     let title = form.titles.get(shell.language.code(), &form.default_language).unwrap_or(&form.name);
     if record_type.contains('.') { shell.fill("record.part_of", &[("form", title)]) } else { title.to_owned() }
 }
 
-/// The label of a choice in one of the form's questions.
-fn choice_name(shell: &Shell, record_type: &str, question: &str, value: &str) -> String {
-    let Some(form) = form_of(record_type) else { return value.to_owned() };
+/// A value of one of the form's questions in words: a choice as its label.
+pub fn choice_name(shell: &Shell, forms: &Catalog, record_type: &str, question: &str, value: &str) -> String {
+    let Some(form) = form_of(forms, record_type).filter(|_| !value.is_empty()) else { return value.to_owned() };
     let (answers, none) = (Answers::new(), BTreeSet::new());
-    Reading::new(form, &answers, &none, shell).value(question, &value.into())
+    Reading::new(&form, &answers, &none, shell).value(question, &value.into())
+}
+
+/// The second column of lists in words, as a visit's result.
+fn label_text(shell: &Shell, forms: &Catalog, row: &RecordRow) -> String {
+    let label = form_of(forms, &row.record_type).map(|form| form.list.label.clone()).unwrap_or_default();
+    choice_name(shell, forms, &row.record_type, &label, &row.projection.label)
 }
 
 impl Line {
@@ -164,14 +171,12 @@ impl Line {
 
     fn new(shell: &Shell, township: &Township, row: &RecordRow, subject: Option<&RecordRow>) -> Self {
         let named = subject.unwrap_or(row);
-        let label = &row.projection.label;
-        let result = row.record_type == "visit" && !label.is_empty();
         Self {
             href: format!("/households/{}", row.id),
             name: record_name(shell, named),
-            form: type_name(shell, &row.record_type),
+            form: type_name(shell, township.forms(), &row.record_type),
             day: row.projection.day.clone(),
-            result: if result { choice_name(shell, "visit", "result", label) } else { String::new() },
+            result: if named.id == row.id { String::new() } else { label_text(shell, township.forms(), row) },
             village: township.area_name(named.area, shell.language),
             differences: row.projection.differences,
             updated: shell.time(row.updated_ms),
@@ -184,9 +189,9 @@ impl Line {
         Self {
             href: "/households/00".to_owned(),
             name: "王<script>".to_owned(),
-            form: type_name(shell, "visit"),
+            form: type_name(shell, &Catalog::default(), "visit"),
             day: "2020-06-01".to_owned(),
-            result: choice_name(shell, "visit", "result", "met"),
+            result: choice_name(shell, &Catalog::default(), "visit", "result", "met"),
             village: "石桥村".to_owned(),
             differences: 2,
             updated: "2020-06-01 08:00".to_owned(),
@@ -244,7 +249,7 @@ fn facts(shell: &Shell, township: &Township, row: &RecordRow) -> Vec<(String, St
     let mut facts = vec![("fact.village", township.area_name(row.area, shell.language))];
     if row.record_type == "household" {
         facts.push(("fact.number", p.label.clone()));
-        facts.push(("fact.status", status_name(shell, &p.status)));
+        facts.push(("fact.status", status_name(shell, township.forms(), &p.status)));
         facts.push(("fact.persons", shell.number(p.persons.into())));
     }
     facts.push(("fact.updated", shell.time(row.updated_ms)));
@@ -263,7 +268,7 @@ fn load(service: &Service, request: &Request, id: &str) -> Result<RecordView, Ap
     let mut about: Vec<Line> = page.about.iter().map(|r| Line::new(&shell, &township, r, None)).collect();
     about.sort_by(|a, b| b.day.cmp(&a.day));
     let mut view = RecordView {
-        form: type_name(&shell, &page.row.record_type),
+        form: type_name(&shell, township.forms(), &page.row.record_type),
         title: record_name(&shell, &page.row),
         facts: facts(&shell, &township, &page.row),
         subject: subject.map(|s| (format!("/households/{}", s.id), record_name(&shell, &s))),
@@ -336,8 +341,9 @@ pub fn sample(language: crate::messages::Language) -> RecordView {
     ];
     let answers: Answers = history.iter().map(|e| (e.key.clone(), e.value.clone())).collect();
     let differing = BTreeSet::from(["status".to_owned(), "phone".to_owned()]);
-    let form = form_of("household").unwrap_or_else(|| panic!("the household's form"));
-    let reading = Reading::new(form, &answers, &differing, &shell);
+    let forms = Catalog::default();
+    let form = form_of(&forms, "household").unwrap_or_else(|| panic!("the household's form"));
+    let reading = Reading::new(&form, &answers, &differing, &shell);
     let values = history.iter().filter(|e| e.key == "status").cloned().collect();
     let phone = history.iter().filter(|e| e.key == "phone").cloned().collect();
     let stands = [
@@ -345,7 +351,7 @@ pub fn sample(language: crate::messages::Language) -> RecordView {
         DifferenceEntry { key: "phone".to_owned(), values: phone },
     ];
     RecordView {
-        form: type_name(&shell, "household"),
+        form: type_name(&shell, &forms, "household"),
         title: "张三<script>".to_owned(),
         facts: vec![(shell.t("fact.village").to_owned(), "石桥村".to_owned())],
         subject: Some(("/households/00".to_owned(), "王五".to_owned())),

@@ -1,9 +1,11 @@
 //! The township that the pages show: its name, its areas, the time.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use doorstep_core::clock::Millis;
+use doorstep_core::form::Catalog;
 use doorstep_core::id::AreaId;
 use doorstep_core::protocol::AreaEntry;
 
@@ -19,6 +21,7 @@ pub struct Township {
     /// When it was read.
     pub as_of_ms: Millis,
     areas: HashMap<AreaId, AreaEntry>,
+    forms: Arc<Catalog>,
 }
 
 impl Township {
@@ -28,7 +31,13 @@ impl Township {
         let id = service.storage.townships()?.first().copied().ok_or_else(missing)?;
         let (_, areas) = service.storage.areas(id)?;
         let as_of_ms = service.clock.now_ms();
-        Ok(Self { id, as_of_ms, areas: areas.into_iter().map(|a| (a.area, a)).collect() })
+        let areas = areas.into_iter().map(|a| (a.area, a)).collect();
+        Ok(Self { id, as_of_ms, areas, forms: service.forms()? })
+    }
+
+    /// The published forms over the built-in ones.
+    pub fn forms(&self) -> &Catalog {
+        &self.forms
     }
 
     /// Its name.
