@@ -1,6 +1,8 @@
 //! Answers given as text: on the command line, by scripts, in tests.
 
-use crate::form::{AnswerError, Form, QuestionKind};
+use std::sync::Arc;
+
+use crate::form::{AnswerError, AnswerKey, Form, QuestionKind};
 use crate::record::Value;
 
 use super::PhoneError;
@@ -14,15 +16,13 @@ pub fn parse(form: &Form, key: &str, text: &str) -> Result<Vec<(String, Value)>,
     let question = form.question_of(key).ok_or_else(|| PhoneError::UnknownQuestion(key.to_owned()))?;
     if let QuestionKind::SelectMultiple = question.kind {
         if !key.contains('=') {
-            let list = form.def().choices_of(question).map(|l| l.choices.as_slice()).unwrap_or_default();
+            let names = form.choice_names(question).unwrap_or_default();
             let ticks: Vec<&str> = text.split_whitespace().collect();
-            if ticks.iter().any(|t| list.iter().all(|c| c.name != *t)) {
+            if ticks.iter().any(|t| names.iter().all(|name| **name != **t)) {
                 return Err(AnswerError::UnknownChoice.into());
             }
-            return Ok(list
-                .iter()
-                .map(|c| (format!("{key}={}", c.name), Value::Bool(ticks.contains(&&*c.name))))
-                .collect());
+            let tick = |name: &Arc<str>| (AnswerKey::tick(key, name), Value::Bool(ticks.contains(&&**name)));
+            return Ok(names.iter().map(tick).collect());
         }
         return Ok(vec![(key.to_owned(), Value::Bool(text == "true"))]);
     }

@@ -145,7 +145,11 @@ impl Form {
                 let known = self.choice_lists.get(list).is_some_and(|l| l.choice(choice).is_some());
                 if known { Ok(()) } else { Err(AnswerError::UnknownChoice) }
             }
-            _ => Ok(()), // files and earlier answers aren't part of the definition
+            Some(ChoiceSource::File(_)) => match self.attached_choices(question) {
+                Some((table, column)) if table.find(column, choice).is_empty() => Err(AnswerError::UnknownChoice),
+                _ => Ok(()),
+            },
+            _ => Ok(()), // earlier answers aren't part of the definition
         }
     }
 }

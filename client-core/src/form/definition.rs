@@ -187,6 +187,9 @@ pub struct FormDef {
     /// Choice lists by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub choice_lists: BTreeMap<String, ChoiceList>,
+    /// The lists attached to the form, by file name, as CSV text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attachments: BTreeMap<String, String>,
     /// What lists show of the form's records.
     #[serde(default, skip_serializing_if = "ListColumns::is_empty")]
     pub list: ListColumns,

@@ -30,6 +30,7 @@ mod package;
 mod parameters;
 mod question;
 mod reference;
+mod report;
 mod rules;
 mod settings;
 mod survey;

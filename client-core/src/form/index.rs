@@ -2,8 +2,12 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
-use super::definition::{FormDef, Item, Question, QuestionKind, Sensitivity};
+use super::attachment;
+use super::definition::{ChoiceSource, FormDef, Item, Question, QuestionKind, Sensitivity};
+use super::expression::Table;
+use super::model::Files;
 use crate::record::key::{AnswerKey, Leaf};
 
 /// The reserved question under which a record says, by ticks, which sections were taken over from the last round as they were.
@@ -15,6 +19,7 @@ pub struct Form {
     def: FormDef,
     questions: HashMap<String, Indexed>,
     repeats: HashMap<String, Sensitivity>,
+    attached: OnceLock<Files>,
 }
 
 #[derive(Debug, Clone)]
@@ -42,12 +47,34 @@ impl Form {
         raise_calculations(&mut questions);
         let mut repeats = HashMap::new();
         index_repeats(&def.items, "", Sensitivity::Core, &mut repeats);
-        Self { def, questions, repeats }
+        Self { def, questions, repeats, attached: OnceLock::new() }
     }
 
     /// The definition.
     pub fn def(&self) -> &FormDef {
         &self.def
+    }
+
+    /// The lists attached to the form, as tables, by file name; read when they are first asked for.
+    pub fn attached(&self) -> &Files {
+        self.attached.get_or_init(|| attachment::tables(&self.def))
+    }
+
+    /// The attached list that a question takes its choices from, with the column of their names.
+    pub(super) fn attached_choices(&self, question: &Question) -> Option<(&Arc<Table>, usize)> {
+        let Some(ChoiceSource::File(name)) = &question.choices else { return None };
+        let table = self.attached().get(name)?;
+        let column = question.parameters.get("value").map_or("name", String::as_str);
+        Some((table, table.column(column, "")?))
+    }
+
+    /// The names of a question's choices, where the form holds them.
+    pub fn choice_names(&self, question: &Question) -> Option<Vec<Arc<str>>> {
+        if let Some((table, column)) = self.attached_choices(question) {
+            return Some((0..u32::try_from(table.len()).unwrap_or(0)).map(|item| table.cell(item, column)).collect());
+        }
+        let list = self.choices_of(question)?;
+        Some(list.choices.iter().map(|c| c.name.as_str().into()).collect())
     }
 
     /// The question that a compound key belongs to.

@@ -126,12 +126,14 @@ impl Model {
         Self::with_files(Arc::new(Form::new(def)), &Files::new())
     }
 
-    /// Compiles a form with the files attached to it; one that isn't there counts as empty.
+    /// Compiles a form with further files than those that it carries; one that isn't there counts as empty.
     ///
     /// # Errors
     /// All faults of its logic.
     pub fn with_files(form: Arc<Form>, files: &Files) -> Result<Self, Vec<ModelError>> {
-        build::build(form, files)
+        let mut all = form.attached().clone();
+        all.extend(files.iter().map(|(name, table)| (name.clone(), Arc::clone(table))));
+        build::build(form, &all)
     }
 
     /// The form.

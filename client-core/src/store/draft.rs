@@ -86,8 +86,8 @@ enum Shown {
 }
 
 impl Store {
-    /// Starts a draft: of a new record, or of `record`, whose heads (and those of its other sensitivity classes) are
-    /// remembered as what the helper was shown.
+    /// Starts a draft: of a new record, or of `record`. The heads of that record and of the subject (and those of their other
+    /// sensitivity classes) are remembered as what the helper was shown.
     pub fn start_draft(
         &self,
         form: &str,
@@ -95,20 +95,7 @@ impl Store {
         subject: Option<RecordId>,
         record: Option<RecordId>,
     ) -> Result<DraftId> {
-        self.in_transaction(Durability::Process, |work| {
-            let now = work.tools.clock.now_ms().cast_signed();
-            work.db
-                .prepare_cached("INSERT INTO draft (form, version, subject, record, opened_ms) VALUES (?, ?, ?, ?, ?)")?
-                .execute(params![form, version, subject.map(|s| s.0), record.map(|r| r.0), now])?;
-            let id = work.db.last_insert_rowid();
-            for held in record.map(|r| instance_of(work.db, r)).transpose()?.unwrap_or_default() {
-                let heads: Vec<u8> = content::load(work.db, &held)?.heads().iter().flat_map(|h| h.0).collect();
-                work.db
-                    .prepare_cached("INSERT INTO draft_heads (draft, record, heads) VALUES (?, ?, ?)")?
-                    .execute(params![id, held.id.0, heads])?;
-            }
-            Ok(DraftId(id))
-        })
+        self.in_transaction(Durability::Process, |work| work.start_draft(form, version, subject, record))
     }
 
     /// Saves an answer: when this returns, it survives the process being killed.
@@ -259,6 +246,25 @@ impl Store {
         })
     }
 
+    /// Finishes a draft and goes on with a draft of the record that it became, all or nothing.
+    pub fn share_draft(&self, draft: DraftId, plan: &FinishPlan) -> Result<(Finished, DraftId)> {
+        self.in_transaction(Durability::Power, |work| {
+            let of = "SELECT form, version, subject FROM draft WHERE id = ?";
+            type Of = (String, u32, Option<[u8; 16]>);
+            let of: Option<Of> = work
+                .db
+                .prepare_cached(of)?
+                .query_row([draft.0], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+                .optional()?;
+            let (form, version, subject) = of.ok_or(StoreError::NoDraft)?;
+            let finished = work.write_documents(&plan.documents, &plan.note, &Shown::Draft(draft))?;
+            work.delete_draft(draft)?;
+            let next = work.start_draft(&form, version, subject.map(RecordId), Some(finished.record))?;
+            work.drop_lost()?;
+            Ok((finished, next))
+        })
+    }
+
     /// Writes documents on what the phone shows now, without a draft: deciding a difference.
     pub fn write(&self, documents: &[PlannedDocument], note: &ChangeNote) -> Result<Finished> {
         self.in_transaction(Durability::Power, |work| work.write_documents(documents, note, &Shown::Current))
@@ -278,6 +284,35 @@ fn instance_of(db: &Connection, core: RecordId) -> Result<Vec<Held>> {
 }
 
 impl Work<'_> {
+    fn start_draft(
+        &mut self,
+        form: &str,
+        version: u32,
+        subject: Option<RecordId>,
+        record: Option<RecordId>,
+    ) -> Result<DraftId> {
+        let now = self.tools.clock.now_ms().cast_signed();
+        self.db
+            .prepare_cached("INSERT INTO draft (form, version, subject, record, opened_ms) VALUES (?, ?, ?, ?, ?)")?
+            .execute(params![form, version, subject.map(|s| s.0), record.map(|r| r.0), now])?;
+        let draft = DraftId(self.db.last_insert_rowid());
+        for shown in [record, subject].into_iter().flatten() {
+            self.remember_heads(draft, shown)?;
+        }
+        Ok(draft)
+    }
+
+    /// Remembers what a draft shows of a record; nothing of one that isn't on this phone.
+    fn remember_heads(&mut self, draft: DraftId, record: RecordId) -> Result<()> {
+        for held in instance_of(self.db, record)? {
+            let heads: Vec<u8> = content::load(self.db, &held)?.heads().iter().flat_map(|h| h.0).collect();
+            self.db
+                .prepare_cached("INSERT OR REPLACE INTO draft_heads (draft, record, heads) VALUES (?, ?, ?)")?
+                .execute(params![draft.0, held.id.0, heads])?;
+        }
+        Ok(())
+    }
+
     fn delete_draft(&self, draft: DraftId) -> Result<()> {
         self.db.prepare_cached("DELETE FROM draft_answer WHERE draft = ?")?.execute([draft.0])?;
         self.db.prepare_cached("DELETE FROM draft_heads WHERE draft = ?")?.execute([draft.0])?;

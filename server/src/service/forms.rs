@@ -1,11 +1,13 @@
 //! Publishing and retiring forms, and what of them a phone is sent.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use doorstep_core::clock::Millis;
+use doorstep_core::form::attachment::{self, AttachmentError};
 use doorstep_core::form::compare::{Break, breaks};
 use doorstep_core::form::version::{DefinitionBytes, VersionError};
-use doorstep_core::form::{Catalog, Form, FormDef, Pack, Version};
+use doorstep_core::form::{Catalog, ChoiceSource, Form, FormDef, Pack, QuestionKind, Version};
 use doorstep_core::id::Identity;
 use doorstep_core::protocol::{FormBytes, FormEntry, FormsKnown, FormsNews, Position, ReplyFrame, forms, limits};
 
@@ -34,6 +36,32 @@ pub enum FormError {
     /// Records that are there would be broken.
     #[error("the form doesn't fit the records that are there: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Breaks(Vec<Break>),
+    /// Lists that it needs aren't with it.
+    #[error("the form needs files that aren't attached: {}", .0.join(", "))]
+    MissingFiles(Vec<String>),
+    /// An attached list has no such column.
+    #[error("{file} has no column {column}, from which {question} takes the names of its choices")]
+    MissingColumn {
+        /// The list.
+        file: String,
+        /// The column.
+        column: String,
+        /// The question.
+        question: String,
+    },
+    /// A list of a multiple choice has a name that no record can hold.
+    #[error("{file} has the name {name:?}, which {question} can't tick: no blanks and no /")]
+    BadChoice {
+        /// The list.
+        file: String,
+        /// The choice's name.
+        name: String,
+        /// The question.
+        question: String,
+    },
+    /// An attached list can't be used.
+    #[error(transparent)]
+    Attachment(#[from] AttachmentError),
     /// Too large.
     #[error(transparent)]
     Version(#[from] VersionError),
@@ -96,13 +124,28 @@ impl Service {
         }
     }
 
+    /// Publishes a form with the files attached to it: those that it needs, by name; others are left out.
+    ///
+    /// # Errors
+    /// As [`Service::publish_form`], and when a file is missing or can't be read.
+    pub fn publish_with(&self, mut def: FormDef, files: &BTreeMap<String, Vec<u8>>) -> Result<Published, FormError> {
+        let needed: Vec<String> = attachment::missing(&def).into_iter().map(str::to_owned).collect();
+        for name in needed {
+            if let Some(bytes) = files.get(&name) {
+                attachment::attach(&mut def, &name, bytes)?;
+            }
+        }
+        self.publish_form(def)
+    }
+
     /// Publishes a form as its next version, whatever number it brings; nothing new is no new version.
     ///
     /// # Errors
-    /// When it has faults, is too large, or doesn't fit the records that are there.
+    /// When it has faults, is too large, lacks a list, or doesn't fit the records that are there.
     pub fn publish_form(&self, mut def: FormDef) -> Result<Published, FormError> {
         default_record_type(&mut def);
         check(&def)?;
+        self.check_lists(&def)?;
         for _ in 0..TRIES {
             let (log, catalog) = (self.storage.form_log()?, self.forms()?);
             let newest = versions(&log).into_iter().rfind(|v| v.name == def.name && v.packed.is_some());
@@ -131,6 +174,36 @@ impl Service {
             }
         }
         Err(FormError::Busy)
+    }
+
+    /// All lists that the form needs must be with it, with the names of choices in them. Lists named as a type of records are
+    /// made on each phone.
+    fn check_lists(&self, def: &FormDef) -> Result<(), FormError> {
+        let catalog = self.forms()?;
+        let of_records = |name: &&str| name.strip_suffix(".csv").is_some_and(|stem| catalog.of_type(stem).is_some());
+        let missing: Vec<String> =
+            attachment::missing(def).into_iter().filter(|n| !of_records(n)).map(str::to_owned).collect();
+        if !missing.is_empty() {
+            return Err(FormError::MissingFiles(missing));
+        }
+        let form = Form::new(def.clone());
+        for question in form.questions().iter().map(|placed| placed.question) {
+            let Some(ChoiceSource::File(file)) = &question.choices else { continue };
+            if !form.attached().contains_key(file) {
+                continue;
+            }
+            let (file, question_name) = (file.clone(), question.name.clone());
+            let Some(names) = form.choice_names(question) else {
+                let column = question.parameters.get("value").map_or("name", String::as_str).to_owned();
+                return Err(FormError::MissingColumn { file, column, question: question_name });
+            };
+            let unfit = |name: &str| name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == '/');
+            let bad = names.iter().find(|name| question.kind == QuestionKind::SelectMultiple && unfit(name));
+            if let Some(name) = bad {
+                return Err(FormError::BadChoice { file, name: name.to_string(), question: question_name });
+            }
+        }
+        Ok(())
     }
 
     /// Retires a version, published or built-in: it isn't offered for new records any more. False: it was retired before.

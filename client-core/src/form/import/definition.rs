@@ -40,6 +40,7 @@ pub(super) fn assemble(survey: &mut Survey<'_>, stem: &str, languages: Languages
         default_language: languages.default,
         items,
         choice_lists,
+        attachments: BTreeMap::new(),
         list: std::mem::take(&mut survey.settings.list),
         settings: std::mem::take(&mut survey.settings.all),
         extra,

@@ -138,6 +138,12 @@ pub(super) fn select(survey: &mut Survey<'_>, line: Line<'_>, name: String, sele
         });
     }
     question.choices = source(survey, line, select, ending.copied());
+    if ending.is_some_and(|e| *e == ".geojson") {
+        // as ODK reads features
+        for (parameter, column) in [("value", "id"), ("label", "title")] {
+            question.parameters.entry(parameter.to_owned()).or_insert_with(|| column.to_owned());
+        }
+    }
     if select.other {
         or_other(survey, line, select);
     }

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use doorstep_core::form::import::{Diagnostic, Import, Severity, TreeNode, import};
-use serde_json::{Value, json};
+use doorstep_core::form::import::{Import, Severity, TreeNode, import};
 
 use crate::cli::Outcome;
 use crate::say;
@@ -29,7 +28,7 @@ pub fn check(args: &CheckArgs) -> Outcome {
     let stem = args.file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let found = import(&bytes, &stem);
     if args.json {
-        say!("{}", to_json(&found));
+        say!("{}", found.to_json());
     } else {
         print(&found, &args.language);
     }
@@ -37,6 +36,14 @@ pub fn check(args: &CheckArgs) -> Outcome {
 }
 
 pub(super) fn print(found: &Import, language: &str) {
+    print_problems(found, language);
+    for node in &found.tree {
+        say!("{}", line(node));
+    }
+}
+
+/// Everything there is to say, a line each with its hint below.
+pub(super) fn print_problems(found: &Import, language: &str) {
     for problem in &found.problems {
         let kind = match (problem.severity(), language.starts_with("zh")) {
             (Severity::Error, false) => "error",
@@ -51,37 +58,9 @@ pub(super) fn print(found: &Import, language: &str) {
             say!("    {hint}");
         }
     }
-    for node in &found.tree {
-        say!("{}", line(node));
-    }
 }
 
 fn line(node: &TreeNode) -> String {
     let depth = node.path.matches('/').count().saturating_sub(2);
     format!("{}{}  {}", "  ".repeat(depth), node.name, node.type_name)
-}
-
-fn to_json(found: &Import) -> Value {
-    json!({
-        "publishable": found.publishable(),
-        "problems": found.problems.iter().map(problem_to_json).collect::<Vec<_>>(),
-        "tree": found.tree,
-        "files": found.files,
-    })
-}
-
-fn problem_to_json(problem: &Diagnostic) -> Value {
-    let place = &problem.place;
-    let both = |of: &dyn Fn(&str) -> Option<String>| of("en").map(|en| json!({"en": en, "zh": of("zh")}));
-    json!({
-        "severity": problem.severity(),
-        "code": problem.code(),
-        "sheet": place.sheet,
-        "row": place.row,
-        "column": place.letters(),
-        "header": place.header,
-        "offset": place.offset,
-        "message": both(&|language| Some(problem.message(language))),
-        "hint": both(&|language| problem.hint(language)),
-    })
 }

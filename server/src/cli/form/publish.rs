@@ -1,10 +1,11 @@
 //! `doorstep form publish`, `list` and `retire`.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use doorstep_core::form::import::import;
+use doorstep_core::form::import::{Code, import};
 use doorstep_core::form::{Catalog, Pack};
 
 use super::check;
@@ -20,6 +21,9 @@ pub struct PublishArgs {
     data: DataOptions,
     /// The workbook: .xlsx, .xls, .ods, or .csv in XLSForm's layout.
     file: PathBuf,
+    /// A list that the form needs (.csv, .xml, .geojson), where it doesn't stand in the workbook's folder.
+    #[arg(long)]
+    attach: Vec<PathBuf>,
     /// The language of the sentences: zh or en.
     #[arg(long, default_value = "en")]
     language: String,
@@ -47,13 +51,17 @@ pub struct RetireArgs {
 pub fn publish(args: &PublishArgs) -> Outcome {
     let bytes = std::fs::read(&args.file)?;
     let stem = args.file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-    let found = import(&bytes, &stem);
+    let mut found = import(&bytes, &stem);
     let Some(def) = found.def.clone() else {
         check::print(&found, &args.language);
         return Ok(ExitCode::FAILURE);
     };
     let name = def.name.clone();
-    match open_service(&args.data)?.publish_form(def) {
+    let files = attached(&found.files, &args.file, &args.attach)?;
+    // what is missing after all, the service says
+    found.problems.retain(|problem| problem.code != Code::MissingFile);
+    check::print_problems(&found, &args.language);
+    match open_service(&args.data)?.publish_with(def, &files) {
         Ok(done) if !done.is_new => say!("{name} {} says the same already: nothing published", done.version),
         Ok(done) => match done.difference {
             Some(bytes) => say!("published {name} {} ({bytes} bytes to a phone with the version before)", done.version),
@@ -68,6 +76,23 @@ pub fn publish(args: &PublishArgs) -> Outcome {
         Err(error) => return Err(error.into()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The files that a form needs, as far as they are there: those given, else those beside the workbook.
+fn attached(needed: &[String], workbook: &Path, given: &[PathBuf]) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for name in needed {
+        let given = given.iter().find(|path| path.file_name().is_some_and(|n| n == name.as_str()));
+        let beside = workbook.with_file_name(name);
+        match given {
+            Some(path) => drop(files.insert(name.clone(), std::fs::read(path)?)),
+            None if !name.contains(['/', '\\']) && beside.is_file() => {
+                files.insert(name.clone(), std::fs::read(beside)?);
+            }
+            None => {}
+        }
+    }
+    Ok(files)
 }
 
 /// Lists versions: name, number, what it is, record type, bytes.
