@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use doorstep_core::clock::{ManualClock, SeededEntropy};
 use doorstep_core::form::model::{Files, Model};
-use doorstep_core::form::session::{RecheckOptions, Session, Surroundings, recheck};
+use doorstep_core::form::session::{RecheckOptions, Rules, Session, Surroundings, recheck};
 use doorstep_core::form::{Form, FormDef, Pack};
 
 /// 1,000 questions: one that 100 calculations, 60 conditions and 40 calculations of calculations depend on, and others.
@@ -105,8 +105,9 @@ fn main() {
     median("a session opened on its answers", 200, |_| {
         black_box(Session::open(Arc::clone(&model), around(), &answers));
     });
+    let rules = Rules::of(Arc::clone(&model));
     median("a recheck of the record", 200, |_| {
-        drop(black_box(recheck(&model, &answers, around(), &RecheckOptions::default())))
+        drop(black_box(recheck(&rules, &answers, around(), &RecheckOptions::default())))
     });
     median("a model compiled", 20, |_| {
         drop(black_box(Model::with_files(Arc::clone(&form), &Files::new()).unwrap()));
@@ -114,8 +115,10 @@ fn main() {
     for form in Pack::built_in().forms() {
         let model = Arc::new(Model::with_files(form.clone(), &Files::new()).unwrap());
         let answers = Session::new(Arc::clone(&model), around()).answers();
+        let rules = Rules::of(model);
+        println!("{}: mixed {}, more than bounds {}", form.def().name, rules.are_mixed(), rules.say_more(false));
         median(&format!("a recheck of {}", form.def().name), 500, |_| {
-            drop(black_box(recheck(&model, &answers, around(), &RecheckOptions::default())));
+            drop(black_box(recheck(&rules, &answers, around(), &RecheckOptions::default())));
         });
     }
 }

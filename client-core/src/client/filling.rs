@@ -50,8 +50,11 @@ impl Phone {
     pub fn fill(&self, draft: DraftId, options: FillOptions) -> Result<Filling, PhoneError> {
         let draft = self.draft(draft)?;
         let form = self.form_of(&draft)?;
-        let model = Model::with_files(Arc::clone(&form), &options.files).map_err(|_| PhoneError::FormLogic)?;
-        let model = Arc::new(model);
+        let model = match options.files.is_empty() {
+            true => self.store.forms()?.model(&form),
+            false => Model::with_files(Arc::clone(&form), &options.files).ok().map(Arc::new),
+        };
+        let model = model.ok_or(PhoneError::FormLogic)?;
         let mut around = Surroundings::new(self.clock.clone(), self.entropy.clone(), options.offset_minutes);
         around.language.clone_from(&options.language);
         if let Some(enrolment) = self.store.enrolment()? {

@@ -4,10 +4,12 @@
 //! one. A published form counts before a built-in one of its name, whatever their numbers.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::index::Form;
+use super::model::{Files, Model};
 use super::pack::Pack;
+use super::session::Rules;
 use super::version::{DefinitionBytes, VersionError, VersionHash};
 use crate::clock::Millis;
 use crate::record::FormRef;
@@ -49,10 +51,19 @@ impl Listed {
     }
 }
 
-/// The published forms over the built-in pack. Definitions are read when they are first asked for.
+/// A form with its logic; no model where that can't be run.
+#[derive(Debug)]
+struct Compiled {
+    form: Arc<Form>,
+    model: Option<Arc<Model>>,
+    rules: OnceLock<Option<Arc<Rules>>>,
+}
+
+/// The published forms over the built-in pack. Definitions are read, and their logic compiled, when they are first asked for.
 #[derive(Debug, Default)]
 pub struct Catalog {
     listed: Vec<Listed>,
+    compiled: RwLock<Vec<Arc<Compiled>>>,
 }
 
 fn built_in(name: &str, version: u32) -> Option<Arc<Form>> {
@@ -62,7 +73,35 @@ fn built_in(name: &str, version: u32) -> Option<Arc<Form>> {
 impl Catalog {
     /// A catalog of these versions, in the order in which they were published.
     pub fn new(versions: Vec<Version>) -> Self {
-        Self { listed: versions.into_iter().map(|version| Listed { version, form: OnceLock::new() }).collect() }
+        let listed = versions.into_iter().map(|version| Listed { version, form: OnceLock::new() }).collect();
+        Self { listed, compiled: RwLock::default() }
+    }
+
+    /// One of this catalog's forms ready to run, with the lists that it carries; `None` where its logic is broken. It is compiled
+    /// once.
+    pub fn model(&self, form: &Arc<Form>) -> Option<Arc<Model>> {
+        self.compiled(form).model.clone()
+    }
+
+    /// The same, ready to check merged records.
+    pub fn rules(&self, form: &Arc<Form>) -> Option<Arc<Rules>> {
+        let compiled = self.compiled(form);
+        let rules = || compiled.model.clone().map(|model| Arc::new(Rules::of(model)));
+        compiled.rules.get_or_init(rules).clone()
+    }
+
+    fn compiled(&self, form: &Arc<Form>) -> Arc<Compiled> {
+        let known = |all: &[Arc<Compiled>]| all.iter().find(|c| Arc::ptr_eq(&c.form, form)).cloned();
+        if let Some(known) = known(&self.compiled.read().unwrap_or_else(PoisonError::into_inner)) {
+            return known;
+        }
+        let model = Model::with_files(Arc::clone(form), &Files::new()).ok().map(Arc::new);
+        let made = Arc::new(Compiled { form: Arc::clone(form), model, rules: OnceLock::new() });
+        let mut all = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
+        known(&all).unwrap_or_else(|| {
+            all.push(made.clone());
+            made
+        })
     }
 
     /// The published versions, in order.
@@ -168,6 +207,16 @@ mod tests {
         assert!(catalog.named("visit", 4).is_none());
         assert_eq!((catalog.next_version("visit"), catalog.next_version("survey")), (4, 1));
         assert_eq!(catalog.current().len(), Pack::built_in().forms().len());
+    }
+
+    #[test]
+    fn the_rules_of_a_form_are_compiled_once() {
+        let catalog = Catalog::new(vec![published("visit", 2, |_| {})]);
+        let form = catalog.newest("visit").unwrap();
+        let rules = catalog.rules(&form).unwrap();
+        assert!(Arc::ptr_eq(&rules, &catalog.rules(&form).unwrap()));
+        let household = catalog.newest("household").unwrap();
+        assert_eq!(catalog.rules(&household).unwrap().model().form().name, "household");
     }
 
     #[test]

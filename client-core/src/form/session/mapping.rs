@@ -167,28 +167,11 @@ impl Session {
     }
 
     /// True when everything is held that a node's value and relevance are made of.
-    pub(super) fn has_inputs(&self, node: NodeId, held: &BTreeSet<Sensitivity>) -> bool {
-        self.all_held(vec![node], held)
-    }
-
-    /// The same, with what its constraint, choices and required read.
-    pub(super) fn has_rule_inputs(&self, node: NodeId, held: &BTreeSet<Sensitivity>) -> bool {
-        let logic = self.model.node(node);
-        let mut from = vec![node];
-        let rules = [&logic.constraint, &logic.required].into_iter().flatten();
-        from.extend(rules.flat_map(|code| code.dependencies().iter().map(|d| d.node)));
-        match &logic.choices {
-            Choices::Items(_, Some(filter)) => from.extend(filter.resolved.dependencies().iter().map(|d| d.node)),
-            Choices::Answers(code) => from.extend(code.dependencies().iter().map(|d| d.node)),
-            _ => {}
-        }
-        self.all_held(from, held)
-    }
-
-    fn all_held(&self, mut waiting: Vec<NodeId>, held: &BTreeSet<Sensitivity>) -> bool {
+    fn has_inputs(&self, node: NodeId, held: &BTreeSet<Sensitivity>) -> bool {
         if held.len() == 3 {
             return true; // every class there is
         }
+        let mut waiting = vec![node];
         let mut seen = BTreeSet::new();
         while let Some(node) = waiting.pop() {
             if !seen.insert(node) {

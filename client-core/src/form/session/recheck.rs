@@ -1,68 +1,324 @@
-//! A merged record run once more: computed answers that differ, and answers that break the form's rules.
+//! A merged record run once more through its form: computed answers that differ, and answers that break the form's rules.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::problems::{Problem, ProblemKind};
 use super::{Edits, Session, Surroundings};
+use crate::form::check::bounds;
 use crate::form::definition::Sensitivity;
-use crate::form::model::Model;
+use crate::form::expression::{NodeId, Spot, Tree};
+use crate::form::model::{Choices, Model, VertexKind};
 use crate::record::Value;
+use crate::record::key::{AnswerKey, Leaf};
 
-/// What a recheck found; keys are answer keys.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Recheck {
-    /// Computed answers that differ from what the answers give now, with what they should be.
-    pub differing: Vec<(String, Value)>,
-    /// Answers that break a rule.
-    pub violations: Vec<(String, ProblemKind)>,
-    /// Answers to questions that don't apply.
-    pub not_relevant: Vec<String>,
-    /// Answers that the form has no place for.
-    pub misfits: Vec<String>,
+/// Why an answer is doubtful.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Doubt {
+    /// It doesn't fit its question: kind, choices or range.
+    Unfit,
+    /// It breaks the form's condition.
+    Constraint,
+    /// It is computed, and the other answers give something else.
+    Differs,
+    /// It was answered although it doesn't apply.
+    NotRelevant,
+    /// It must be answered, isn't, and the form was finished.
+    Missing,
+    /// The form's day lies before the device's previous sync or after the receipt, by more than a day.
+    Date,
+}
+
+impl Doubt {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Unfit, Self::Constraint, Self::Differs, Self::NotRelevant, Self::Missing, Self::Date];
+
+    /// A name for tables, addresses and programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unfit => "unfit",
+            Self::Constraint => "constraint",
+            Self::Differs => "differs",
+            Self::NotRelevant => "not_relevant",
+            Self::Missing => "missing",
+            Self::Date => "date",
+        }
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A name that no [`Doubt`] has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no such kind of doubt")]
+pub struct ParseDoubtError;
+
+impl FromStr for Doubt {
+    type Err = ParseDoubtError;
+
+    fn from_str(name: &str) -> Result<Self, ParseDoubtError> {
+        Self::ALL.into_iter().find(|d| d.as_str() == name).ok_or(ParseDoubtError)
+    }
+}
+
+/// Some of the sensitivity classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Classes(u8);
+
+impl Classes {
+    /// Every class there is.
+    pub const ALL: Self = Self(0b111);
+
+    /// One class alone.
+    pub fn one(class: Sensitivity) -> Self {
+        Self(1 << class as u8)
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// True when all of them are among `other`.
+    pub fn are_in(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    /// True for more than one.
+    pub fn are_several(self) -> bool {
+        self.0.count_ones() > 1
+    }
+
+    /// The highest of them; the lowest there is where there is none.
+    pub fn highest(self) -> Sensitivity {
+        match self.0 {
+            0..=1 => Sensitivity::Core,
+            2..=3 => Sensitivity::Sensitive,
+            _ => Sensitivity::Office,
+        }
+    }
+}
+
+/// What the rules of a node read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reads {
+    /// For its value and whether it applies.
+    value: Classes,
+    /// The same, and for its constraint, choices and whether it is required.
+    rule: Classes,
+}
+
+/// A form version ready to check merged records: its model, and which sensitivity classes each of its rules reads.
+#[derive(Debug)]
+pub struct Rules {
+    model: Arc<Model>,
+    reads: Vec<Reads>,
+    has_logic: bool,
+    asks: bool,
+    are_mixed: bool,
+}
+
+impl Rules {
+    /// Looks through a model's rules.
+    pub fn of(model: Arc<Model>) -> Self {
+        let values = values_read(&model);
+        let of = |node: NodeId| values.get(node.0 as usize).copied().unwrap_or_default();
+        let reads = (0u32..).map(NodeId).take(model.tree().len()).map(|node| {
+            let rule = rule_inputs(&model, node).into_iter().map(of).fold(of(node), Classes::and);
+            Reads { value: of(node), rule }
+        });
+        let reads: Vec<Reads> = reads.collect();
+        let has_logic = has_logic(&model);
+        let asks = model.leaves().any(|node| model.node(node).required.is_some());
+        let are_mixed = reads.iter().any(|r| r.rule.are_several());
+        Self { model, reads, has_logic, asks, are_mixed }
+    }
+
+    /// The form.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// True when the rules say more about a record than the check of each answer by itself; for a finished form, also that an
+    /// answer must be there.
+    pub fn say_more(&self, complete: bool) -> bool {
+        self.has_logic || complete && self.asks
+    }
+
+    /// True when a rule reads answers of several classes: it needs all documents of the form instance.
+    pub fn are_mixed(&self) -> bool {
+        self.are_mixed
+    }
+
+    fn reads(&self, node: NodeId) -> Reads {
+        self.reads.get(node.0 as usize).copied().unwrap_or_default()
+    }
+}
+
+/// True when a form's logic says more about its answers than the check of each by itself: bounds are looked at there.
+fn has_logic(model: &Model) -> bool {
+    let unbounded = |node: NodeId| model.question(node).is_some_and(|q| bounds(q) == (None, None));
+    let judged = |node: NodeId| {
+        let filtered = matches!(&model.node(node).choices, Choices::Items(_, Some(_)) | Choices::Answers(_));
+        filtered || model.node(node).constraint.is_some() && unbounded(node)
+    };
+    !model.vertices().is_empty() || model.leaves().any(judged)
+}
+
+/// The nodes that a node's constraint, choices and required read.
+fn rule_inputs(model: &Model, node: NodeId) -> Vec<NodeId> {
+    let logic = model.node(node);
+    let rules = [&logic.constraint, &logic.required].into_iter().flatten();
+    let mut from: Vec<NodeId> = rules.flat_map(|code| code.dependencies().iter().map(|d| d.node)).collect();
+    match &logic.choices {
+        Choices::Items(_, Some(filter)) => from.extend(filter.resolved.dependencies().iter().map(|d| d.node)),
+        Choices::Answers(code) => from.extend(code.dependencies().iter().map(|d| d.node)),
+        _ => {}
+    }
+    from
+}
+
+/// For each node, the classes of all answers that its value and relevance are made of, its own included.
+fn values_read(model: &Model) -> Vec<Classes> {
+    let tree = model.tree();
+    let nodes = || (0u32..).map(NodeId).take(tree.len());
+    let mut own: Vec<Classes> = nodes().map(|n| class_of(model, n).map(Classes::one).unwrap_or_default()).collect();
+    // what the relevance and counts of a node read holds for all within it
+    let mut within = vec![Classes::default(); tree.len()];
+    let reads = |own: &[Classes], within: &[Classes], node: NodeId| {
+        let around = tree.chain(node).into_iter().map(|n| within[n.0 as usize]);
+        around.fold(own[node.0 as usize], Classes::and)
+    };
+    loop {
+        let before = (own.clone(), within.clone());
+        for vertex in model.vertices() {
+            let inputs = vertex.code.dependencies().iter().map(|d| reads(&own, &within, d.node));
+            let inputs = inputs.fold(Classes::default(), Classes::and);
+            let list = if vertex.kind == VertexKind::Value { &mut own } else { &mut within };
+            list[vertex.node.0 as usize] = list[vertex.node.0 as usize].and(inputs);
+        }
+        if before == (own.clone(), within.clone()) {
+            return nodes().map(|node| reads(&own, &within, node)).collect();
+        }
+    }
+}
+
+fn class_of(model: &Model, node: NodeId) -> Option<Sensitivity> {
+    let tree = model.tree();
+    let question = model.question(node)?;
+    let around: String = tree.repeats(node).iter().map(|r| format!("{}#x/", tree.name(*r))).collect();
+    model.form().class_of(&format!("{around}{}", question.key()))
+}
+
+/// A doubtful answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The question's key, with the repeat instances around it.
+    pub key: String,
+    /// Why.
+    pub doubt: Doubt,
+    /// The highest class among what the rule read: only who may read this class learns of it.
+    pub class: Sensitivity,
+    /// What a computed answer should be.
+    pub expected: Option<Value>,
 }
 
 /// What a recheck looks at.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct RecheckOptions {
     /// The classes whose answers are there. What reads answers of another class is left alone.
-    pub held: BTreeSet<Sensitivity>,
-    /// Missing required answers are violations too.
+    pub held: Classes,
+    /// The form was finished: what must be answered and isn't is doubtful too.
     pub complete: bool,
 }
 
 impl Default for RecheckOptions {
-    /// All classes, and what is missing isn't a violation.
+    /// All classes, and what is missing isn't doubtful.
     fn default() -> Self {
-        Self { held: [Sensitivity::Core, Sensitivity::Sensitive, Sensitivity::Office].into(), complete: false }
+        Self { held: Classes::ALL, complete: false }
     }
 }
 
 /// Runs calculations, relevance and constraints on a record's answers, with the clock and zone of `around` (the record's own).
-/// What depends on clock or chance isn't compared.
-pub fn recheck(model: &Arc<Model>, answers: &Edits, around: Surroundings, options: &RecheckOptions) -> Recheck {
+/// What depends on clock or chance isn't compared. Of answers that don't apply, the first one of a section counts for all of it.
+pub fn recheck(rules: &Rules, answers: &Edits, around: Surroundings, options: &RecheckOptions) -> Vec<Found> {
+    let model = &rules.model;
     let session = Session::open(Arc::clone(model), around, answers);
-    let mut found = Recheck { misfits: session.misfits.iter().map(|m| m.key.clone()).collect(), ..Recheck::default() };
+    let mut found = Vec::new();
     let now = session.answers();
+    let mut left_out = BTreeSet::new();
     for spot in session.leaf_spots() {
-        let Some(key) = session.key(spot) else { continue };
-        let Some(before) = answers.get(&key).filter(|v| **v != Value::Blank) else { continue };
-        if !session.has_inputs(spot.node, &options.held) {
+        let reads = rules.reads(spot.node).value;
+        if !reads.are_in(options.held) {
             continue;
         }
-        let computed = model.calculation(spot.node).is_some_and(|v| v.code.purity().is_pure());
-        match now.get(&key) {
-            Some(value) if computed && value != before => found.differing.push((key, value.clone())),
-            None if !session.is_relevant(spot) => found.not_relevant.push(key),
-            None if computed => found.differing.push((key, Value::Blank)),
-            _ => {}
+        let mut add = |key: String, doubt, expected| found.push(Found { key, doubt, class: reads.highest(), expected });
+        let computed = model.calculation(spot.node).map(|v| v.code.purity().is_pure());
+        match computed {
+            Some(true) => {
+                let Some(key) = session.key(spot) else { continue };
+                let Some(before) = answers.get(&key).filter(|v| **v != Value::Blank) else { continue };
+                match now.get(&key) {
+                    Some(value) if value != before => add(key, Doubt::Differs, Some(value.clone())),
+                    None if session.is_relevant(spot) => add(key, Doubt::Differs, Some(Value::Blank)),
+                    _ => {}
+                }
+            }
+            // what the clock or chance gave stays as it was
+            Some(false) => {}
+            None => {
+                let Some(section) = session.left_out(spot) else { continue };
+                if model.is_shown(spot.node)
+                    && !session.value(spot).is_empty()
+                    && left_out.insert((section.node, section.rows))
+                {
+                    session.key(spot).into_iter().for_each(|key| add(key, Doubt::NotRelevant, None));
+                }
+            }
         }
     }
     for Problem { spot, kind, .. } in session.problems() {
-        let counts = options.complete || !matches!(kind, ProblemKind::Required(_));
-        if counts && session.has_rule_inputs(spot.node, &options.held) {
-            found.violations.extend(session.key(spot).map(|key| (key, kind)));
+        let doubt = match kind {
+            ProblemKind::Required(_) if !options.complete => continue,
+            ProblemKind::Required(_) => Doubt::Missing,
+            ProblemKind::Constraint(_) => Doubt::Constraint,
+            ProblemKind::Answer(_) => Doubt::Unfit,
+        };
+        let reads = rules.reads(spot.node).rule;
+        if reads.are_in(options.held) {
+            let class = reads.highest();
+            found.extend(session.key(spot).map(|key| Found { key, doubt, class, expected: None }));
         }
     }
     found
+}
+
+impl Session {
+    /// The outermost place around (or at) a spot that doesn't apply; `None` when the spot applies.
+    fn left_out(&self, spot: Spot) -> Option<Spot> {
+        if self.is_relevant(spot) {
+            return None;
+        }
+        let tree: &Tree = self.model.tree();
+        let around = tree.chain(spot.node).into_iter();
+        around.map(|node| Spot { node, rows: spot.rows.first(tree.depth(node)) }).find(|at| !self.is_relevant(*at))
+    }
+}
+
+/// The key of an answer's question: the ticks of a multiple choice are one answer, and what was ticked isn't told.
+pub fn question_key(key: &str) -> String {
+    let Some(parsed) = AnswerKey::parse(key) else { return String::new() };
+    match parsed.leaf {
+        Leaf::Tick { question, .. } => AnswerKey { leaf: Leaf::Question(question), ..parsed }.to_string(),
+        _ => key.to_owned(),
+    }
 }

@@ -305,11 +305,44 @@ fn a_recheck_finds_computed_answers_that_differ_and_broken_rules() {
     .into_iter()
     .map(|(k, v)| (k.to_owned(), v))
     .collect();
-    let found = recheck(&model, &answers, around(), &RecheckOptions { complete: true, ..RecheckOptions::default() });
-    assert_eq!(found.differing, [("half".to_owned(), record::Value::Int(4))]);
-    assert_eq!(found.not_relevant, ["job"]);
-    assert_eq!(found.misfits, ["other"]);
-    assert_eq!(found.violations, [("m#a/x".to_owned(), ProblemKind::Constraint(String::new()))]);
+    let options = RecheckOptions { complete: true, ..RecheckOptions::default() };
+    let found = recheck(&Rules::of(model), &answers, around(), &options);
+    let core = crate::form::Sensitivity::Core;
+    let of = |key: &str, doubt, expected| Found { key: key.to_owned(), doubt, class: core, expected };
+    assert_eq!(
+        found,
+        [
+            of("job", Doubt::NotRelevant, None),
+            of("half", Doubt::Differs, Some(record::Value::Int(4))),
+            of("m#a/x", Doubt::Constraint, None),
+        ]
+    );
+}
+
+#[test]
+fn a_section_that_does_not_apply_is_doubtful_once_and_missing_answers_only_in_a_finished_form() {
+    let form = items(&[
+        q("integer", "age", ""),
+        block("group", "work", r#""relevant":"${age} > 17""#, &[q("text", "job", ""), q("text", "place", "")]),
+        q("text", "name", r#""required":"true()""#),
+        q("select_multiple", "marks", r#""relevant":"${age} > 17","choices":{"list":"marks"}"#),
+    ]);
+    let lists = r#"{"marks":{"choices":[{"name":"a","labels":{"en":"A"}}]}}"#;
+    let model = model(&form, lists);
+    let answers: Edits =
+        [("age", record::Value::Int(8)), ("job", "smith".into()), ("place", "forge".into()), ("marks=a", true.into())]
+            .into_iter()
+            .map(|(k, v)| (k.to_owned(), v))
+            .collect();
+    let rules = Rules::of(model);
+    let keys = |complete| -> Vec<(String, Doubt)> {
+        let options = RecheckOptions { complete, ..RecheckOptions::default() };
+        recheck(&rules, &answers, around(), &options).into_iter().map(|f| (f.key, f.doubt)).collect()
+    };
+    let left_out = [("job".to_owned(), Doubt::NotRelevant), ("marks".to_owned(), Doubt::NotRelevant)];
+    assert_eq!(keys(false), left_out);
+    assert_eq!(keys(true)[2..], [("name".to_owned(), Doubt::Missing)]);
+    assert_eq!(question_key("m#a/marks=a"), "m#a/marks", "what was ticked isn't told");
 }
 
 #[test]
@@ -325,10 +358,16 @@ fn a_recheck_of_one_class_leaves_alone_what_reads_others() {
         .into_iter()
         .map(|(k, v)| (k.to_owned(), v))
         .collect();
-    let options = RecheckOptions { held: [crate::form::Sensitivity::Core].into(), complete: false };
-    let found = recheck(&model, &answers, around(), &options);
-    assert_eq!(found.differing, []);
-    assert_eq!(found.violations, [("rooms".to_owned(), ProblemKind::Constraint(String::new()))]);
+    let rules = Rules::of(model);
+    assert!(rules.are_mixed());
+    let (core, sensitive) = (crate::form::Sensitivity::Core, crate::form::Sensitivity::Sensitive);
+    let found = |held| -> Vec<(String, Doubt, crate::form::Sensitivity)> {
+        let options = RecheckOptions { held, complete: false };
+        recheck(&rules, &answers, around(), &options).into_iter().map(|f| (f.key, f.doubt, f.class)).collect()
+    };
+    assert_eq!(found(Classes::one(core)), [("rooms".to_owned(), Doubt::Constraint, core)]);
+    let all = found(Classes::ALL);
+    assert_eq!(all[0], ("poor".to_owned(), Doubt::Differs, sensitive), "only who may read the income learns of it");
 }
 
 #[test]
