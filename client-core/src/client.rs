@@ -22,10 +22,21 @@ use crate::sync::{
 };
 
 pub mod answer;
+mod entities;
 pub mod filling;
+mod models;
 mod room;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+mod test_phone;
+#[cfg(all(test, feature = "import"))]
+mod tests;
 
+pub use models::LISTED_RECORDS_MAX;
 pub use room::{FreedSpace, storage_full_advice};
+
+/// How many records one record can be about.
+pub const SUBJECTS_MAX: usize = 200;
 
 /// Why the facade refused.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +81,9 @@ pub enum PhoneError {
     /// The server's answer to an enrolment can't be used.
     #[error("the server's answer can't be used")]
     Enrolment,
+    /// A record is about so many others at most.
+    #[error("a record can be about {SUBJECTS_MAX} others at most")]
+    TooManySubjects,
     /// Not enrolled yet.
     #[error("the phone isn't enrolled yet")]
     NotEnrolled,
@@ -91,6 +105,28 @@ pub struct Phone {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     transport: Mutex<Option<Arc<dyn Transport>>>,
+}
+
+/// Which record is written, and where it is.
+struct Placed {
+    id: RecordId,
+    identity: Identity,
+    area: AreaId,
+    subject: Option<RecordId>,
+}
+
+/// Answers as edits, each with its class; `unknown` for those that the form has no question for.
+fn classed(
+    form: &Form,
+    answers: BTreeMap<String, Value>,
+    unknown: Option<Sensitivity>,
+) -> Result<Vec<(Sensitivity, Edit)>, PhoneError> {
+    let class_of = |key: &str| form.class_of(key).or(unknown);
+    let edit = |(key, value): (String, Value)| match class_of(&key) {
+        Some(class) => Ok((class, Edit { section: Section::Answers, key, value })),
+        None => Err(PhoneError::UnknownQuestion(key)),
+    };
+    answers.into_iter().map(edit).collect()
 }
 
 impl Phone {
@@ -231,11 +267,23 @@ impl Phone {
 
     /// Starts a form about a subject (or none), as a draft.
     pub fn start(&self, form: &str, subject: Option<RecordId>) -> Result<DraftId, PhoneError> {
+        self.start_about(form, subject.as_slice())
+    }
+
+    /// Starts a form about any number of subjects, as a draft. The record lies in the area of the first, and lists about each
+    /// of them show it; without subjects it stands for itself.
+    ///
+    /// # Errors
+    /// When there is no such form, a subject isn't on this phone, or there are more than [`SUBJECTS_MAX`].
+    pub fn start_about(&self, form: &str, subjects: &[RecordId]) -> Result<DraftId, PhoneError> {
         let version = self.form(form)?.def().version;
-        if let Some(subject) = subject {
-            self.store.row(subject)?.ok_or(PhoneError::UnknownRecord)?;
+        if subjects.len() > SUBJECTS_MAX {
+            return Err(PhoneError::TooManySubjects);
         }
-        Ok(self.store.start_draft(form, version, subject, None)?)
+        for subject in subjects {
+            self.store.row(*subject)?.ok_or(PhoneError::UnknownRecord)?;
+        }
+        Ok(self.store.start_draft_about(form, version, subjects)?)
     }
 
     /// Opens a record with its form, as a draft.
@@ -291,8 +339,8 @@ impl Phone {
         let row = self.draft(draft)?;
         let form = self.form_of(&row)?;
         let answers = self.store.draft_answers(draft)?;
-        let plan =
-            FinishPlan { documents: self.documents(&row, &form, answers, new, None)?, note: self.note(Some(&form))? };
+        let documents = self.documents(&row, &form, answers, new, None)?;
+        let plan = FinishPlan { documents, further: Vec::new(), note: self.note(Some(&form))? };
         Ok(self.store.finish_draft(draft, &plan)?.record)
     }
 
@@ -302,8 +350,7 @@ impl Phone {
         Ok(ChangeNote { form, ..ChangeNote::by(self.enrolled()?.user) })
     }
 
-    /// Splits answers by sensitivity class into documents. The core document comes first, also when it has no answer. Answers
-    /// that the form has no question for are of the class `unknown`.
+    /// The documents of a draft's record. Answers that the form has no question for are of the class `unknown`.
     fn documents(
         &self,
         draft: &DraftRow,
@@ -312,42 +359,51 @@ impl Phone {
         new: &NewRecord,
         unknown: Option<Sensitivity>,
     ) -> Result<Vec<PlannedDocument>, PhoneError> {
+        let placed = self.place(draft, form, new)?;
+        let edits = classed(form, answers, unknown)?;
+        self.split(placed, edits, &TenantKey(self.enrolled()?.tenant_key))
+    }
+
+    /// Which record a draft becomes, and where it is.
+    fn place(&self, draft: &DraftRow, form: &Form, new: &NewRecord) -> Result<Placed, PhoneError> {
         let enrolment = self.enrolled()?;
-        let tenant_key = TenantKey(enrolment.tenant_key);
         let record_type = form.def().record_type.as_str();
-        let existing = match draft.record {
-            Some(record) => Some(self.store.row(record)?.ok_or(PhoneError::UnknownRecord)?),
-            None => None,
-        };
-        let identity = match (&existing, draft.subject) {
-            (Some(row), _) => row.identity.clone(),
-            (None, Some(subject)) if new.campaign.is_some() => {
-                let key: Vec<RecordId> = new.campaign.into_iter().chain([subject]).collect();
-                Identity::keyed(record_type, &key)
-            }
+        let subject = draft.subject;
+        if let Some(record) = draft.record {
+            let row = self.store.row(record)?.ok_or(PhoneError::UnknownRecord)?;
+            return Ok(Placed { id: row.id, identity: row.identity, area: row.area, subject });
+        }
+        let identity = match (subject, new.campaign) {
+            (Some(subject), Some(campaign)) => Identity::keyed(record_type, &[campaign, subject]),
             _ => Identity::of_type(record_type),
         };
-        let id = match &existing {
-            Some(row) => row.id,
-            None => identity.derived_id(&tenant_key).unwrap_or_else(|| self.store.new_record_id()),
+        let derived = identity.derived_id(&TenantKey(enrolment.tenant_key));
+        let id = derived.unwrap_or_else(|| self.store.new_record_id());
+        let area = match subject {
+            Some(subject) => self.store.row(subject)?.ok_or(PhoneError::UnknownRecord)?.area,
+            None => new.area.unwrap_or(enrolment.township),
         };
-        let subject = draft.subject;
-        let area = match (&existing, subject) {
-            (Some(row), _) => row.area,
-            (None, Some(subject)) => self.store.row(subject)?.ok_or(PhoneError::UnknownRecord)?.area,
-            (None, None) => new.area.unwrap_or(enrolment.township),
-        };
-        let mut by_class: BTreeMap<&str, Vec<Edit>> = BTreeMap::from([("core", Vec::new())]);
-        for (key, value) in answers {
-            let class = form.class_of(&key).or(unknown).ok_or_else(|| PhoneError::UnknownQuestion(key.clone()))?;
-            let edit = Edit { section: Section::Answers, key, value };
-            by_class.entry(class.as_str()).or_default().push(edit);
+        Ok(Placed { id, identity, area, subject })
+    }
+
+    /// Splits edits by sensitivity class into documents. The core document comes first, also when it has no edit.
+    fn split(
+        &self,
+        placed: Placed,
+        edits: Vec<(Sensitivity, Edit)>,
+        tenant_key: &TenantKey,
+    ) -> Result<Vec<PlannedDocument>, PhoneError> {
+        let Placed { id, identity, area, subject } = placed;
+        let record_type = identity.record_type.clone();
+        let mut by_class: BTreeMap<Sensitivity, Vec<Edit>> = BTreeMap::new();
+        for (class, edit) in edits {
+            by_class.entry(class).or_default().push(edit);
         }
-        let core = by_class.remove("core").unwrap_or_default();
+        let core = by_class.remove(&Sensitivity::Core).unwrap_or_default();
         let mut documents = vec![PlannedDocument { identity, id, area, subject, edits: core }];
         for (class, edits) in by_class {
-            let identity = Identity::part(record_type, class, id);
-            let part = identity.derived_id(&tenant_key).ok_or(PhoneError::UnknownRecord)?;
+            let identity = Identity::part(&record_type, class.as_str(), id);
+            let part = identity.derived_id(tenant_key).ok_or(PhoneError::UnknownRecord)?;
             documents.push(PlannedDocument { identity, id: part, area, subject: Some(id), edits });
         }
         Ok(documents)

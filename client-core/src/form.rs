@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod check;
 pub mod compare;
 pub mod definition;
+pub mod entity;
 pub mod expression;
 #[cfg(feature = "import")]
 pub mod import;

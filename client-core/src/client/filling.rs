@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{NewRecord, Phone, PhoneError};
+use super::{NewRecord, Phone, PhoneError, classed};
 use crate::form::definition::Sensitivity;
 use crate::form::expression::{NodeId, NodeKind, Rows, Spot};
-use crate::form::index::NO_CHANGE;
-use crate::form::model::{Files, Model};
+use crate::form::index::{NO_CHANGE, SUBJECTS, is_reserved};
+use crate::form::model::Model;
 use crate::form::session::{Changes, Edits, Session, Surroundings};
 use crate::form::{AnswerKey, Form};
 use crate::id::{Identity, RecordId, TenantKey};
@@ -21,8 +21,6 @@ pub struct FillOptions {
     pub offset_minutes: i32,
     /// The language of labels, as the form spells it; the form's default when blank.
     pub language: String,
-    /// Files attached to the form.
-    pub files: Files,
     /// The record of the last round: its answers stand ready to be taken over.
     pub last_round: Option<RecordId>,
     /// Classes that this phone's user may not read: answers computed from them aren't written.
@@ -33,7 +31,7 @@ pub struct FillOptions {
 pub struct Filling {
     store: Arc<Store>,
     draft: DraftRow,
-    form: Arc<Form>,
+    pub(super) form: Arc<Form>,
     session: Session,
     /// The record's answers that the session stands on.
     base: Edits,
@@ -50,16 +48,15 @@ impl Phone {
     pub fn fill(&self, draft: DraftId, options: FillOptions) -> Result<Filling, PhoneError> {
         let draft = self.draft(draft)?;
         let form = self.form_of(&draft)?;
-        let model = match options.files.is_empty() {
-            true => self.store.forms()?.model(&form),
-            false => Model::with_files(Arc::clone(&form), &options.files).ok().map(Arc::new),
-        };
-        let model = model.ok_or(PhoneError::FormLogic)?;
+        let model = self.model(&form)?;
         let mut around = Surroundings::new(self.clock.clone(), self.entropy.clone(), options.offset_minutes);
         around.language.clone_from(&options.language);
         if let Some(enrolment) = self.store.enrolment()? {
             around.properties.insert("username".to_owned(), enrolment.user_name);
             around.properties.insert("deviceid".to_owned(), enrolment.device.to_string());
+        }
+        if let Some(subject) = draft.subject {
+            around.properties.insert("subject".to_owned(), subject.to_string());
         }
         let base = draft.record.map(|record| self.instance_answers(record)).transpose()?.unwrap_or_default();
         let last_round = options.last_round.map(|r| self.instance_answers(r)).transpose()?.unwrap_or_default();
@@ -105,23 +102,36 @@ impl Phone {
     /// # Errors
     /// As the store.
     pub fn share_filled(&self, filling: Filling, new: &NewRecord) -> Result<Filling, PhoneError> {
-        let options = filling.options.clone();
-        let (form, version, subject) = (filling.draft.form.clone(), filling.draft.version, filling.draft.subject);
-        let record = self.write_filled(&filling, new, false)?;
-        let draft = self.store.start_draft(&form, version, subject, Some(record))?;
-        self.fill(draft, options)
+        let plan = self.plan(&filling, new, false)?;
+        let (_, draft) = self.store.share_draft(filling.draft.id, &plan)?;
+        self.fill(draft, filling.options)
     }
 
     fn write_filled(&self, filling: &Filling, new: &NewRecord, is_complete: bool) -> Result<RecordId, PhoneError> {
+        let plan = self.plan(filling, new, is_complete)?;
+        Ok(self.store.finish_draft(filling.draft.id, &plan)?.record)
+    }
+
+    /// What a form writes: its record's documents, and when it is complete those of the subjects that it makes or changes.
+    fn plan(&self, filling: &Filling, new: &NewRecord, is_complete: bool) -> Result<FinishPlan, PhoneError> {
         let mut edits = filling.edits();
         // what the form has no place for any more goes where few can read it
         let misfits = filling.session.misfits().iter().filter(|m| filling.base.get(&m.key) != Some(&m.value));
         edits.extend(misfits.map(|m| (m.key.clone(), m.value.clone())));
-        let documents = self.documents(&filling.draft, &filling.form, edits, new, Some(Sensitivity::Sensitive))?;
+        let mut placed = self.place(&filling.draft, &filling.form, new)?;
+        let mut further = Vec::new();
+        if is_complete {
+            further = self.entity_documents(filling, placed.id, placed.area, &edits)?;
+            let made = further.iter().filter(|d| d.identity.key.first() == Some(&placed.id));
+            if let (None, [only]) = (placed.subject, made.collect::<Vec<_>>().as_slice()) {
+                placed.subject = Some(only.id);
+            }
+        }
+        let edits = classed(&filling.form, edits, Some(Sensitivity::Sensitive))?;
+        let documents = self.split(placed, edits, &TenantKey(self.enrolled()?.tenant_key))?;
         let zone_minutes = ChangeNote::zone_of(filling.options.offset_minutes);
         let note = ChangeNote { zone_minutes, is_complete, ..self.note(Some(&filling.form))? };
-        let plan = FinishPlan { documents, note };
-        Ok(self.store.finish_draft(filling.draft.id, &plan)?.record)
+        Ok(FinishPlan { documents, further, note })
     }
 }
 
@@ -134,7 +144,7 @@ fn open(
 ) -> Result<Session, StoreError> {
     let mut answers = base.clone();
     answers.extend(store.draft_answers(draft)?);
-    answers.retain(|key, _| !key.starts_with(NO_CHANGE));
+    answers.retain(|key, _| !is_reserved(key));
     Ok(Session::open(model, around, &answers))
 }
 
@@ -147,6 +157,15 @@ impl Filling {
     /// The draft.
     pub fn draft(&self) -> DraftId {
         self.draft.id
+    }
+
+    pub(super) fn draft_row(&self) -> &DraftRow {
+        &self.draft
+    }
+
+    /// True for classes that this phone's user may not read.
+    pub(super) fn withholds(&self, class: Sensitivity) -> bool {
+        self.options.withheld.contains(&class)
     }
 
     /// Shows labels in another language.
@@ -240,7 +259,11 @@ impl Filling {
         held.retain(|class| !self.options.withheld.contains(class));
         let mut edits = self.session.finished(&self.base, &held);
         let journal = self.store.draft_answers(self.draft.id).unwrap_or_default();
-        edits.extend(journal.into_iter().filter(|(key, _)| key.starts_with(NO_CHANGE) || key.ends_with("/@deleted")));
+        edits.extend(journal.into_iter().filter(|(key, _)| is_reserved(key) || key.ends_with("/@deleted")));
+        if self.draft.record.is_none() && !self.draft.further_subjects.is_empty() {
+            let all = self.draft.subject.iter().chain(&self.draft.further_subjects);
+            edits.extend(all.map(|id| (AnswerKey::tick(SUBJECTS, &id.to_string()), Value::Bool(true))));
+        }
         edits
     }
 

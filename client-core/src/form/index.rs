@@ -1,17 +1,35 @@
 //! A form definition with an index over its answer keys.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use super::attachment;
-use super::definition::{ChoiceSource, FormDef, Item, Question, QuestionKind, Sensitivity};
+use super::definition::{ChoiceSource, FormDef, Item, PlacedQuestion, Question, QuestionKind, Sensitivity};
 use super::expression::Table;
 use super::model::Files;
+use crate::id::RecordId;
+use crate::record::Value;
 use crate::record::key::{AnswerKey, Leaf};
 
 /// The reserved question under which a record says, by ticks, which sections were taken over from the last round as they were.
 pub const NO_CHANGE: &str = "_no_change";
+
+/// The reserved question under which a record says, by ticks, which records it is about, where there are several.
+pub const SUBJECTS: &str = "_subjects";
+
+/// True for keys of answers that no question asks for: [`NO_CHANGE`] and [`SUBJECTS`].
+pub fn is_reserved(key: &str) -> bool {
+    let question = key.split_once('=').map_or(key, |(question, _)| question);
+    matches!(question, NO_CHANGE | SUBJECTS)
+}
+
+/// The records that a record names under [`SUBJECTS`].
+pub fn subjects(answers: &BTreeMap<String, Value>) -> Vec<RecordId> {
+    let ticked = answers.iter().filter(|(_, value)| **value == Value::Bool(true));
+    let named = ticked.filter_map(|(key, _)| key.split_once('=').filter(|(question, _)| *question == SUBJECTS));
+    named.filter_map(|(_, id)| id.parse().ok()).collect()
+}
 
 /// A form ready for use: its definition, which can't change any more, and an index over it.
 #[derive(Debug, Clone)]
@@ -89,9 +107,15 @@ impl Form {
         let key = AnswerKey::parse(key)?;
         match key.leaf {
             Leaf::Order | Leaf::Deleted => self.repeat_class(&key),
-            Leaf::Tick { question: NO_CHANGE, .. } if key.instances.is_empty() => Some(Sensitivity::Core),
+            Leaf::Tick { question: NO_CHANGE | SUBJECTS, .. } if key.instances.is_empty() => Some(Sensitivity::Core),
             _ => self.indexed(&key).map(|i| i.class),
         }
+    }
+
+    /// The class of the document that holds a question's answers.
+    pub(super) fn class_of_placed(&self, placed: &PlacedQuestion<'_>) -> Sensitivity {
+        let key = scoped(placed.repeats.iter().copied(), placed.question.key());
+        self.questions.get(&key).map_or(placed.class, |indexed| indexed.class)
     }
 
     pub(super) fn question_at(&self, key: &AnswerKey<'_>) -> Option<&Question> {

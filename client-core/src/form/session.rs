@@ -9,6 +9,7 @@
 //! `choices` and `words` show them, `problems` judges them, `mapping` turns them into a record's answers and back.
 
 mod answer;
+mod ask;
 mod choices;
 mod evaluate;
 mod instance;
@@ -29,6 +30,7 @@ use crate::clock::{Clock, Entropy};
 use instance::Instance;
 
 pub use answer::{Changes, Refusal};
+pub use ask::Asked;
 pub use choices::Offered;
 pub use mapping::{Edits, Misfit};
 pub use pages::{Entry, EntryKind, Page, PageId, Progress};

@@ -8,6 +8,7 @@ use super::connection::Work;
 use super::error::{Result, StoreError};
 use super::forms;
 use crate::clock::Millis;
+use crate::form::index::subjects;
 use crate::id::{AreaId, ChangeHash, Identity, Incarnation, RecordId};
 use crate::protocol::{ChangeHead, Reader, Writer};
 use crate::record::Record;
@@ -254,6 +255,10 @@ pub(super) fn refresh(db: &Connection, no: i64, record: &Record) -> Result<()> {
         "UPDATE record SET differences = ?, persons = ?, status = ?, day = ?, title = ?, label = ?, search = ? WHERE no = ?",
     )?
     .execute(params![differences, p.persons, p.status, p.day, p.title, p.label, p.search, no])?;
+    db.prepare_cached("DELETE FROM about WHERE record = ?")?.execute([no])?;
+    for subject in subjects(&answers) {
+        db.prepare_cached("INSERT OR IGNORE INTO about (subject, record) VALUES (?, ?)")?.execute(params![subject.0, no])?;
+    }
     recount(db, no)
 }
 

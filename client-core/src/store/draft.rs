@@ -36,6 +36,8 @@ pub struct DraftRow {
     pub version: u32,
     /// What it is about.
     pub subject: Option<RecordId>,
+    /// What else it is about.
+    pub further_subjects: Vec<RecordId>,
     /// The record that is being edited; `None` for a new one.
     pub record: Option<RecordId>,
     /// When it was opened, by the phone's clock.
@@ -64,6 +66,8 @@ pub struct PlannedDocument {
 pub struct FinishPlan {
     /// The documents, the core one first.
     pub documents: Vec<PlannedDocument>,
+    /// Documents of other records, made on what the draft was shown of them, else on what the phone shows now.
+    pub further: Vec<PlannedDocument>,
     /// Who, with which form.
     pub note: ChangeNote,
 }
@@ -83,6 +87,8 @@ enum Shown {
     Current,
     /// Those that a draft remembers; of records that it wasn't shown, the first change.
     Draft(DraftId),
+    /// Those that a draft remembers; of records that it wasn't shown, what the phone shows now.
+    DraftOrCurrent(DraftId),
 }
 
 impl Store {
@@ -96,6 +102,20 @@ impl Store {
         record: Option<RecordId>,
     ) -> Result<DraftId> {
         self.in_transaction(Durability::Process, |work| work.start_draft(form, version, subject, record))
+    }
+
+    /// Starts a draft of a new record about any number of subjects.
+    pub fn start_draft_about(&self, form: &str, version: u32, subjects: &[RecordId]) -> Result<DraftId> {
+        self.in_transaction(Durability::Process, |work| {
+            let draft = work.start_draft(form, version, subjects.first().copied(), None)?;
+            for subject in subjects.iter().skip(1) {
+                work.db
+                    .prepare_cached("INSERT INTO draft_subject (draft, subject) VALUES (?, ?)")?
+                    .execute(params![draft.0, subject.0])?;
+                work.remember_heads(draft, *subject)?;
+            }
+            Ok(draft)
+        })
     }
 
     /// Saves an answer: when this returns, it survives the process being killed.
@@ -221,10 +241,17 @@ impl Store {
                     subject: r.get::<_, Option<[u8; 16]>>(3)?.map(RecordId),
                     record: r.get::<_, Option<[u8; 16]>>(4)?.map(RecordId),
                     opened_ms: r.get::<_, i64>(5)?.cast_unsigned(),
+                    further_subjects: Vec::new(),
                     answers: r.get::<_, i64>(6)?.cast_unsigned(),
                 })
             })?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
+            let mut drafts: Vec<DraftRow> = rows.collect::<rusqlite::Result<_>>()?;
+            let mut further = db.prepare_cached("SELECT subject FROM draft_subject WHERE draft = ? ORDER BY no")?;
+            for draft in &mut drafts {
+                let subjects = further.query_map([draft.id.0], |r| r.get(0).map(RecordId))?;
+                draft.further_subjects = subjects.collect::<rusqlite::Result<_>>()?;
+            }
+            Ok(drafts)
         })
     }
 
@@ -239,7 +266,7 @@ impl Store {
     /// Finishes a draft: one change for each document, durable against a power cut, and the draft is gone.
     pub fn finish_draft(&self, draft: DraftId, plan: &FinishPlan) -> Result<Finished> {
         self.in_transaction(Durability::Power, |work| {
-            let finished = work.write_documents(&plan.documents, &plan.note, &Shown::Draft(draft))?;
+            let finished = work.write_plan(draft, plan)?;
             work.delete_draft(draft)?;
             work.drop_lost()?;
             Ok(finished)
@@ -257,7 +284,7 @@ impl Store {
                 .query_row([draft.0], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
                 .optional()?;
             let (form, version, subject) = of.ok_or(StoreError::NoDraft)?;
-            let finished = work.write_documents(&plan.documents, &plan.note, &Shown::Draft(draft))?;
+            let finished = work.write_plan(draft, plan)?;
             work.delete_draft(draft)?;
             let next = work.start_draft(&form, version, subject.map(RecordId), Some(finished.record))?;
             work.drop_lost()?;
@@ -316,6 +343,7 @@ impl Work<'_> {
     fn delete_draft(&self, draft: DraftId) -> Result<()> {
         self.db.prepare_cached("DELETE FROM draft_answer WHERE draft = ?")?.execute([draft.0])?;
         self.db.prepare_cached("DELETE FROM draft_heads WHERE draft = ?")?.execute([draft.0])?;
+        self.db.prepare_cached("DELETE FROM draft_subject WHERE draft = ?")?.execute([draft.0])?;
         let deleted = self.db.prepare_cached("DELETE FROM draft WHERE id = ?")?.execute([draft.0])?;
         if deleted == 1 { Ok(()) } else { Err(StoreError::NoDraft) }
     }
@@ -325,6 +353,15 @@ impl Work<'_> {
         let key = SigningKey::from_bytes(&self.enrolment()?.signing_seed);
         let branch = number(self.db, "branch")? as u32;
         Ok((branch_actor(key.verifying_key().as_bytes(), branch), branch))
+    }
+
+    fn write_plan(&mut self, draft: DraftId, plan: &FinishPlan) -> Result<Finished> {
+        let mut finished = self.write_documents(&plan.documents, &plan.note, &Shown::Draft(draft))?;
+        if !plan.further.is_empty() {
+            let further = self.write_documents(&plan.further, &plan.note, &Shown::DraftOrCurrent(draft))?;
+            finished.changes.extend(further.changes);
+        }
+        Ok(finished)
     }
 
     fn write_documents(&mut self, documents: &[PlannedDocument], note: &ChangeNote, shown: &Shown) -> Result<Finished> {
@@ -357,7 +394,8 @@ impl Work<'_> {
         let at = match shown {
             Shown::Current => record.heads(),
             Shown::Draft(_) if fault::bug("merge_on_merged_heads") => record.heads(),
-            Shown::Draft(draft) => {
+            Shown::DraftOrCurrent(draft) if self.shown_heads(*draft, document.id)?.is_empty() => record.heads(),
+            Shown::Draft(draft) | Shown::DraftOrCurrent(draft) => {
                 // own changes that were made anew meanwhile are in the author's past by themselves
                 let by_hash = rows.iter().map(|c| (c.hash, c)).collect();
                 heads_on(&record, self.shown_heads(*draft, document.id)?, &HashMap::new(), &by_hash)

@@ -23,8 +23,11 @@ const SUSPECT: &str = ".suspect";
 const CHECK_ALWAYS_BYTES: u64 = 16 << 20;
 
 /// Schema steps; the database's `user_version` counts those that it has taken.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_form.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_start.sql"),
+    include_str!("migrations/0002_form.sql"),
+    include_str!("migrations/0003_subjects.sql"),
+];
 
 impl Store {
     /// Opens the database in `dir`, or makes it.

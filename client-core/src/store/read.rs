@@ -131,8 +131,8 @@ pub(super) fn list_statement(db: &Connection, filter: &ListFilter) -> Result<(St
         values.push(Box::new(area.0));
     }
     if let Some(subject) = filter.subject {
-        conditions.push("subject = ?");
-        values.push(Box::new(subject.0));
+        conditions.push("(subject = ? OR no IN (SELECT record FROM about WHERE subject = ?))");
+        values.extend([Box::new(subject.0) as Box<dyn ToSql>, Box::new(subject.0)]);
     }
     if let Some(search) = &filter.search {
         conditions.push("instr(search, ?) > 0");

@@ -56,6 +56,7 @@ pub struct Saved {
 /// Tables with their columns; the first column of each is the row's number.
 const TABLES: &[(&str, &[&str])] = &[
     ("draft", &["id", "form", "version", "subject", "record", "opened_ms"]),
+    ("draft_subject", &["no", "draft", "subject"]),
     ("draft_answer", &["no", "draft", "key", "value", "at_ms"]),
     ("draft_heads", &["rowid", "draft", "record", "heads"]),
     ("meta", &["rowid", "name", "value"]),

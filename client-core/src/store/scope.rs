@@ -55,6 +55,7 @@ impl Work<'_> {
             }
             let rows = changes(self.db, no)?;
             self.delete_changes(no, &rows)?;
+            self.db.prepare_cached("DELETE FROM about WHERE record = ?")?.execute([no])?;
             self.db.prepare_cached("DELETE FROM record WHERE no = ?")?.execute([no])?;
         }
         if waiting { Ok(()) } else { clear_meta(self.db, LOSING) }

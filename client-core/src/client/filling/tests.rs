@@ -1,38 +1,8 @@
 //! What filling a form on a phone promises, on a real database.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
-use std::path::Path;
-
-use tempfile::TempDir;
-
 use super::*;
-use crate::clock::{ManualClock, SeededEntropy};
-use crate::id::{AreaId, DeviceId, TenantId, UserId};
-use crate::store::Enrolment;
-
-fn open(dir: &Path, seed: u64) -> Phone {
-    let clock = Arc::new(ManualClock::at(1_790_000_000_000));
-    Phone::open(dir, clock, Arc::new(SeededEntropy::new(seed))).unwrap().0
-}
-
-fn phone() -> (TempDir, Phone) {
-    let dir = tempfile::tempdir().unwrap();
-    let phone = open(dir.path(), 1);
-    let enrolment = Enrolment {
-        tenant: TenantId([1; 16]),
-        tenant_key: [2; 32],
-        township: AreaId([3; 16]),
-        device: DeviceId([4; 16]),
-        user: UserId([5; 16]),
-        user_name: "测试".into(),
-        signing_seed: [6; 32],
-        server_url: "http://localhost".into(),
-        server_identity: [7; 32],
-        certificate: None,
-    };
-    phone.store().enrol(&enrolment).unwrap();
-    (dir, phone)
-}
+use crate::client::test_phone::{open, phone};
 
 fn state(filling: &Filling) -> Vec<(String, String, bool)> {
     let session = filling.session();
@@ -180,4 +150,30 @@ fn answers_of_the_last_round_are_taken_over_by_section_and_recorded_as_such() {
     assert_eq!(filling.edits().get(&format!("_no_change={section}")), Some(&Value::Bool(true)));
     assert!(filling.undo().unwrap());
     assert_eq!(&*filling.session().value(name), "");
+}
+
+#[test]
+fn sharing_a_draft_that_is_gone_writes_nothing() {
+    let (_dir, phone) = phone();
+    let draft = phone.start("household", None).unwrap();
+    let mut filling = phone.fill(draft, FillOptions::default()).unwrap();
+    let spot = at(&filling, "head_name");
+    filling.answer(spot, "张三").unwrap();
+    // somebody else's hand threw the draft away: nothing is written either
+    phone.discard(draft).unwrap();
+    assert!(phone.share_filled(filling, &NewRecord::default()).is_err());
+    assert!(phone.drafts().unwrap().is_empty());
+    assert!(phone.households(None, "", 0, 10).unwrap().is_empty());
+}
+
+#[test]
+fn a_form_is_compiled_once_for_all_its_fillings() {
+    let (_dir, phone) = phone();
+    let models: Vec<_> = (0..2)
+        .map(|_| {
+            let draft = phone.start("household", None).unwrap();
+            phone.fill(draft, FillOptions::default()).unwrap().session().model().clone()
+        })
+        .collect();
+    assert!(Arc::ptr_eq(&models[0], &models[1]));
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn plan(phone: &TestPhone, id: RecordId, answers: &[(&str, &str)]) -> FinishPlan {
-    FinishPlan { documents: vec![phone.document(id, answers)], note: phone.note() }
+    FinishPlan { documents: vec![phone.document(id, answers)], further: Vec::new(), note: phone.note() }
 }
 
 #[test]
