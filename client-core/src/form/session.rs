@@ -11,6 +11,7 @@
 mod answer;
 mod ask;
 mod choices;
+mod collect;
 mod evaluate;
 mod instance;
 mod mapping;
@@ -120,6 +121,10 @@ pub struct Session {
     misfits: Vec<Misfit>,
     /// What random orders of choices come from.
     shuffle_seed: i64,
+    /// Does as ODK Collect does (block `collect`).
+    collect: bool,
+    /// In Collect: the place whose change is under way.
+    focus: Option<Spot>,
 }
 
 impl Session {
@@ -153,6 +158,8 @@ impl Session {
             changed: BTreeSet::new(),
             misfits: Vec::new(),
             shuffle_seed,
+            collect: false,
+            focus: None,
             model,
         };
         session.tick();

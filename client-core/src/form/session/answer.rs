@@ -75,36 +75,6 @@ impl Session {
         Ok(self.changes())
     }
 
-    /// Answers as JavaRosa does when nobody is asked: only constraint and required are looked at, also where the question
-    /// doesn't apply. There its condition sees a blank, as every expression does. What a filtered list doesn't offer any more
-    /// goes when the question is come to.
-    ///
-    /// # Errors
-    /// [`Refusal::Required`], [`Refusal::Constraint`], or [`Refusal::NoSuchPlace`]: the old answer stays.
-    pub fn replay(&mut self, spot: Spot, text: &str) -> Result<Changes, Refusal> {
-        self.tick();
-        let NodeKind::Leaf(kind) = self.model.tree().kind(spot.node) else { return Err(Refusal::NoSuchPlace) };
-        if self.instance.leaf(&self.model, spot.node, spot.rows.as_slice()).is_none() {
-            return Err(Refusal::NoSuchPlace);
-        }
-        let value = Value::typed(text, kind, self.around.offset_minutes);
-        let node = Arc::clone(&self.model);
-        let node = node.node(spot.node);
-        if value.is_blank() {
-            if node.required.as_ref().is_some_and(|c| self.test(spot, Role::Required, c, None) == Some(true)) {
-                return Err(Refusal::Required { message: String::new() });
-            }
-        } else if self.is_relevant(spot) {
-            self.judge(spot, &value)?;
-        } else if let Some(code) = &node.constraint
-            && self.test(spot, Role::Constraint, code, Some(&Value::blank())) == Some(false)
-        {
-            return Err(Refusal::Constraint { message: String::new() });
-        }
-        self.set(spot, value);
-        Ok(self.changes())
-    }
-
     /// A text as the question's kind of value.
     pub(super) fn read(&self, spot: Spot, question: &Question, text: &str) -> Result<Value, Refusal> {
         let NodeKind::Leaf(kind) = self.model.tree().kind(spot.node) else { return Err(Refusal::NoSuchPlace) };
@@ -145,7 +115,7 @@ impl Session {
     }
 
     /// Required and constraint.
-    fn judge(&self, spot: Spot, value: &Value) -> Result<(), Refusal> {
+    pub(super) fn judge(&self, spot: Spot, value: &Value) -> Result<(), Refusal> {
         if value.is_blank() {
             if self.is_required(spot) {
                 return Err(Refusal::Required { message: self.required_message(spot) });
@@ -162,40 +132,44 @@ impl Session {
 
     /// Sets a value and runs what it sets off.
     pub(super) fn set(&mut self, spot: Spot, value: Value) {
-        let mut queue = Queue::new();
-        let changed = self.put(spot, value, &mut queue);
-        self.settle(queue);
-        self.touched.insert((spot.node, spot.rows));
-        if changed {
+        if self.set_only(spot, value) {
             self.run_triggers(spot);
         }
     }
 
-    fn run_triggers(&mut self, from: Spot) {
-        let mut waiting = std::collections::VecDeque::from([from]);
+    /// Sets a value and computes what follows; true when the value is another one.
+    fn set_only(&mut self, spot: Spot, value: Value) -> bool {
+        let mut queue = Queue::new();
+        self.focus = self.collect.then_some(spot);
+        let changed = self.put(spot, value, &mut queue);
+        self.settle(queue);
+        self.focus = None;
+        self.touched.insert((spot.node, spot.rows));
+        changed
+    }
+
+    /// Runs what waits for an answer to change, each with what it sets off in turn before the next, as in ODK.
+    pub(super) fn run_triggers(&mut self, from: Spot) {
+        let model = Arc::clone(&self.model);
+        let follow = |session: &Self, source: Spot| -> Vec<Spot> {
+            let targets = model.triggered_by(source.node).iter();
+            targets.flat_map(|n| session.rows_beside(source, *n).into_iter().map(|rows| Spot { node: *n, rows })).collect()
+        };
+        let mut waiting: Vec<Spot> = follow(self, from).into_iter().rev().collect();
         let mut runs = 0;
-        while let Some(source) = waiting.pop_front() {
-            let model = Arc::clone(&self.model);
-            for node in model.triggered_by(source.node) {
-                for rows in self.rows_beside(source, *node) {
-                    runs += 1;
-                    if runs > TRIGGERS_MAX {
-                        self.fault(Fault::TooMuchWork);
-                        return;
-                    }
-                    let spot = Spot { node: *node, rows };
-                    let value = match &model.node(*node).triggered {
-                        Some(code) => self.compute(spot, Role::Calculation, code),
-                        None => Value::blank(),
-                    };
-                    let value = self.converted(*node, value);
-                    let mut queue = Queue::new();
-                    if self.put(spot, value, &mut queue) {
-                        waiting.push_back(spot);
-                    }
-                    self.settle(queue);
-                    self.touched.insert((spot.node, spot.rows));
-                }
+        while let Some(spot) = waiting.pop() {
+            runs += 1;
+            if runs > TRIGGERS_MAX {
+                self.fault(Fault::TooMuchWork);
+                return;
+            }
+            let value = match &model.node(spot.node).triggered {
+                Some(code) => self.compute(spot, Role::Calculation, code),
+                None => Value::blank(),
+            };
+            let value = self.converted(spot.node, value);
+            if self.set_only(spot, value) {
+                waiting.extend(follow(self, spot).into_iter().rev());
             }
         }
     }

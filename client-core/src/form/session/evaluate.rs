@@ -51,6 +51,9 @@ impl Session {
                 let own = self.test(spot, Role::Relevant, &vertex.code, None);
                 let own = own.unwrap_or_else(|| self.note_error(spot, Role::Relevant, &vertex.code).to_bool());
                 if own == mark.own {
+                    if self.collect {
+                        self.mark_read_inside(spot, queue);
+                    }
                     return;
                 }
                 let mut changed = Vec::new();
@@ -93,10 +96,13 @@ impl Session {
         let model = std::sync::Arc::clone(&self.model);
         let Some(leaf) = self.instance.leaf_mut(&model, spot.node, spot.rows.as_slice()) else { return false };
         if same(&leaf.value, &value) {
+            if self.collect {
+                self.mark_dependents(spot.node, spot.rows, queue);
+            }
             return false;
         }
         leaf.value = value;
-        let read = leaf.mark.effective;
+        let read = leaf.mark.effective || self.collect;
         self.changed.insert((spot.node, spot.rows));
         if read {
             self.mark_dependents(spot.node, spot.rows, queue);
@@ -110,13 +116,22 @@ impl Session {
             let Some(vertex) = self.model.vertices().get(*at as usize) else { continue };
             let prefix = rows.first(usize::from(*shared));
             if vertex.depth == usize::from(*shared) && prefix.as_slice().len() == vertex.depth {
-                queue.insert((*at, prefix));
+                if self.in_focus(vertex.node, prefix) {
+                    queue.insert((*at, prefix));
+                }
                 continue;
             }
             let mut all = Vec::new();
             self.instance.vertex_rows(&self.model, vertex.node, vertex.kind, prefix, &mut all);
+            all.retain(|rows| self.in_focus(vertex.node, *rows));
             queue.extend(all.into_iter().map(|rows| (*at, rows)));
         }
+    }
+
+    /// Marks what reads a node or anything in it.
+    fn mark_read_inside(&self, at: Spot, queue: &mut Queue) {
+        self.mark_dependents(at.node, at.rows, queue);
+        self.walk(at, &mut |leaf| self.mark_dependents(leaf.node, leaf.rows, queue));
     }
 
     /// Marks everything that stands in a repeat instance, and on the instance itself.
@@ -143,10 +158,14 @@ impl Session {
 
     /// Evaluates; a fault is noted and counts as blank.
     pub(super) fn compute(&mut self, spot: Spot, role: Role, code: &Resolved) -> Value {
-        let result = {
+        let (result, looked_at) = {
             let view = View::new(self);
-            code.evaluate(&view.context(spot, None))
+            let result = code.evaluate(&view.context(spot, None));
+            (result, view.looked_at.take())
         };
+        if self.collect {
+            looked_at.into_iter().for_each(|question| self.drop_unoffered(question));
+        }
         result.unwrap_or_else(|error| self.noted(spot, role, error))
     }
 

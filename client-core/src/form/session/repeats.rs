@@ -131,7 +131,7 @@ impl Session {
         // a count beyond the limit stops at the limit, and a fault says so
         let wanted = wanted.min(INSTANCES_MAX as f64 + 1.0) as usize;
         let before = instances.shown;
-        if wanted == before {
+        if wanted == before || (self.collect && wanted < before) {
             return;
         }
         instances.shown = wanted.min(instances.blocks.len());
@@ -151,7 +151,9 @@ impl Session {
             self.fill_new(repeat, rows.with(row), queue);
         }
         self.changed.insert((repeat, rows));
+        let focus = self.focus.take();
         self.mark_dependents(repeat, rows, queue);
+        self.focus = focus;
     }
 
     /// A block that comes back may stand under other relevance than when it went.
@@ -188,10 +190,15 @@ impl Session {
     fn settle_new(&mut self, repeat: NodeId, rows: Rows) {
         self.give_defaults(rows, Some(repeat));
         let mut queue = Queue::new();
-        self.mark_inside(repeat, rows, &mut queue);
         let outer = rows.first(rows.as_slice().len().saturating_sub(1));
         self.mark_dependents(repeat, outer, &mut queue);
+        if self.collect {
+            self.settle(std::mem::take(&mut queue));
+            self.focus = Some(Spot { node: repeat, rows });
+        }
+        self.mark_inside(repeat, rows, &mut queue);
         self.settle(queue);
+        self.focus = None;
     }
 
     fn fill_new(&mut self, repeat: NodeId, rows: Rows, queue: &mut Queue) {

@@ -21,6 +21,8 @@ pub(super) struct View<'a> {
     pub now_ms: i64,
     nested: Cell<u32>,
     pub warnings: RefCell<Vec<Warning>>,
+    /// Questions whose choices were gone through.
+    pub looked_at: RefCell<Vec<Spot>>,
 }
 
 impl<'a> View<'a> {
@@ -33,6 +35,7 @@ impl<'a> View<'a> {
             now_ms: session.now_ms,
             nested: Cell::new(0),
             warnings: RefCell::new(Vec::new()),
+            looked_at: RefCell::new(Vec::new()),
         }
     }
 
@@ -92,6 +95,7 @@ impl Data for View<'_> {
                 }
                 self.nested.set(self.nested.get() + 1);
                 let spot = Spot { node: question, rows: Rows::new(rows) };
+                self.looked_at.borrow_mut().push(spot);
                 let offered = filter.items(&self.context_in(spot, None, language));
                 self.nested.set(self.nested.get() - 1);
                 let offered = offered.ok()?;

@@ -104,7 +104,7 @@ fn run(
     let clock = Arc::new(ManualClock::at(now_ms.cast_unsigned()));
     let mut around = Surroundings::new(clock, Arc::new(SeededEntropy::new(script.seed)), offset_minutes);
     language.clone_into(&mut around.language);
-    let mut session = Session::new(model, around);
+    let mut session = Session::as_collect(model, around);
     let (mut results, mut choices) = (Vec::new(), Vec::new());
     for step in &script.steps {
         let (result, offered) = match step {
@@ -118,7 +118,7 @@ fn run(
     let relevant: Vec<String> = spots.iter().map(|s| session.path(*s)).collect();
     let values: serde_json::Map<String, Json> = spots
         .iter()
-        .map(|s| (session.path(*s), Json::from(&*session.value(*s))))
+        .map(|s| (session.path(*s), Json::from(&*session.value_for_export(*s))))
         .filter(|(_, value)| value.as_str() != Some(""))
         .collect();
     let mut line = json!({"form": script.form, "seed": script.seed, "results": results, "choices": choices,
