@@ -154,4 +154,6 @@ codes! {
     UnknownEntity = "unknown_entity", Error;
     BadProperty = "bad_property", Error;
     PropertyTwice = "property_twice", Error;
+    EntityWithoutForm = "entity_without_form", Warning;
+    UnknownProperty = "unknown_property", Warning;
 }

@@ -13,6 +13,8 @@ use super::survey::Survey;
 use super::table::{Line, Table};
 use super::workbook::{SheetKind, Workbook};
 use crate::form::definition::Extra;
+use crate::form::entity::record_type;
+use crate::form::pack::Pack;
 
 /// The declared lists, in order.
 #[derive(Debug, Default)]
@@ -132,6 +134,30 @@ impl Entities {
             if !instances.contains(&declared.list) {
                 let diagnostic = Diagnostic::new(Code::EntityNotAttached, declared.place.clone());
                 problems.add(diagnostic.with("list", &declared.list));
+            }
+        }
+    }
+
+    /// Lists are types of records: says where none of the forms that come with the program makes such records, and where its
+    /// form lacks a property.
+    pub(super) fn check_types(&self, problems: &mut Problems) {
+        let pack = Pack::built_in();
+        for declared in &self.declared {
+            let form = record_type(&declared.list).and_then(|record_type| pack.form_of_type(&record_type));
+            let Some(form) = form else {
+                let nearest = nearest(&declared.list, pack.forms().iter().map(|f| f.record_type.as_str()));
+                let diagnostic = Diagnostic::new(Code::EntityWithoutForm, declared.place.clone());
+                problems.add(diagnostic.with("list", &declared.list).nearest(nearest));
+                continue;
+            };
+            let placed = form.questions();
+            let known: Vec<&str> =
+                placed.iter().filter(|p| p.repeats.is_empty()).map(|p| p.question.name.as_str()).collect();
+            let lacking = |s: &&Saved| s.list == declared.list && !known.contains(&s.property.as_str());
+            for saved in self.saved.iter().filter(lacking) {
+                let diagnostic = Diagnostic::new(Code::UnknownProperty, saved.place.clone());
+                let diagnostic = diagnostic.with("list", &declared.list).with("name", &saved.property);
+                problems.add(diagnostic.nearest(nearest(&saved.property, known.iter().copied())));
             }
         }
     }

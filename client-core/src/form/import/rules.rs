@@ -235,6 +235,7 @@ fn check_references(survey: &Survey<'_>, workbook: &Workbook, table: &Table<'_>,
     }
     survey.entities.check_scopes(&survey.nodes, &by_name, problems);
     survey.entities.check_attached(&survey.instances, problems);
+    survey.entities.check_types(problems);
     for (name, _, place) in &survey.choice_questions {
         match by_name.get(name.as_str()) {
             None => {

@@ -221,3 +221,42 @@ fn a_definition_survives_json() {
         assert_eq!(&serde_json::from_str::<crate::form::FormDef>(&json).unwrap(), def, "{name}");
     }
 }
+
+#[test]
+fn an_entity_list_that_no_form_makes_and_a_property_that_its_form_lacks_are_told_with_the_nearest_name() {
+    let found = tables(
+        "| survey | | | | |
+         | | type | name | label | save_to |
+         | | text | a | A | adress |
+         | | text | b | B | phone |
+         | entities | | |
+         | | list_name | label |
+         | | household | ${a} |",
+    );
+    assert_eq!(warnings(&found), ["unknown_property"]);
+    assert!(found.problems[0].hint("en").unwrap().contains("address"));
+    let found = tables(
+        "| survey | | | |
+         | | type | name | label |
+         | | text | a | A |
+         | entities | | |
+         | | list_name | label |
+         | | housholds | ${a} |",
+    );
+    assert_eq!(warnings(&found), ["entity_without_form"]);
+    assert!(found.problems[0].hint("en").unwrap().contains("household"));
+}
+
+#[test]
+fn a_list_of_features_is_chosen_by_id_and_title_unless_parameters_say_otherwise() {
+    let found = tables(
+        "| survey | | | | |
+         | | type | name | label | parameters |
+         | | select_one_from_file w.geojson | a | A | |
+         | | select_one_from_file v.geojson | b | B | value=Code |",
+    );
+    let parameters = |name: &str| accepted(&found).question(name).unwrap().parameters.clone();
+    assert_eq!(parameters("a")["value"], "id");
+    assert_eq!(parameters("a")["label"], "title");
+    assert_eq!((parameters("b")["value"].as_str(), parameters("b")["label"].as_str()), ("Code", "title"));
+}
