@@ -88,6 +88,9 @@ pub trait Data {
     /// The label of a choice of a select question as it is offered now (filtered), in the language; `None` when unknown.
     fn choice_label(&self, question: NodeId, rows: &[u32], choice: &str, language: &str) -> Option<Arc<str>>;
 
+    /// Told whose choices `jr:choice-name` goes through.
+    fn choices_looked_at(&self, _question: Spot) {}
+
     /// The value in the last saved record, for `${last-saved#name}`.
     fn last_saved(&self, _node: NodeId) -> Value {
         Value::blank()

@@ -1,6 +1,6 @@
 //! What ODK Collect does otherwise than a phone of ours, for comparing forms: nothing here keeps answers safe.
 //!
-//! In Collect counted repeats never shrink; an answer that its filter doesn't offer any more is gone once somebody looks at
+//! In Collect a counted repeat begins with one instance and never shrinks; an answer that its filter doesn't offer any more is gone once somebody looks at
 //! the choices, without anything being computed anew; and a change inside a repeat instance isn't seen by the other instances.
 
 use super::{Changes, Refusal, Session, Surroundings};
@@ -28,10 +28,9 @@ impl Session {
         self.tick();
         let NodeKind::Leaf(kind) = self.model.tree().kind(spot.node) else { return Err(Refusal::NoSuchPlace) };
         let model = Arc::clone(&self.model);
-        let Some(leaf) = self.instance.leaf(&model, spot.node, spot.rows.as_slice()) else {
+        if self.instance.leaf(&model, spot.node, spot.rows.as_slice()).is_none() {
             return Err(Refusal::NoSuchPlace);
-        };
-        let was_blank = leaf.value.is_blank();
+        }
         if self.has_filtered_choices(spot.node) {
             self.drop_unoffered(spot);
         }
@@ -45,7 +44,9 @@ impl Session {
             if node.required.as_ref().is_some_and(|c| self.test(spot, Role::Required, c, None) == Some(true)) {
                 return Err(Refusal::Required { message: String::new() });
             }
-            if was_blank || self.value(spot).is_empty() {
+            // what is blank already sets nothing off; but a list with nothing chosen isn't a blank
+            let is_list = model.question(spot.node).is_some_and(|q| q.kind == QuestionKind::SelectMultiple);
+            if self.value(spot).is_empty() && !is_list {
                 return Ok(self.changes());
             }
         } else if self.is_relevant(spot) {

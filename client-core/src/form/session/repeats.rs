@@ -33,7 +33,7 @@ impl Session {
                 NodeKind::Group => self.add_first_instances(*child, rows),
                 NodeKind::Repeat => {
                     let counted = matches!(model.detail(*child), Detail::Repeat(head) if head.counted);
-                    if !counted
+                    if (!counted || self.collect)
                         && self.count(*child, rows) == 0
                         && let Some(row) = self.push_block(*child, rows, None)
                     {

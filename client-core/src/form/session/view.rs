@@ -95,7 +95,6 @@ impl Data for View<'_> {
                 }
                 self.nested.set(self.nested.get() + 1);
                 let spot = Spot { node: question, rows: Rows::new(rows) };
-                self.looked_at.borrow_mut().push(spot);
                 let offered = filter.items(&self.context_in(spot, None, language));
                 self.nested.set(self.nested.get() - 1);
                 let offered = offered.ok()?;
@@ -103,6 +102,10 @@ impl Data for View<'_> {
             }
         };
         Some(columns.label(item))
+    }
+
+    fn choices_looked_at(&self, question: Spot) {
+        self.looked_at.borrow_mut().push(question);
     }
 
     fn last_saved(&self, node: NodeId) -> Value {

@@ -28,10 +28,11 @@ impl Cx<'_> {
 
     pub(super) fn choice_name(&self, value: &Code, question: &NodePath) -> Eval<Value> {
         let choice = self.text(value)?;
+        let Some(spot) = self.spots(value.at, question)?.into_iter().next() else { return Ok(Value::blank()) };
+        self.outer.data.choices_looked_at(spot);
         if choice.is_empty() {
             return Ok(Value::blank());
         }
-        let Some(spot) = self.spots(value.at, question)?.into_iter().next() else { return Ok(Value::blank()) };
         let language = self.outer.env.language;
         let label = self.outer.data.choice_label(spot.node, spot.rows.as_slice(), &choice, language);
         Ok(label.map_or_else(Value::blank, Value::Text))
