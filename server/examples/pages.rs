@@ -14,7 +14,7 @@ use doorstep_core::protocol::{AreaEntry, Batch, BatchHeader, RecordBody, RecordF
 use doorstep_core::record::{Author, ChangeNote, Edit, FormRef, Record, Value};
 use doorstep_server::api::office::OfficeAccess;
 use doorstep_server::app::{App, run};
-use doorstep_server::service::merge::{Merge, Sender};
+use doorstep_server::service::merge::Sender;
 use doorstep_server::service::{Committer, Service};
 use doorstep_server::storage::{Device, SqliteStorage, Storage, User};
 use ed25519_dalek::SigningKey;
@@ -157,7 +157,7 @@ impl Fixture {
         };
         let batch = Batch::sign(header, frames, &phone.key);
         let sender = Sender::Author { device: &phone.device, branch: 0 };
-        let merge = Merge::new(storage, sender, batch.header.number, self.service.clock.now_ms());
+        let merge = self.service.merge(sender, batch.header.number, self.service.clock.now_ms())?;
         let push = merge.batch(&batch, batch.hash())?;
         for answer in storage.commit_group(&[push])? {
             answer?;

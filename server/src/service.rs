@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::storage::{Secrets, Storage, StorageError};
 pub use committer::Committer;
 pub use exchange::Exchange;
+use merge::{Merge, Sender};
 pub use refused::Refused;
 pub use reply::ReplyStream;
 
@@ -88,6 +89,12 @@ impl Service {
     /// The key of natural record ids.
     pub fn tenant_key(&self) -> TenantKey {
         TenantKey(self.secrets.tenant_key)
+    }
+
+    /// Starts a merge of what a sender brings, by the forms there are.
+    pub fn merge<'a>(&'a self, sender: Sender<'a>, counter: u64, received_ms: u64) -> Result<Merge<'a>, StorageError> {
+        let merge = Merge::new(&*self.storage, sender, counter, received_ms);
+        Ok(merge.by_forms(self.forms_seen()?, self.tenant_key()))
     }
 
     /// True while a restored server waits for an administrator: nobody reads, pushes go on.

@@ -16,6 +16,7 @@ pub mod chain;
 pub mod columns;
 #[cfg(test)]
 mod conformance;
+pub mod doubts;
 pub mod figures;
 pub mod forms;
 pub mod page;
@@ -24,6 +25,7 @@ pub mod refused;
 pub mod sqlite;
 pub mod standing;
 
+pub use doubts::{Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 pub use forms::{FormChange, FormLogEntry};
 pub use postgres::PostgresStorage;
 pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
@@ -124,6 +126,17 @@ pub struct Device {
     pub feed_seq: u64,
 }
 
+/// Syncs that follow each other so closely are one, as when a phone sends what it has in several parts.
+pub const SYNC_GAP_MS: Millis = 10 * 60 * 1000;
+
+impl Device {
+    /// Server time of its last sync before one that arrives now; 0 for none.
+    pub fn synced_before(&self, now_ms: Millis) -> Millis {
+        let apart = now_ms.saturating_sub(self.last_sync_ms) >= SYNC_GAP_MS;
+        if apart { self.last_sync_ms } else { self.previous_sync_ms }
+    }
+}
+
 /// A stored change with its circumstances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredChange {
@@ -154,6 +167,8 @@ pub struct StoredRecord {
     pub subject: Option<RecordId>,
     /// Heads of what is stored, sorted.
     pub heads: Vec<ChangeHash>,
+    /// How many doubtful answers are open.
+    pub doubts: u32,
     /// All changes, in the order of the feed, which is causal.
     pub changes: Vec<StoredChange>,
 }
@@ -177,7 +192,7 @@ pub struct Projection {
     pub day: String,
     /// How many answers stand differently.
     pub differences: u32,
-    /// How many rules of the form the merged record breaks.
+    /// How many doubtful answers are open; written by the storage, which keeps their entries.
     pub doubts: u32,
 }
 
@@ -238,6 +253,8 @@ pub struct PreparedRecord {
     pub changes: Vec<NewChange>,
     /// The projection now.
     pub projection: Projection,
+    /// The doubtful answers now.
+    pub check: DoubtCheck,
 }
 
 /// A batch's row.
@@ -276,6 +293,8 @@ pub struct PreparedPush {
     pub received_ms: Millis,
     /// Records with new changes.
     pub records: Vec<PreparedRecord>,
+    /// Other parts of their form instances whose doubts may change with them.
+    pub beside: Vec<Beside>,
     /// Changes that wait for others; replaces what waits under the same (record, hash).
     pub waiting: Vec<HeldChange>,
     /// Waiting changes that were merged or given up by this push: (record, hash).
@@ -566,6 +585,12 @@ pub trait Storage: Send + Sync {
     fn record_row(&self, township: TownshipId, record: RecordId) -> Result<Option<RecordRow>>;
     /// A whole record of the township with all its changes (no snapshot), for its page and its history.
     fn full_record(&self, township: TownshipId, record: RecordId) -> Result<Option<StoredRecord>>;
+    /// Writes anew what is computed of records, where they are still as they were read; gives how many.
+    fn refresh(&self, township: TownshipId, records: &[Refreshed], now_ms: Millis) -> Result<usize>;
+    /// Doubtful answers, newest first.
+    fn doubts(&self, township: TownshipId, filter: &DoubtFilter) -> Result<Vec<DoubtRow>>;
+    /// How many are open of each question, the most first; at most 200 questions.
+    fn doubt_totals(&self, township: TownshipId, area: Option<AreaId>) -> Result<Vec<DoubtTotal>>;
     /// Figures by area of households; visits count from `since_day` on (`YYYY-MM-DD`).
     fn coverage(&self, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>>;
     /// Refused changes, newest first.

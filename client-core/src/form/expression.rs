@@ -26,7 +26,7 @@ mod tree;
 mod value;
 
 pub use data::{Context, Data, Env, Rows, Spot, Warning};
-pub use date::Moment;
+pub use date::{Moment, days_from_civil};
 pub use error::{ExpressionError, Fault};
 pub use json::{ContextError, JsonAnswers};
 pub use resolve::{ChoiceFilter, Dependency, Notice, Purity, Resolved};

@@ -24,7 +24,7 @@ use super::report::Line;
 use super::town::Town;
 use super::workload::{Document, Workload};
 use crate::cli::Outcome;
-use crate::service::merge::{Merge, Sender};
+use crate::service::merge::Sender;
 use crate::storage::{Committed, PreparedPush};
 
 /// Options of `bench merge`.
@@ -186,8 +186,8 @@ impl Pipeline<'_> {
             let decoded = thread_cpu()?;
             stages.decode += decoded.saturating_sub(begin);
             let sender = Sender::Author { device: &author.device, branch: 0 };
-            let push =
-                Merge::new(storage, sender, batch.header.number, SystemClock.now_ms()).batch(&batch, batch.hash())?;
+            let merge = service.merge(sender, batch.header.number, SystemClock.now_ms())?;
+            let push = merge.batch(&batch, batch.hash())?;
             check(&push)?;
             pushes.push(push);
             stages.merge += thread_cpu()?.saturating_sub(decoded);

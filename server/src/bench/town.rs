@@ -13,7 +13,7 @@ use super::Fault;
 use super::author::{Author, new_device};
 use super::workload::Document;
 use crate::cli::serve::database_file;
-use crate::service::merge::{Merge, Sender};
+use crate::service::merge::Sender;
 use crate::service::{Committer, Service};
 use crate::storage::{Committed, SqliteStorage, Storage, User};
 
@@ -98,7 +98,7 @@ impl Town {
             }
             let batch = author.sign(frames);
             let sender = Sender::Author { device: &author.device, branch: 0 };
-            let push = Merge::new(storage, sender, 0, SystemClock.now_ms()).batch(&batch, batch.hash())?;
+            let push = self.service.merge(sender, 0, SystemClock.now_ms())?.batch(&batch, batch.hash())?;
             let committed = storage.commit_group(&[push])?.pop().ok_or("no answer")??;
             if !matches!(committed, Committed::Done(_)) {
                 return Err("the documents could not be stored".into());

@@ -180,6 +180,7 @@ mod tests {
             batch: None,
             received_ms: 1,
             records: Vec::new(),
+            beside: Vec::new(),
             waiting: Vec::new(),
             settled: Vec::new(),
             quarantined: Vec::new(),

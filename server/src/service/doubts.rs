@@ -1,71 +1,191 @@
-//! A merged record run once more through its form's logic: how many answers are doubtful.
+//! Merged isn't valid: a merged record run once more through its form's logic, with its own dates and zone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use doorstep_core::clock::{ManualClock, SeededEntropy};
-use doorstep_core::form::check::bounds;
-use doorstep_core::form::model::{Files, Model};
-use doorstep_core::form::session::{ProblemKind, RecheckOptions, Surroundings, recheck};
-use doorstep_core::form::{Form, Sensitivity};
-use doorstep_core::record::Value;
+use doorstep_core::clock::{ManualClock, Millis, SeededEntropy};
+use doorstep_core::form::check::is_date;
+use doorstep_core::form::expression::days_from_civil;
+use doorstep_core::form::session::{Classes, Doubt, RecheckOptions, Rules, Surroundings, question_key, recheck};
+use doorstep_core::form::{Catalog, Form, Sensitivity};
+use doorstep_core::id::{ChangeHash, Identity, RecordId, TenantKey};
+use doorstep_core::record::{FormRef, Record, Section, Value};
 
-/// How many compiled forms are kept.
-const MODELS_MAX: usize = 64;
-/// The zone of the records' days: China has one.
-const ZONE_MINUTES: i32 = 8 * 60;
+use super::merge::open_record;
+use crate::storage::{NewDoubt, StoredRecord};
 
-/// Compiled forms, the one used last at the end; nothing for forms without logic, and those whose logic can't be run.
-type Kept = Vec<(Arc<Form>, Option<Arc<Model>>)>;
+/// A day.
+const DAY_MS: i64 = 24 * 3600 * 1000;
 
-static MODELS: Mutex<Kept> = Mutex::new(Vec::new());
+/// The answers of a merged record, by key.
+pub type Answers = BTreeMap<String, Value>;
 
-/// Answers that don't fit their question's kind, choices or range, break the form's conditions, or differ from what the other
-/// answers give. `claimed_s` is when the record was written last, as its author claims: the clock of its conditions.
-pub fn doubts(form: &Arc<Form>, record_type: &str, answers: &BTreeMap<String, Value>, claimed_s: i64) -> u32 {
-    let unfit = answers.iter().filter(|(key, value)| form.check_answer(key, value).is_err());
-    let mut keys: BTreeSet<String> = unfit.map(|(key, _)| key.clone()).collect();
-    if let Some(model) = model_of(form) {
-        let now_ms = claimed_s.max(0).cast_unsigned().saturating_mul(1000);
-        let entropy = Arc::new(SeededEntropy::new(0));
-        let around = Surroundings::new(Arc::new(ManualClock::at(now_ms)), entropy, ZONE_MINUTES);
-        let class = match record_type.split_once('.').map(|(_, class)| class) {
-            Some("sensitive") => Sensitivity::Sensitive,
-            Some("office") => Sensitivity::Office,
-            _ => Sensitivity::Core,
-        };
-        let options = RecheckOptions { held: [class].into(), complete: false };
-        let found = recheck(&model, answers, around, &options);
-        keys.extend(found.differing.into_iter().map(|(key, _)| key));
-        let broken = found.violations.into_iter().filter(|(key, kind)| match kind {
-            ProblemKind::Constraint(_) => true,
-            _ => answers.contains_key(key),
-        });
-        keys.extend(broken.map(|(key, _)| key));
-    }
-    u32::try_from(keys.len()).unwrap_or(u32::MAX)
+/// One document of a form instance, merged.
+#[derive(Clone, Copy)]
+pub struct Document<'a> {
+    /// Which class of answers it holds.
+    pub class: Sensitivity,
+    /// The record.
+    pub record: &'a Record,
+    /// Its answers.
+    pub answers: &'a Answers,
 }
 
-fn model_of(form: &Arc<Form>) -> Option<Arc<Model>> {
-    let mut models = MODELS.lock().unwrap_or_else(|e| e.into_inner());
-    if let Some(at) = models.iter().position(|(known, _)| Arc::ptr_eq(known, form)) {
-        let kept = models.remove(at);
-        models.push(kept);
-    } else {
-        let compiled = has_rules(form).then(|| Model::with_files(Arc::clone(form), &Files::new()).ok()).flatten();
-        if models.len() >= MODELS_MAX {
-            models.remove(0);
+/// The class of the answers that a document of this type holds.
+pub fn class_of(record_type: &str) -> Sensitivity {
+    match record_type.split_once('.').map(|(_, class)| class) {
+        Some("sensitive") => Sensitivity::Sensitive,
+        Some("office") => Sensitivity::Office,
+        _ => Sensitivity::Core,
+    }
+}
+
+/// The form that reads records of this type, a part's being its core's.
+pub fn form_of(forms: &Catalog, record_type: &str) -> Option<Arc<Form>> {
+    forms.of_type(record_type.split('.').next().unwrap_or(record_type))
+}
+
+/// The rules of a form if they need all documents of an instance.
+pub fn mixed_rules(forms: &Catalog, form: &Arc<Form>) -> Option<Arc<Rules>> {
+    forms.rules(form).filter(|rules| rules.are_mixed())
+}
+
+/// The doubtful answers of a form instance, each with the document whose readers may learn of it. `documents` are all that there
+/// are, or one of a form whose rules read no other.
+pub fn find(forms: &Catalog, form: &Arc<Form>, documents: &[Document<'_>]) -> Vec<BTreeSet<NewDoubt>> {
+    let mut found: Vec<BTreeSet<NewDoubt>> = vec![BTreeSet::new(); documents.len()];
+    let by = FormRef { name: form.name.clone(), version: form.version };
+    for (document, found) in documents.iter().zip(&mut found) {
+        let unfit = document.answers.iter().filter(|(key, value)| !fits(forms, form, document.record, key, value));
+        found.extend(unfit.map(|(key, _)| NewDoubt {
+            key: question_key(key),
+            kind: Doubt::Unfit,
+            class: document.class,
+            form: by.clone(),
+        }));
+    }
+    let Some(rules) = forms.rules(form) else { return found };
+    let complete = documents.iter().any(|d| d.record.is_complete());
+    if documents.is_empty() || !rules.say_more(complete) {
+        return found;
+    }
+    let held = if rules.are_mixed() { Classes::ALL } else { Classes::one(documents[0].class) };
+    let all: Answers;
+    let answers = match documents {
+        [one] => one.answers,
+        several => {
+            all = several.iter().flat_map(|d| d.answers.clone()).collect();
+            &all
         }
-        models.push((Arc::clone(form), compiled.map(Arc::new)));
+    };
+    for doubt in recheck(&rules, answers, surroundings(documents), &RecheckOptions { held, complete }) {
+        // where there is no document of the class, nothing of it can be told either
+        let own = form.class_of(&doubt.key).unwrap_or_default();
+        let place = |class| documents.iter().position(|d| d.class == class);
+        let Some(place) = place(doubt.class).or_else(|| place(own)).or((held == Classes::ALL).then_some(0)) else {
+            continue;
+        };
+        let new = NewDoubt { key: doubt.key, kind: doubt.doubt, class: doubt.class, form: by.clone() };
+        // an answer that doesn't fit is told once, by the class of its document
+        let told = found.iter().flatten().any(|d| d.key == new.key && d.kind == new.kind);
+        if !told {
+            found[place].insert(new);
+        }
     }
-    models.last().and_then(|(_, model)| model.clone())
+    found
 }
 
-/// True when a form's logic says more about its answers than the check of each by itself: bounds are looked at there.
-fn has_rules(form: &Form) -> bool {
-    form.questions().iter().any(|placed| {
-        let question = placed.question;
-        let bounded = bounds(question) != (None, None);
-        question.calculation.is_some() || question.choice_filter.is_some() || question.constraint.is_some() && !bounded
-    })
+/// True when an answer fits its question, as the form is now or as it was when the record was written.
+fn fits(forms: &Catalog, form: &Form, record: &Record, key: &str, value: &Value) -> bool {
+    let versions = || record.forms().into_iter().filter_map(|f| forms.named(&f.name, f.version));
+    form.check_answer(key, value).is_ok() || versions().any(|form| form.check_answer(key, value).is_ok())
+}
+
+/// The clock and zone of an instance: those of the change that was written last, as its author claims.
+fn surroundings(documents: &[Document<'_>]) -> Surroundings {
+    let (claimed_s, zone_minutes) = documents.iter().map(|d| d.record.written_last()).max().unwrap_or_default();
+    let now_ms = claimed_s.max(0).cast_unsigned().saturating_mul(1000);
+    let entropy = Arc::new(SeededEntropy::new(0));
+    Surroundings::new(Arc::new(ManualClock::at(now_ms)), entropy, zone_minutes.into())
+}
+
+/// Between which server times a form's day may lie.
+#[derive(Debug, Clone, Copy)]
+pub struct DateBounds {
+    /// The sync before the one that brought the change; 0 where there was none.
+    pub previous_sync_ms: Millis,
+    /// When the change was received.
+    pub received_ms: Millis,
+}
+
+/// Whether the form's day was written by one of the changes that arrived, and if so, whether it is doubtful. `arrived` tells of a
+/// change whether it is new, and whether the bounds are its own.
+pub fn judge_date(
+    form: &Form,
+    document: &Document<'_>,
+    bounds: Option<DateBounds>,
+    arrived: impl Fn(&ChangeHash) -> Option<bool>,
+) -> (bool, Option<NewDoubt>) {
+    let key = &form.list.day;
+    if key.is_empty() || form.class_of(key) != Some(document.class) {
+        return (false, None);
+    }
+    let Some(change) = document.record.put_by(Section::Answers, key) else { return (true, None) };
+    let Some(bounds_are_its_own) = arrived(&change) else { return (false, None) };
+    let Some(Value::Text(day)) = document.answers.get(key) else { return (true, None) };
+    let (Some(bounds), true) = (bounds, bounds_are_its_own) else { return (true, None) };
+    let zone_minutes = document.record.author_of(&change).map_or(0, |info| info.note.zone_minutes);
+    let Some(start) = day_number(day) else { return (true, None) };
+    let start = start * DAY_MS - i64::from(zone_minutes) * 60_000;
+    let early = bounds.previous_sync_ms > 0 && start + DAY_MS <= bounds.previous_sync_ms.cast_signed() - DAY_MS;
+    let late = start > bounds.received_ms.cast_signed() + DAY_MS;
+    let by = FormRef { name: form.name.clone(), version: form.version };
+    let doubt = NewDoubt { key: key.clone(), kind: Doubt::Date, class: document.class, form: by };
+    (true, (early || late).then_some(doubt))
+}
+
+/// Days since 1970 of a text that starts with a day.
+fn day_number(text: &str) -> Option<i64> {
+    let day = text.get(..10).filter(|day| is_date(day))?;
+    let mut parts = day.split('-').map(|n| n.parse().ok());
+    Some(days_from_civil(parts.next()??, parts.next()??, parts.next()??))
+}
+
+/// The documents of a form instance, by class.
+pub fn document_ids(core_type: &str, core: RecordId, key: &TenantKey) -> Vec<(Sensitivity, RecordId)> {
+    let parts = [Sensitivity::Sensitive, Sensitivity::Office].into_iter();
+    let part = |class: Sensitivity| Some((class, Identity::part(core_type, class.as_str(), core).derived_id(key)?));
+    std::iter::once((Sensitivity::Core, core)).chain(parts.filter_map(part)).collect()
+}
+
+/// A document of a form instance as it is stored, or that there is none.
+pub struct StoredPart {
+    /// The record.
+    pub id: RecordId,
+    /// Its class.
+    pub class: Sensitivity,
+    /// Its heads; `None` where there is no such record.
+    pub heads: Option<Vec<ChangeHash>>,
+    /// How many doubtful answers are open.
+    pub doubts: u32,
+    /// The record and its answers; `None` also where it can't be opened.
+    pub opened: Option<(Record, Answers)>,
+}
+
+impl StoredPart {
+    /// What is stored under a document's id.
+    pub fn open(id: RecordId, class: Sensitivity, stored: Option<StoredRecord>) -> Self {
+        let opened = stored.as_ref().and_then(|stored| open_record(stored).ok());
+        let opened = opened.map(|record| {
+            let answers = record.answers();
+            (record, answers)
+        });
+        let doubts = stored.as_ref().map_or(0, |s| s.doubts);
+        Self { id, class, heads: stored.map(|s| s.heads), doubts, opened }
+    }
+
+    /// The document, where there is one.
+    pub fn document(&self) -> Option<Document<'_>> {
+        self.opened.as_ref().map(|(record, answers)| Document { class: self.class, record, answers })
+    }
 }

@@ -16,7 +16,7 @@ use doorstep_core::protocol::{
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
 
-use super::merge::{Merge, Sender};
+use super::merge::Sender;
 use super::refused_upload::refusal_of;
 use super::{Refused, ReplyStream, Service};
 use crate::metrics::add;
@@ -200,8 +200,7 @@ impl Exchange {
                 return Ok(());
             }
             let sender = Sender::Author { device: &self.device, branch: header.branch };
-            let merge = Merge::new(&*service.storage, sender, self.hello.counter, self.received_ms)
-                .by_forms(service.forms_seen()?);
+            let merge = service.merge(sender, self.hello.counter, self.received_ms)?.judging_dates();
             let push = merge.on(base).batch(batch, digest)?;
             let outcomes = push.batch.as_ref().map(|row| row.outcomes.clone()).unwrap_or_default();
             if fault::bug("acknowledge_before_commit") {
@@ -239,8 +238,7 @@ impl Exchange {
     fn settle(&self, records: &[RecordId], sender: &Sender<'_>) -> Result<(), Refused> {
         let service = &self.service;
         for _ in 0..MERGE_TRIES {
-            let merge = Merge::new(&*service.storage, *sender, self.hello.counter, self.received_ms)
-                .by_forms(service.forms_seen()?);
+            let merge = service.merge(*sender, self.hello.counter, self.received_ms)?;
             let Some(push) = merge.waiting_for(records)? else { return Ok(()) };
             if let Committed::Done(_) = service.committer.commit(&*service.storage, push)? {
                 return Ok(());
@@ -307,8 +305,7 @@ impl Exchange {
         cover_ancestors(&refill, &mut covered);
         for _ in 0..MERGE_TRIES {
             let sender = Sender::Carrier { device: &self.device, covered: &covered };
-            let merge = Merge::new(&*service.storage, sender, self.hello.counter, self.received_ms)
-                .by_forms(service.forms_seen()?);
+            let merge = service.merge(sender, self.hello.counter, self.received_ms)?;
             let (push, refused) = merge.refill(&refill)?;
             let stored = push.records.iter().map(|r| r.changes.len() as u32).sum();
             if let Committed::Done(head) = self.commit(push, &sender)? {

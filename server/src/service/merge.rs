@@ -1,18 +1,20 @@
 //! Guard and merge: from a decoded batch or refill to a prepared push. Reads storage, writes nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use doorstep_core::fault;
 use doorstep_core::form::Catalog;
-use doorstep_core::id::{ChangeHash, DeviceId, RecordId, branch_actor};
+use doorstep_core::form::{Form, Sensitivity};
+use doorstep_core::id::{ChangeHash, DeviceId, RecordId, TenantKey, branch_actor};
 use doorstep_core::protocol::{Batch, ChangeHead, ManifestEntry, Outcome, RecordBody, RecordFrame, Refill, State};
 use doorstep_core::record::{ChangeNote, Record, Refusal};
 
+use super::doubts::{self, Answers, DateBounds, Document, StoredPart, document_ids};
 use super::projection::project;
 use crate::storage::{
-    BatchRow, Device, HeldChange, MergeBase, NewChange, PreparedPush, PreparedRecord, Storage, StorageError,
-    StoredRecord,
+    BatchRow, Beside, Device, DoubtCheck, HeldChange, MergeBase, NewChange, PreparedPush, PreparedRecord, Storage,
+    StorageError, StoredRecord,
 };
 
 /// Changes of one device that may wait for others.
@@ -62,9 +64,20 @@ impl Sender<'_> {
 
 struct Merging {
     record: Record,
+    /// How many doubtful answers were open.
+    doubts: u32,
     base_heads: Option<Vec<ChangeHash>>,
     new: Vec<NewChange>,
     refused: HashSet<ChangeHash>,
+}
+
+/// A merged record whose form's rules read other documents of the instance too.
+struct Part {
+    /// Which of the push's records it is.
+    place: usize,
+    form: Arc<Form>,
+    record: Record,
+    answers: Answers,
 }
 
 /// Merges one upload's records, record by record; a bad one never touches another.
@@ -75,6 +88,10 @@ pub struct Merge<'a> {
     outcomes: Vec<Outcome>,
     base: Option<MergeBase>,
     forms: Arc<Catalog>,
+    tenant_key: Option<TenantKey>,
+    /// Bounds of the form dates in what the sender made itself.
+    dates: Option<DateBounds>,
+    parts: Vec<Part>,
     waiting_left: Option<(u64, u64)>,
     quarantine_left: Option<(u64, u64)>,
 }
@@ -90,6 +107,7 @@ impl<'a> Merge<'a> {
             batch: None,
             received_ms,
             records: Vec::new(),
+            beside: Vec::new(),
             waiting: Vec::new(),
             settled: Vec::new(),
             quarantined: Vec::new(),
@@ -101,14 +119,26 @@ impl<'a> Merge<'a> {
             outcomes: Vec::new(),
             base: None,
             forms: Arc::default(),
+            tenant_key: None,
+            dates: None,
+            parts: Vec::new(),
             waiting_left: None,
             quarantine_left: None,
         }
     }
 
-    /// Projects records by these forms; otherwise by the built-in ones.
-    pub fn by_forms(mut self, forms: Arc<Catalog>) -> Self {
-        self.forms = forms;
+    /// Projects and checks records by these forms; otherwise by the built-in ones. The tenant's key tells which documents belong
+    /// to one form instance.
+    pub fn by_forms(mut self, forms: Arc<Catalog>, tenant_key: TenantKey) -> Self {
+        (self.forms, self.tenant_key) = (forms, Some(tenant_key));
+        self
+    }
+
+    /// Looks whether the days of forms fit the device's syncs.
+    pub fn judging_dates(mut self) -> Self {
+        let received_ms = self.push.received_ms;
+        let previous_sync_ms = self.sender.device().synced_before(received_ms);
+        self.dates = Some(DateBounds { previous_sync_ms, received_ms });
         self
     }
 
@@ -168,6 +198,7 @@ impl<'a> Merge<'a> {
             };
             self.record(&frame, Some(stored), waiting)?;
         }
+        self.check_instances()?;
         let found = !self.push.records.is_empty() || !self.push.settled.is_empty();
         Ok(found.then_some(self.push))
     }
@@ -187,7 +218,7 @@ impl<'a> Merge<'a> {
             }
             self.record(frame, stored, waiting.remove(&frame.id).unwrap_or_default())?;
         }
-        Ok(())
+        self.check_instances()
     }
 
     fn record(
@@ -230,6 +261,7 @@ impl<'a> Merge<'a> {
         };
         let mut merging = Merging {
             base_heads: stored.as_ref().map(|s| s.heads.clone()),
+            doubts: stored.as_ref().map_or(0, |s| s.doubts),
             record,
             new: Vec::new(),
             refused: HashSet::new(),
@@ -241,9 +273,88 @@ impl<'a> Merge<'a> {
             self.settle(&mut merging, waiting);
         }
         if !merging.new.is_empty() {
-            self.push.records.push(finish_record(frame, merging, &self.forms));
+            self.finish_record(frame, merging);
         }
         Ok(())
+    }
+
+    /// Projects a merged record and checks it, unless its form's rules need the other documents too.
+    fn finish_record(&mut self, frame: &RecordFrame, merging: Merging) {
+        let Merging { record, doubts, base_heads, new, .. } = merging;
+        let form = doubts::form_of(&self.forms, &frame.identity.record_type);
+        let (projection, answers) = project(&record, form.as_deref());
+        let mut check = DoubtCheck { before: doubts, ..DoubtCheck::default() };
+        if let Some(form) = form {
+            let class = doubts::class_of(&frame.identity.record_type);
+            let document = Document { class, record: &record, answers: &answers };
+            let own = |device: Option<DeviceId>| device == Some(self.push.device);
+            let arrived = |hash: &ChangeHash| new.iter().find(|c| c.hash == *hash).map(|c| own(c.device));
+            let (judged, doubt) = doubts::judge_date(&form, &document, self.dates, arrived);
+            (check.date_judged, check.found) = (judged, doubt.into_iter().collect());
+            if doubts::mixed_rules(&self.forms, &form).is_some() {
+                self.parts.push(Part { place: self.push.records.len(), form, record: record.clone(), answers });
+            } else {
+                check.found.extend(doubts::find(&self.forms, &form, &[document]).into_iter().flatten());
+            }
+        }
+        self.push.records.push(PreparedRecord {
+            id: frame.id,
+            identity: frame.identity.clone(),
+            incarnation: frame.incarnation,
+            area: frame.area,
+            subject: frame.subject,
+            base_heads,
+            heads: record.heads(),
+            changes: new,
+            projection,
+            check,
+        });
+    }
+
+    /// Checks the form instances whose rules read several documents: what this push changed, and beside it what is stored.
+    fn check_instances(&mut self) -> Result<(), StorageError> {
+        let Some(tenant_key) = self.tenant_key.clone() else { return Ok(()) };
+        let mut instances: BTreeMap<RecordId, Vec<Part>> = BTreeMap::new();
+        for part in std::mem::take(&mut self.parts) {
+            let PreparedRecord { id, identity, .. } = &self.push.records[part.place];
+            let is_part = identity.record_type.contains('.');
+            let core = identity.key.first().copied().filter(|_| is_part).unwrap_or(*id);
+            instances.entry(core).or_default().push(part);
+        }
+        let known = |push: &PreparedPush, id: &RecordId| push.records.iter().any(|r| r.id == *id);
+        let mut missing: Vec<(RecordId, RecordId, Sensitivity)> = Vec::new();
+        for (core, parts) in &instances {
+            let ids = document_ids(&parts[0].form.record_type, *core, &tenant_key);
+            missing.extend(ids.into_iter().filter(|(_, id)| !known(&self.push, id)).map(|(c, id)| (*core, id, c)));
+        }
+        let ids: Vec<RecordId> = missing.iter().map(|(_, id, _)| *id).collect();
+        let stored = if ids.is_empty() { Vec::new() } else { self.storage.load_records(self.push.township, &ids)? };
+        let mut stored_by_core: HashMap<RecordId, Vec<StoredPart>> = HashMap::new();
+        for ((core, id, class), stored) in missing.into_iter().zip(stored) {
+            stored_by_core.entry(core).or_default().push(StoredPart::open(id, class, stored));
+        }
+        for (core, parts) in instances {
+            self.check_instance(&parts, &stored_by_core.remove(&core).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    fn check_instance(&mut self, parts: &[Part], stored: &[StoredPart]) {
+        let Some(first) = parts.first() else { return };
+        let class_at = |place: usize| doubts::class_of(&self.push.records[place].identity.record_type);
+        let changed =
+            parts.iter().map(|p| Document { class: class_at(p.place), record: &p.record, answers: &p.answers });
+        let beside = stored.iter().filter_map(StoredPart::document);
+        let documents: Vec<Document<'_>> = changed.chain(beside).collect();
+        let mut found = doubts::find(&self.forms, &first.form, &documents).into_iter();
+        for part in parts {
+            self.push.records[part.place].check.found.extend(found.next().unwrap_or_default());
+        }
+        for part in stored {
+            let found = part.opened.as_ref().and_then(|_| found.next()).unwrap_or_default();
+            let check = DoubtCheck { before: part.doubts, found, date_judged: false };
+            self.push.beside.push(Beside { id: part.id, heads: part.heads.clone(), check });
+        }
     }
 
     fn change(
@@ -444,19 +555,5 @@ fn held(frame: &RecordFrame, hash: ChangeHash, bytes: &[u8], reason: &str) -> He
         hash,
         reason: reason.to_owned(),
         bytes: bytes.to_vec(),
-    }
-}
-
-fn finish_record(frame: &RecordFrame, merging: Merging, forms: &Catalog) -> PreparedRecord {
-    PreparedRecord {
-        id: frame.id,
-        identity: frame.identity.clone(),
-        incarnation: frame.incarnation,
-        area: frame.area,
-        subject: frame.subject,
-        base_heads: merging.base_heads,
-        heads: merging.record.heads(),
-        changes: merging.new,
-        projection: project(&merging.record, forms),
     }
 }

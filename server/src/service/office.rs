@@ -9,7 +9,7 @@ use doorstep_core::protocol::{Batch, BatchHeader, RecordBody, RecordFrame, State
 use doorstep_core::record::{Author, ChangeNote, Edit, EditError, FormRef, Record, Section, Value};
 use ed25519_dalek::SigningKey;
 
-use super::merge::{Merge, Sender, open_record};
+use super::merge::{Sender, open_record};
 use super::{Refused, Service};
 use crate::storage::{Committed, Device, TownshipId};
 
@@ -137,8 +137,7 @@ impl Office {
         let batch = Batch::sign(header, frames, &self.key);
         for _ in 0..TRIES {
             let sender = Sender::Author { device: &self.device, branch: 0 };
-            let merge = Merge::new(&*self.service.storage, sender, 0, self.service.clock.now_ms());
-            let merge = merge.by_forms(self.service.forms_seen().map_err(Refused::from)?);
+            let merge = self.service.merge(sender, 0, self.service.clock.now_ms()).map_err(Refused::from)?;
             let push = merge.batch(&batch, batch.hash()).map_err(Refused::from)?;
             let outcomes = push.batch.as_ref().map(|row| row.outcomes.clone()).unwrap_or_default();
             if let Some(bad) = outcomes.iter().find(|o| !matches!(o.state, State::Stored | State::Known)) {

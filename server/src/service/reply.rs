@@ -309,6 +309,7 @@ fn fill_body(pulled: &PulledRecord, snapshots: bool) -> RecordBody {
         area: pulled.area,
         subject: pulled.subject,
         heads: pulled.heads.clone(),
+        doubts: 0,
         changes: pulled.changes.clone(),
     };
     let Ok(record) = merge::open_record(&stored) else { return changes() };

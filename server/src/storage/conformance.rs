@@ -11,12 +11,13 @@ use doorstep_core::id::{ActorId, AreaId, Chain, ChangeHash, DeviceId, Identity, 
 use doorstep_core::protocol::{Outcome, Position, ScopeDigest, State};
 
 use super::{
-    BatchRow, Committed, Device, NewChange, PreparedPush, PreparedRecord, Projection, PulledRecord, Scope, Secrets,
-    Storage,
+    BatchRow, Committed, Device, DoubtCheck, NewChange, PreparedPush, PreparedRecord, Projection, PulledRecord, Scope,
+    Secrets, Storage,
 };
 
 mod commits;
 mod databases;
+mod doubts;
 mod exchanges;
 mod forms;
 mod lists;
@@ -121,6 +122,7 @@ fn record(device: &Device, record_type: &str, area: AreaId, subject: Option<Reco
         heads: vec![change.hash],
         changes: vec![change],
         projection: Projection { json: "{}".to_owned(), title: "A".to_owned(), ..Projection::default() },
+        check: DoubtCheck::default(),
     }
 }
 
@@ -143,6 +145,7 @@ fn push(device: &Device, records: Vec<PreparedRecord>) -> PreparedPush {
         batch: None,
         received_ms: 1_000,
         records,
+        beside: Vec::new(),
         waiting: Vec::new(),
         settled: Vec::new(),
         quarantined: Vec::new(),

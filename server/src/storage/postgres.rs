@@ -20,14 +20,15 @@ use super::columns::BadColumn;
 use super::forms::FormsCache;
 use super::standing::AreasCache;
 use super::{
-    BatchRow, BranchState, Committed, Coverage, Device, FormChange, FormLogEntry, HeldChange, MergeBase, PlanPull,
-    PreparedPush, PullPage, PullQuery, PushBase, PushQuery, QuarantineRow, RecordFilter, RecordRow, RefusedLimits,
-    RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError, StoredRecord, SyncNote,
-    TownshipId, User,
+    BatchRow, BranchState, Committed, Coverage, Device, DoubtFilter, DoubtRow, DoubtTotal, FormChange, FormLogEntry,
+    HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, QuarantineRow,
+    RecordFilter, RecordRow, Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets,
+    Storage, StorageError, StoredRecord, SyncNote, TownshipId, User,
 };
 
 mod commit;
 mod connect;
+mod doubts;
 mod feed;
 mod forms;
 mod held;
@@ -448,6 +449,18 @@ impl Storage for PostgresStorage {
 
     fn full_record(&self, township: TownshipId, record: RecordId) -> Result<Option<StoredRecord>> {
         self.read(async |c, t| records::full(c, t, township, record).await)
+    }
+
+    fn refresh(&self, township: TownshipId, records: &[Refreshed], now_ms: Millis) -> Result<usize> {
+        self.write(async |tx, t| doubts::refresh(tx, &t.id, township, records, now_ms).await)
+    }
+
+    fn doubts(&self, township: TownshipId, filter: &DoubtFilter) -> Result<Vec<DoubtRow>> {
+        self.ask(async |c, t| doubts::list(c, t, township, filter).await)
+    }
+
+    fn doubt_totals(&self, township: TownshipId, area: Option<AreaId>) -> Result<Vec<DoubtTotal>> {
+        self.ask(async |c, t| doubts::totals(c, t, township, area).await)
     }
 
     fn coverage(&self, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>> {

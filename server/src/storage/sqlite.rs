@@ -16,14 +16,15 @@ use super::chain::Links;
 use super::forms::FormsCache;
 use super::standing::AreasCache;
 use super::{
-    BatchRow, BranchState, Committed, Coverage, Device, FormChange, FormLogEntry, HeldChange, MergeBase, PlanPull,
-    PreparedPush, PullPage, PullQuery, PushBase, PushQuery, QuarantineRow, RecordFilter, RecordRow, RefusedLimits,
-    RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError, StoredRecord, SyncNote,
-    TownshipId, User,
+    BatchRow, BranchState, Committed, Coverage, Device, DoubtFilter, DoubtRow, DoubtTotal, FormChange, FormLogEntry,
+    HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, QuarantineRow,
+    RecordFilter, RecordRow, Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets,
+    Storage, StorageError, StoredRecord, SyncNote, TownshipId, User,
 };
 
 mod backup;
 mod commit;
+mod doubts;
 mod feed;
 mod forms;
 mod held;
@@ -439,6 +440,18 @@ impl Storage for SqliteStorage {
 
     fn full_record(&self, township: TownshipId, record: RecordId) -> Result<Option<StoredRecord>> {
         self.read(|c| records::full(c, township, record))
+    }
+
+    fn refresh(&self, township: TownshipId, records: &[Refreshed], now_ms: Millis) -> Result<usize> {
+        self.write_lazily(|tx| doubts::refresh(tx, township, records, now_ms))
+    }
+
+    fn doubts(&self, township: TownshipId, filter: &DoubtFilter) -> Result<Vec<DoubtRow>> {
+        self.read(|c| doubts::list(c, township, filter))
+    }
+
+    fn doubt_totals(&self, township: TownshipId, area: Option<AreaId>) -> Result<Vec<DoubtTotal>> {
+        self.read(|c| doubts::totals(c, township, area))
     }
 
     fn coverage(&self, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>> {

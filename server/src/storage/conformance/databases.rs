@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::storage::sqlite::{RestoreError, restore};
-use crate::storage::{PostgresStorage, PullQuery, READS_CLOSED, SqliteStorage, StorageError};
+use crate::storage::{DoubtFilter, PostgresStorage, PullQuery, READS_CLOSED, SqliteStorage, StorageError};
 
 /// The address of a PostgreSQL server to test with.
 fn postgres_server() -> Option<String> {
@@ -209,7 +209,7 @@ fn fill_a_village(storage: &dyn Storage) -> [RecordId; 2] {
     [old.id, new.id]
 }
 
-/// The newest change of each record is known after the migration that brought it.
+/// The newest change of each record is known after the migration that brought it; doubts are counted anew.
 fn assert_news_are_found(storage: &dyn Storage, [old, new]: [RecordId; 2]) {
     let page = |after, complete| {
         let query = PullQuery { township: TOWNSHIP, after, complete, fills: Vec::new(), bytes_max: 1 << 20 };
@@ -219,10 +219,12 @@ fn assert_news_are_found(storage: &dyn Storage, [old, new]: [RecordId; 2]) {
     assert_eq!(page(1, areas(&[VILLAGE])), vec![new, old]);
     assert_eq!(page(2, areas(&[VILLAGE])), vec![old]);
     assert_eq!(page(0, subjects(&[RecordId([5; 16])])).len(), 3);
+    assert_eq!(storage.record_row(TOWNSHIP, old).unwrap().unwrap().projection.doubts, 0);
+    assert_eq!(storage.doubts(TOWNSHIP, &DoubtFilter::default()).unwrap(), Vec::new());
 }
 
-const BEFORE_NEWEST_CHANGE: &str = "DROP TABLE form_log; DROP INDEX record_area_last; DROP INDEX record_subject_last;
-    ALTER TABLE record DROP COLUMN last;";
+const BEFORE_NEWEST_CHANGE: &str = "UPDATE record SET doubts = 3; DROP TABLE doubt; DROP TABLE form_log;
+    DROP INDEX record_area_last; DROP INDEX record_subject_last; ALTER TABLE record DROP COLUMN last;";
 
 #[test]
 fn a_file_of_an_older_program_learns_the_newest_changes() {
@@ -257,7 +259,7 @@ fn a_postgres_database_of_an_older_program_learns_the_newest_changes() {
     let before = "CREATE INDEX record_area ON record (tenant, township, area, born);
         CREATE INDEX record_subject ON record (tenant, township, subject) WHERE subject IS NOT NULL;
         ALTER TABLE record ADD COLUMN snapshot_upto BIGINT NOT NULL DEFAULT 0, ADD COLUMN snapshot BYTEA;
-        ALTER TABLE feed DROP COLUMN no;
+        ALTER TABLE feed DROP COLUMN no; ALTER TABLE feed DROP COLUMN doubts;
         DELETE FROM schema_version; INSERT INTO schema_version VALUES (2)";
     execute(&database.address, before);
     assert_news_are_found(&PostgresStorage::connect(&database.address).unwrap(), records);

@@ -51,7 +51,7 @@ fn a_row_shows_the_newest_projection(storage: Arc<dyn Storage>) {
         persons: 3,
         day: "2026-01-02".to_owned(),
         differences: 1,
-        doubts: 2,
+        doubts: 0,
     };
     let second = PreparedRecord { projection: projection.clone(), ..next(&first, &device) };
     done(&*storage, PreparedPush { received_ms: 2_000, ..push(&device, vec![second]) });

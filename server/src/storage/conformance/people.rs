@@ -1,7 +1,7 @@
 //! Secrets, settings, areas, users, grants, invitations, devices, uploads.
 
 use super::*;
-use crate::storage::{SyncNote, User};
+use crate::storage::{SYNC_GAP_MS, SyncNote, User};
 use doorstep_core::protocol::{AreaEntry, GrantEntry};
 
 claims!(
@@ -130,18 +130,23 @@ fn devices_are_kept_per_township(storage: Arc<dyn Storage>) {
 
 fn a_sync_is_noted_once(storage: Arc<dyn Storage>) {
     let device = enrol(&*storage, TOWNSHIP);
-    done(&*storage, PreparedPush { counter: 4, received_ms: 100, ..push(&device, Vec::new()) });
-    storage.note_sync(device.id, 4, 100, 7).unwrap();
-    let noted = storage.device(device.id).unwrap().unwrap();
-    assert_eq!((noted.counter, noted.last_sync_ms, noted.previous_sync_ms, noted.feed_seq), (4, 100, 0, 7));
-    storage.note_sync(device.id, 3, 200, 8).unwrap();
-    let noted = storage.device(device.id).unwrap().unwrap();
-    assert_eq!((noted.counter, noted.last_sync_ms, noted.previous_sync_ms, noted.feed_seq), (4, 200, 100, 8));
-    let note = SyncNote { device: device.id, counter: 5, now_ms: 300, feed_seq: 9 };
-    let later = PreparedPush { counter: 6, received_ms: 400, ..push(&device, Vec::new()) };
+    let at = |n: u64| n * SYNC_GAP_MS;
+    let noted = || storage.device(device.id).unwrap().unwrap();
+    done(&*storage, PreparedPush { counter: 4, received_ms: at(1), ..push(&device, Vec::new()) });
+    storage.note_sync(device.id, 4, at(1), 7).unwrap();
+    // the next part of the same upload
+    storage.note_sync(device.id, 4, at(1) + 1_000, 7).unwrap();
+    let now = noted();
+    assert_eq!((now.counter, now.last_sync_ms, now.previous_sync_ms, now.feed_seq), (4, at(1) + 1_000, 0, 7));
+    assert_eq!((now.synced_before(at(1) + 2_000), now.synced_before(at(3))), (0, at(1) + 1_000));
+    storage.note_sync(device.id, 3, at(3), 8).unwrap();
+    let now = noted();
+    assert_eq!((now.counter, now.last_sync_ms, now.previous_sync_ms), (4, at(3), at(1) + 1_000));
+    let note = SyncNote { device: device.id, counter: 5, now_ms: at(4), feed_seq: 9 };
+    let later = PreparedPush { counter: 6, received_ms: at(5), ..push(&device, Vec::new()) };
     assert!(matches!(storage.commit(&[later], &[note]).unwrap()[..], [Ok(Committed::Done(_))]));
-    let noted = storage.device(device.id).unwrap().unwrap();
-    assert_eq!((noted.counter, noted.last_sync_ms, noted.previous_sync_ms, noted.feed_seq), (6, 400, 300, 9));
+    let now = noted();
+    assert_eq!((now.counter, now.last_sync_ms, now.previous_sync_ms, now.feed_seq), (6, at(5), at(4), 9));
 }
 
 fn an_upload_is_staged_by_digest(storage: Arc<dyn Storage>) {

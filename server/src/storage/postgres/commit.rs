@@ -15,7 +15,7 @@ use super::super::chain::KIND_CHANGE;
 use super::super::columns::{from_heads, from_key, from_outcomes, to_heads};
 use super::super::{BatchRow, Committed, HeldChange, PreparedPush, Result, StorageError, TownshipId};
 use super::plan::{self, Feed, Known, RecordWrite, TownshipWrites};
-use super::{Raced, Tenant, array, get, number, number32, other, people, row, rows, run};
+use super::{Raced, Tenant, array, doubts, get, number, number32, other, people, row, rows, run};
 
 /// Commits a group; answers in order.
 pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[PreparedPush]) -> Result<Vec<Committed>> {
@@ -41,6 +41,9 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
             insert_changes(tx, id, *township, writes),
             update_feed(tx, id, *township, &writes.feed),
         )?;
+        for filed in &writes.filed {
+            doubts::file(tx, id, *township, (filed.record, filed.check), (filed.change, filed.now_ms)).await?;
+        }
         for (no, sender, push, held) in &writes.refused {
             quarantine(tx, id, *no, *sender, push, held).await?;
         }
@@ -63,14 +66,16 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
 async fn lock_records(c: &impl GenericClient, tenant: &[u8], pushes: &[PreparedPush], known: &mut Known) -> Result<()> {
     let mut wanted: BTreeMap<TownshipId, BTreeSet<RecordId>> = BTreeMap::new();
     for push in pushes {
-        wanted.entry(push.township).or_default().extend(push.records.iter().map(|r| r.id));
+        let touched = push.records.iter().map(|r| r.id).chain(push.beside.iter().map(|b| b.id));
+        wanted.entry(push.township).or_default().extend(touched);
     }
-    let sql = "SELECT id, heads, incarnation FROM record WHERE tenant = $1 AND township = $2 AND id = ANY($3)
+    let sql = "SELECT id, heads, incarnation, doubts FROM record WHERE tenant = $1 AND township = $2 AND id = ANY($3)
         ORDER BY id FOR UPDATE";
     for (township, ids) in wanted.iter().filter(|(_, ids)| !ids.is_empty()) {
         let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
         for r in rows(c, sql, &[&tenant, &township.0.as_slice(), &ids]).await? {
-            let state = (to_heads(get(&r, 1)?), number32(&r, 2)?);
+            let state =
+                plan::State { heads: to_heads(get(&r, 1)?), incarnation: number32(&r, 2)?, doubts: number32(&r, 3)? };
             known.records.insert((*township, RecordId(array(&r, 0)?)), state);
         }
     }
@@ -144,7 +149,6 @@ struct RecordColumns<'a> {
     persons: Vec<i64>,
     days: Vec<&'a str>,
     differences: Vec<i64>,
-    doubts: Vec<i64>,
     jsons: Vec<&'a str>,
     searches: Vec<&'a str>,
     lasts: Vec<i64>,
@@ -168,7 +172,6 @@ impl<'a> RecordColumns<'a> {
             persons: numbers(|w| w.latest.projection.persons.into()),
             days: texts(|p| &p.day),
             differences: numbers(|w| w.latest.projection.differences.into()),
-            doubts: numbers(|w| w.latest.projection.doubts.into()),
             jsons: texts(|p| &p.json),
             searches: texts(|p| &p.search),
             lasts: numbers(|w| w.last.cast_signed()),
@@ -179,9 +182,9 @@ impl<'a> RecordColumns<'a> {
 /// The arrays of [`RecordColumns`] as rows, from parameter $3 on.
 const RECORD_ROWS: &str =
     "UNNEST($3::BYTEA[], $4::BYTEA[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[], $8::TEXT[], $9::TEXT[],
-    $10::TEXT[], $11::BIGINT[], $12::TEXT[], $13::BIGINT[], $14::BIGINT[], $15::TEXT[], $16::TEXT[], $17::BIGINT[]";
+    $10::TEXT[], $11::BIGINT[], $12::TEXT[], $13::BIGINT[], $14::TEXT[], $15::TEXT[], $16::BIGINT[]";
 const RECORD_NAMES: &str =
-    "id, heads, changes, bytes, updated_ms, title, label, status, persons, day, differences, doubts, json,
+    "id, heads, changes, bytes, updated_ms, title, label, status, persons, day, differences, json,
     search, last";
 
 async fn insert_records(
@@ -202,9 +205,9 @@ async fn insert_records(
     let subjects: Vec<Option<&[u8]>> =
         writes.iter().map(|w| w.first.subject.as_ref().map(|s| s.0.as_slice())).collect();
     let sql = format!(
-        "INSERT INTO record (tenant, township, {RECORD_NAMES}, born, type, key, incarnation, area, subject)
-         SELECT $1, $2, n.* FROM {RECORD_ROWS}, $18::BIGINT[], $19::TEXT[], $20::BYTEA[], $21::BIGINT[], $22::BYTEA[],
-         $23::BYTEA[]) AS n ON CONFLICT DO NOTHING"
+        "INSERT INTO record (doubts, tenant, township, {RECORD_NAMES}, born, type, key, incarnation, area, subject)
+         SELECT 0, $1, $2, n.* FROM {RECORD_ROWS}, $17::BIGINT[], $18::TEXT[], $19::BYTEA[], $20::BIGINT[], $21::BYTEA[],
+         $22::BYTEA[]) AS n ON CONFLICT DO NOTHING"
     );
     let inserted = run(
         c,
@@ -223,7 +226,6 @@ async fn insert_records(
             &v.persons,
             &v.days,
             &v.differences,
-            &v.doubts,
             &v.jsons,
             &v.searches,
             &v.lasts,
@@ -252,7 +254,7 @@ async fn update_records(
     let sql = format!(
         "UPDATE record r SET heads = n.heads, changes = r.changes + n.changes, bytes = r.bytes + n.bytes,
          updated_ms = greatest(r.updated_ms, n.updated_ms), title = n.title, label = n.label, status = n.status,
-         persons = n.persons, day = n.day, differences = n.differences, doubts = n.doubts, json = n.json,
+         persons = n.persons, day = n.day, differences = n.differences, json = n.json,
          search = n.search, last = n.last
          FROM {RECORD_ROWS}) AS n ({RECORD_NAMES}) WHERE r.tenant = $1 AND r.township = $2 AND r.id = n.id"
     );
@@ -273,7 +275,6 @@ async fn update_records(
             &v.persons,
             &v.days,
             &v.differences,
-            &v.doubts,
             &v.jsons,
             &v.searches,
             &v.lasts,

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0004_township_order.sql"),
     include_str!("../migrations/postgres/0005_no_snapshot.sql"),
     include_str!("../migrations/postgres/0006_form.sql"),
+    include_str!("../migrations/postgres/0007_doubt.sql"),
 ];
 
 /// The lock that several starting servers queue at.

@@ -252,9 +252,10 @@ pub(super) async fn devices(c: &impl GenericClient, tenant: &[u8], township: Tow
     rows(c, &sql, &[&tenant, &township.0.as_slice()]).await?.iter().map(read_device).collect()
 }
 
-/// Sets of a noted sync; several notes of one sync (push, then pull) count as one. `n` holds counter and time.
+/// Sets of a noted sync; syncs that follow each other closely (push, then pull, or an upload in several parts; see
+/// `SYNC_GAP_MS`) count as one. `n` holds counter and time.
 pub(super) const NOTE: &str = "counter = greatest(d.counter, n.counter),
-    previous_sync_ms = CASE WHEN d.last_sync_ms < n.at_ms THEN d.last_sync_ms ELSE d.previous_sync_ms END,
+    previous_sync_ms = CASE WHEN n.at_ms - d.last_sync_ms >= 600000 THEN d.last_sync_ms ELSE d.previous_sync_ms END,
     last_sync_ms = greatest(d.last_sync_ms, n.at_ms)";
 
 pub(super) async fn note_syncs(c: &impl GenericClient, tenant: &[u8], notes: &[SyncNote]) -> Result<()> {

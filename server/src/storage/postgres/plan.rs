@@ -7,13 +7,22 @@ use doorstep_core::id::{Chain, ChangeHash, DeviceId, Incarnation, RecordId};
 use doorstep_core::protocol::{Position, ScopeDigest};
 
 use super::super::chain::Links;
-use super::super::{Committed, HeldChange, NewChange, PreparedPush, PreparedRecord, TownshipId};
+use super::super::{Committed, DoubtCheck, HeldChange, NewChange, PreparedPush, PreparedRecord, TownshipId};
+
+/// What a push must find of a record as it was when it was merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct State {
+    pub heads: Vec<ChangeHash>,
+    pub incarnation: Incarnation,
+    /// How many doubtful answers are open.
+    pub doubts: u32,
+}
 
 /// What is stored now of what a group touches.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Heads and incarnation of records.
-    pub records: HashMap<(TownshipId, RecordId), (Vec<ChangeHash>, Incarnation)>,
+    /// Records.
+    pub records: HashMap<(TownshipId, RecordId), State>,
     /// Last batch of each branch.
     pub branches: HashMap<(DeviceId, u32), u64>,
 }
@@ -33,13 +42,27 @@ impl Known {
             let now = after.get(&key).or_else(|| self.records.get(&key));
             let as_merged = match (now, &record.base_heads) {
                 (None, None) => true,
-                (Some((heads, incarnation)), Some(base)) => heads == base && *incarnation == record.incarnation,
+                (Some(now), Some(base)) => {
+                    now.heads == *base && now.incarnation == record.incarnation && now.doubts == record.check.before
+                }
                 _ => false,
             };
             if !as_merged {
                 return Some(Committed::Moved);
             }
-            after.insert(key, (record.heads.clone(), record.incarnation));
+            let (heads, incarnation) = (record.heads.clone(), record.incarnation);
+            after.insert(key, State { heads, incarnation, doubts: record.check.found.len() as u32 });
+        }
+        for beside in &push.beside {
+            let now = self.records.get(&(push.township, beside.id));
+            let as_looked_at = match (now, &beside.heads) {
+                (None, None) => true,
+                (Some(now), Some(heads)) => now.heads == *heads && now.doubts == beside.check.before,
+                _ => false,
+            };
+            if !as_looked_at {
+                return Some(Committed::Moved);
+            }
         }
         self.records.extend(after);
         if let Some(batch) = &push.batch {
@@ -81,6 +104,15 @@ pub(super) struct RecordWrite<'a> {
     pub last: u64,
 }
 
+/// Doubtful answers to be filed.
+pub(super) struct Filed<'a> {
+    pub record: RecordId,
+    pub check: &'a DoubtCheck,
+    /// Feed number of the newest change that was merged.
+    pub change: u64,
+    pub now_ms: Millis,
+}
+
 /// A row of the feed.
 pub(super) struct ChangeWrite<'a> {
     pub seq: u64,
@@ -95,6 +127,7 @@ pub(super) struct TownshipWrites<'a> {
     pub feed: Feed,
     pub records: Vec<RecordWrite<'a>>,
     pub changes: Vec<ChangeWrite<'a>>,
+    pub filed: Vec<Filed<'a>>,
     /// Refused changes with their numbers and senders.
     pub refused: Vec<(u64, DeviceId, &'a PreparedPush, &'a HeldChange)>,
     places: HashMap<RecordId, usize>,
@@ -102,7 +135,14 @@ pub(super) struct TownshipWrites<'a> {
 
 impl<'a> TownshipWrites<'a> {
     fn new(feed: Feed) -> Self {
-        Self { feed, records: Vec::new(), changes: Vec::new(), refused: Vec::new(), places: HashMap::new() }
+        Self {
+            feed,
+            records: Vec::new(),
+            changes: Vec::new(),
+            filed: Vec::new(),
+            refused: Vec::new(),
+            places: HashMap::new(),
+        }
     }
 
     fn record(&mut self, links: &Links, record: &'a PreparedRecord, received_ms: Millis) {
@@ -114,6 +154,7 @@ impl<'a> TownshipWrites<'a> {
             let seq = self.feed.position.seq;
             self.changes.push(ChangeWrite { seq, chain, record: record.id, change, received_ms });
         }
+        self.file(record.id, &record.check, received_ms);
         let place = *self.places.entry(record.id).or_insert(self.records.len());
         if place == self.records.len() {
             let write = RecordWrite { first: record, latest: record, born, grown: (0, 0), updated_ms: 0, last: 0 };
@@ -125,6 +166,12 @@ impl<'a> TownshipWrites<'a> {
         write.updated_ms = write.updated_ms.max(received_ms);
         write.grown.0 += record.changes.len() as i64;
         write.grown.1 += record.changes.iter().map(|c| c.bytes.len() as i64).sum::<i64>();
+    }
+
+    fn file(&mut self, record: RecordId, check: &'a DoubtCheck, now_ms: Millis) {
+        if !check.is_idle() {
+            self.filed.push(Filed { record, check, change: self.feed.position.seq, now_ms });
+        }
     }
 }
 
@@ -144,6 +191,9 @@ pub(super) fn plan<'a>(
         };
         for record in &push.records {
             township.record(links, record, push.received_ms);
+        }
+        for beside in push.beside.iter().filter(|b| b.heads.is_some()) {
+            township.file(beside.id, &beside.check, push.received_ms);
         }
         for (sender, held) in &push.quarantined {
             township.feed.refused += 1;

@@ -40,7 +40,7 @@ pub(super) async fn changes(
     Ok(found)
 }
 
-const STORED_COLUMNS: &str = "id, type, key, incarnation, area, subject, heads";
+const STORED_COLUMNS: &str = "id, type, key, incarnation, area, subject, heads, doubts";
 
 fn stored(r: &Row) -> Result<StoredRecord> {
     Ok(StoredRecord {
@@ -50,6 +50,7 @@ fn stored(r: &Row) -> Result<StoredRecord> {
         area: AreaId(array(r, 4)?),
         subject: optional(r, 5)?.map(RecordId),
         heads: to_heads(get(r, 6)?),
+        doubts: number32(r, 7)?,
         changes: Vec::new(),
     })
 }

@@ -11,7 +11,7 @@ use super::super::chain::{KIND_CHANGE, Links};
 use super::super::columns::{from_heads, from_key};
 use super::super::{Committed, PreparedPush, PreparedRecord, Result, StorageError, SyncNote, TownshipId};
 use super::held::{self, Shelf};
-use super::{pack, people, uploads};
+use super::{doubts, pack, people, uploads};
 
 /// A township's feed while a group is written.
 #[derive(Clone, Copy)]
@@ -103,6 +103,12 @@ fn push(tx: &Transaction<'_>, links: &Links, mut feed: Feed, pushed: &PreparedPu
             return Ok((feed, Committed::Moved));
         }
     }
+    let newest = (pack(feed.no, feed.position.seq), pushed.received_ms);
+    for beside in &pushed.beside {
+        if !doubts::file_beside(tx, feed.no, beside, newest)? {
+            return Ok((feed, Committed::Moved));
+        }
+    }
     let from = (feed.no, pushed.device, pushed.received_ms);
     for (record, hash) in &pushed.settled {
         held::settle(tx, feed.no, *record, hash)?;
@@ -181,7 +187,7 @@ impl<'a> Statements<'a> {
                     p.persons,
                     p.day,
                     p.differences,
-                    p.doubts,
+                    record.check.found.len() as i64,
                     last,
                 ])?;
                 (inserted == 1).then_some(no)
@@ -205,11 +211,12 @@ impl<'a> Statements<'a> {
                 change.bytes,
             ])?;
         }
+        doubts::file(self.tx, feed.no, record_no, &record.check, (last, received_ms))?;
         Ok(true)
     }
 }
 
-/// Changes a record that was known; `None` when its heads or incarnation moved.
+/// Changes a record that was known; `None` when its heads, incarnation or doubts moved.
 fn update_record(
     tx: &Transaction<'_>,
     (township_no, last): (i64, i64),
@@ -221,8 +228,8 @@ fn update_record(
     let p = &record.projection;
     let mut update = tx.prepare_cached(
         "UPDATE record SET heads = ?, changes = changes + ?, bytes = bytes + ?, updated_ms = max(updated_ms, ?), title = ?,
-         label = ?, status = ?, persons = ?, day = ?, differences = ?, doubts = ?, last = ?
-         WHERE id = ? AND township_no = ? AND heads = ? AND incarnation = ? RETURNING no",
+         label = ?, status = ?, persons = ?, day = ?, differences = ?, last = ?
+         WHERE id = ? AND township_no = ? AND heads = ? AND incarnation = ? AND doubts = ? RETURNING no",
     )?;
     let values = params![
         from_heads(&record.heads),
@@ -235,12 +242,12 @@ fn update_record(
         p.persons,
         p.day,
         p.differences,
-        p.doubts,
         last,
         record.id.0,
         township_no,
         from_heads(base),
         record.incarnation,
+        record.check.before,
     ];
     Ok(update.query_row(values, |r| r.get(0)).optional()?)
 }

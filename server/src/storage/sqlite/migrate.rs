@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0003_record_last.sql"),
     include_str!("../migrations/sqlite/0004_no_snapshot.sql"),
     include_str!("../migrations/sqlite/0005_form.sql"),
+    include_str!("../migrations/sqlite/0006_doubt.sql"),
 ];
 
 /// The newest schema.

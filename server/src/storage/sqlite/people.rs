@@ -6,7 +6,7 @@ use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::chain::Links;
-use super::super::{Device, Result, TownshipId, User};
+use super::super::{Device, Result, SYNC_GAP_MS, TownshipId, User};
 
 /// The number of a township, if it is known.
 pub(super) fn township_no(c: &Connection, township: TownshipId) -> Result<Option<i64>> {
@@ -235,7 +235,7 @@ pub(super) fn devices(c: &Connection, township: TownshipId) -> Result<Vec<Device
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Notes a sync; several notes of one sync (push, then pull) count as one.
+/// Notes a sync; syncs that follow each other closely (push, then pull, or an upload in several parts) count as one.
 pub(super) fn note_sync(
     c: &Connection,
     device: DeviceId,
@@ -245,9 +245,15 @@ pub(super) fn note_sync(
 ) -> Result<()> {
     c.prepare_cached(
         "UPDATE device SET counter = max(counter, ?2),
-         previous_sync_ms = CASE WHEN last_sync_ms < ?3 THEN last_sync_ms ELSE previous_sync_ms END,
+         previous_sync_ms = CASE WHEN ?3 - last_sync_ms >= ?5 THEN last_sync_ms ELSE previous_sync_ms END,
          last_sync_ms = max(last_sync_ms, ?3), feed_seq = coalesce(?4, feed_seq) WHERE id = ?1",
     )?
-    .execute(params![device.0, counter.cast_signed(), now_ms as i64, feed_seq.map(u64::cast_signed)])?;
+    .execute(params![
+        device.0,
+        counter.cast_signed(),
+        now_ms as i64,
+        feed_seq.map(u64::cast_signed),
+        SYNC_GAP_MS as i64
+    ])?;
     Ok(())
 }

@@ -27,7 +27,7 @@ pub(super) fn changes(c: &Connection, record_no: i64) -> Result<Vec<StoredChange
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-const STORED_COLUMNS: &str = "no, id, type, key, incarnation, area, subject, heads";
+const STORED_COLUMNS: &str = "no, id, type, key, incarnation, area, subject, heads, doubts";
 
 fn stored(r: &Row<'_>) -> rusqlite::Result<(i64, StoredRecord)> {
     let record = StoredRecord {
@@ -37,6 +37,7 @@ fn stored(r: &Row<'_>) -> rusqlite::Result<(i64, StoredRecord)> {
         area: AreaId(r.get(5)?),
         subject: r.get::<_, Option<_>>(6)?.map(RecordId),
         heads: to_heads(r.get_ref(7)?.as_blob()?),
+        doubts: r.get(8)?,
         changes: Vec::new(),
     };
     Ok((r.get(0)?, record))
