@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use doorstep_core::clock::Millis;
-use doorstep_core::form::attachment::{self, AttachmentError};
+use doorstep_core::form::attachment;
 use doorstep_core::form::compare::{Break, breaks};
-use doorstep_core::form::version::{DefinitionBytes, VersionError};
+use doorstep_core::form::version::DefinitionBytes;
 use doorstep_core::form::{Catalog, ChoiceSource, Form, FormDef, Pack, QuestionKind, Version};
 use doorstep_core::id::Identity;
 use doorstep_core::protocol::{FormBytes, FormEntry, FormsKnown, FormsNews, Position, ReplyFrame, forms, limits};
+
+mod error;
+
+pub use error::FormError;
 
 use super::Service;
 use crate::storage::forms::head;
@@ -19,67 +23,6 @@ use crate::storage::{FormChange, FormLogEntry, StorageError};
 const TRIES: usize = 20;
 /// How much of what a form would break is told at once.
 const BREAKS_SHOWN: usize = 20;
-
-/// Why a form isn't published or retired.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FormError {
-    /// A form's name stands in every change made with it.
-    #[error("{0:?} can't be a form's name (form_id in the settings): up to 64 Latin letters, digits, _ . and -")]
-    Name(String),
-    /// Parts of a record have a `.` in their type.
-    #[error("{0:?} can't be a record type: Latin small Latin letters, digits and _, at most 48, a letter first")]
-    RecordType(String),
-    /// The definition has faults.
-    #[error("the form has faults: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Faulty(Vec<doorstep_core::form::Problem>),
-    /// Records that are there would be broken.
-    #[error("the form doesn't fit the records that are there: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Breaks(Vec<Break>),
-    /// Lists that it needs aren't with it.
-    #[error("the form needs files that aren't attached: {}", .0.join(", "))]
-    MissingFiles(Vec<String>),
-    /// An attached list has no such column.
-    #[error("{file} has no column {column}, from which {question} takes the names of its choices")]
-    MissingColumn {
-        /// The list.
-        file: String,
-        /// The column.
-        column: String,
-        /// The question.
-        question: String,
-    },
-    /// A list of a multiple choice has a name that no record can hold.
-    #[error("{file} has the name {name:?}, which {question} can't tick: no blanks and no /")]
-    BadChoice {
-        /// The list.
-        file: String,
-        /// The choice's name.
-        name: String,
-        /// The question.
-        question: String,
-    },
-    /// An attached list can't be used.
-    #[error(transparent)]
-    Attachment(#[from] AttachmentError),
-    /// Too large.
-    #[error(transparent)]
-    Version(#[from] VersionError),
-    /// No such version.
-    #[error("there is no version {version} of {name}")]
-    Unknown {
-        /// The form.
-        name: String,
-        /// The version.
-        version: u32,
-    },
-    /// Others keep publishing.
-    #[error("others publish at the same time: try again")]
-    Busy,
-    /// The database.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
 
 /// What publishing came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

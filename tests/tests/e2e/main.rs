@@ -4,6 +4,9 @@
 mod api;
 mod cli;
 mod cuts;
+mod form_api;
+mod form_entities;
+mod form_lists;
 mod forms;
 mod hostile;
 mod merging;

@@ -67,13 +67,11 @@ pub fn publish(args: &PublishArgs) -> Outcome {
             Some(bytes) => say!("published {name} {} ({bytes} bytes to a phone with the version before)", done.version),
             None => say!("published {name} {} ({} bytes)", done.version, done.whole),
         },
-        Err(FormError::Breaks(breaks)) => {
-            for problem in breaks {
-                say!("{}", problem.message(&args.language));
-            }
+        Err(FormError::Storage(error)) => return Err(error.into()),
+        Err(error) => {
+            say!("{}", error.message(&args.language));
             return Ok(ExitCode::FAILURE);
         }
-        Err(error) => return Err(error.into()),
     }
     Ok(ExitCode::SUCCESS)
 }

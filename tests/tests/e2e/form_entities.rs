@@ -1,0 +1,131 @@
+//! Forms that make and change other records, and records about several subjects, between phones and server.
+
+use doorstep_core::client::filling::FillOptions;
+use doorstep_core::client::{NewRecord, Phone};
+use doorstep_core::form::import::import;
+use doorstep_core::id::RecordId;
+use doorstep_core::record::Value;
+use doorstep_core::store::ListFilter;
+use doorstep_tests::harness::{TestServer, add_household, sync};
+use tempfile::TempDir;
+
+fn scratch<const N: usize>() -> [TempDir; N] {
+    std::array::from_fn(|_| TempDir::new().unwrap())
+}
+
+/// Changes the household that it is about, as ODK's entity forms do.
+const CORRECT: &str = r#""survey",,,,,
+,"type","name","label","save_to","default"
+,"csv-external","household",,,
+,"hidden","which","","","property('subject')"
+,"text","road","Address","address",""
+,"text","tel","Telephone","phone",""
+,"text","note","Remark","remark",""
+"entities",,,,,
+,"list_name","entity_id","update_if",,
+,"household","${which}","${road} != '' or ${note} != ''",,
+"settings",,,,,
+,"form_id","form_title","doorstep::subject",,
+,"correct","Correct","household",,
+"#;
+
+/// Registers a household.
+const REGISTER: &str = r#""survey",,,,,
+,"type","name","label","save_to","doorstep::class"
+,"text","head","Head","head_name",""
+,"text","tel","Telephone","phone","sensitive"
+"entities",,,,,
+,"list_name","label",,,
+,"household","${head}",,,
+"settings",,,,,
+,"form_id","form_title",,,
+,"register","Register",,,
+"#;
+
+/// A meeting with several households.
+const MEETING: &str = r#""survey",,,
+,"type","name","label"
+,"text","topic","Topic"
+"settings",,,
+,"form_id","form_title","doorstep::subject"
+,"meeting","Meeting","several"
+"#;
+
+fn publish(server: &TestServer, workbook: &str) {
+    let found = import(workbook.as_bytes(), "form");
+    server.service.publish_form(found.def.expect("a form")).unwrap();
+}
+
+fn fill(phone: &Phone, form: &str, subjects: &[RecordId], answers: &[(&str, &str)]) -> RecordId {
+    let draft = phone.start_about(form, subjects).unwrap();
+    let mut filling = phone.fill(draft, FillOptions::default()).unwrap();
+    for (question, text) in answers {
+        let spot = filling.session().spot(question).unwrap();
+        filling.answer(spot, text).unwrap();
+    }
+    phone.finish_filled(filling, &NewRecord::default()).unwrap()
+}
+
+fn about(phone: &Phone, record_type: &str, subject: RecordId) -> Vec<RecordId> {
+    let record_type = Some(record_type.to_owned());
+    let filter = ListFilter { record_type, subject: Some(subject), limit: 10, ..ListFilter::default() };
+    phone.list(filter).unwrap().into_iter().map(|row| row.id).collect()
+}
+
+#[test]
+fn two_phones_that_change_one_household_by_forms_merge_and_the_same_answer_shows_as_a_difference() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    publish(&server, CORRECT);
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let household = add_household(&a, server.villages[0], "0001", "李四");
+    sync(&a);
+    sync(&b);
+    fill(&a, "correct", &[household], &[("road", "二组 3 号"), ("tel", "1"), ("note", "x")]);
+    fill(&b, "correct", &[household], &[("road", "二组 4 号"), ("tel", "1"), ("note", "x")]);
+    for phone in [&a, &b, &a] {
+        sync(phone);
+    }
+    for phone in [&a, &b] {
+        let view = phone.view(household).unwrap();
+        let differing: Vec<&str> = view.differences.iter().map(|d| d.key.as_str()).collect();
+        assert_eq!(differing, ["address"], "what both say alike is no difference");
+        assert_eq!(phone.instance_answers(household).unwrap().get("phone"), Some(&Value::Text("1".into())));
+    }
+    // seen by both, decided by the next form
+    fill(&a, "correct", &[household], &[("road", "二组 5 号"), ("tel", "1"), ("note", "x")]);
+    sync(&a);
+    sync(&b);
+    assert!(b.view(household).unwrap().differences.is_empty());
+    assert_eq!(a.view(household).unwrap().json, b.view(household).unwrap().json);
+    let row = server.service.storage.record_row(server.township, household).unwrap().unwrap();
+    assert_eq!((row.projection.title.as_str(), row.projection.doubts), ("李四", 0));
+}
+
+#[test]
+fn a_household_that_a_form_made_is_a_household_on_the_server_and_on_other_phones() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    publish(&server, REGISTER);
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    sync(&a);
+    let draft = a.start("register", None).unwrap();
+    let mut filling = a.fill(draft, FillOptions::default()).unwrap();
+    for (question, text) in [("head", "李四"), ("tel", "19900000000")] {
+        let spot = filling.session().spot(question).unwrap();
+        filling.answer(spot, text).unwrap();
+    }
+    let area = Some(server.villages[1]);
+    let record = a.finish_filled(filling, &NewRecord { area, campaign: None }).unwrap();
+    let report = sync(&a);
+    assert_eq!(report.changes_acknowledged, 4, "the form and the household, each in two classes");
+    sync(&b);
+    let households = b.households(area, "", 0, 10).unwrap();
+    assert_eq!(households.iter().map(|h| h.title.as_str()).collect::<Vec<_>>(), ["李四"]);
+    let household = households[0].id;
+    assert_eq!(about(&b, "register", household), [record]);
+    assert!(!b.record(household).unwrap().answers().contains_key("phone"));
+    assert!(b.instance_answers(household).unwrap().contains_key("phone"));
+    let row = server.service.storage.record_row(server.township, household).unwrap().unwrap();
+    assert_eq!((row.area, row.projection.title.as_str()), (server.villages[1], "李四"));
+}
