@@ -112,7 +112,27 @@ pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: impl Future<Out
             .await;
         }
     });
+    let refreshing = tokio::spawn(refresh(app.service.clone()));
     let timeouts = app.timeouts;
     connections::serve(listener, build_router(app), timeouts, shutdown).await;
     housekeeping.abort();
+    refreshing.abort();
+}
+
+/// Keeps what is computed of records in step with the forms.
+async fn refresh(service: Arc<Service>) {
+    let mut tick = tokio::time::interval(limits::REFRESH);
+    loop {
+        tick.tick().await;
+        let service = service.clone();
+        let done = spawn_blocking(move || service.refresh_records());
+        match done.await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(changed)) => tracing::info!(changed, "records were computed anew"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "records could not be computed anew");
+            }
+            Err(_) => tracing::error!("computing records anew panicked"),
+        }
+    }
 }

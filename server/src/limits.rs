@@ -33,6 +33,8 @@ pub const REFUSED_UPLOADS: RefusedLimits = RefusedLimits {
 };
 /// How long a cut upload is kept.
 pub const STAGED_UPLOAD_MS: u64 = 3 * 24 * 3600 * 1000;
+/// How often the server looks whether forms changed, and records are to be computed anew.
+pub const REFRESH: Duration = Duration::from_secs(10);
 /// How often housekeeping runs.
 pub const HOUSEKEEPING: Duration = Duration::from_secs(600);
 

@@ -9,6 +9,7 @@ pub mod office;
 pub mod people;
 pub mod projection;
 pub mod refused;
+mod refresh;
 mod refused_upload;
 pub mod reply;
 pub mod view;
@@ -52,6 +53,7 @@ pub struct Service {
     /// Replies that may still take a large compression window.
     bulk_left: Arc<AtomicUsize>,
     catalog: forms::CatalogCache,
+    refreshed: refresh::LastRefresh,
 }
 
 impl Service {
@@ -83,6 +85,7 @@ impl Service {
             looked: Mutex::default(),
             bulk_left: Arc::new(AtomicUsize::new(reply::BULK_MAX)),
             catalog: forms::CatalogCache::default(),
+            refreshed: refresh::LastRefresh::default(),
         }))
     }
 

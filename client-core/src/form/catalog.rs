@@ -144,6 +144,12 @@ impl Catalog {
         names.into_iter().filter_map(|name| self.newest(name)).collect()
     }
 
+    /// The types of records that there are forms for.
+    pub fn record_types(&self) -> BTreeSet<String> {
+        let published = self.listed.iter().filter_map(|l| l.form().ok());
+        published.chain(Pack::built_in().forms()).map(|form| form.record_type.clone()).collect()
+    }
+
     /// The form that reads and edits records of this type: the one of the type's own name, else the built-in one, else the one
     /// published last. A type whose forms are all retired is still read with the newest of them.
     pub fn of_type(&self, record_type: &str) -> Option<Arc<Form>> {

@@ -151,9 +151,10 @@ fn day_number(text: &str) -> Option<i64> {
     Some(days_from_civil(parts.next()??, parts.next()??, parts.next()??))
 }
 
-/// The documents of a form instance, by class.
-pub fn document_ids(core_type: &str, core: RecordId, key: &TenantKey) -> Vec<(Sensitivity, RecordId)> {
-    let parts = [Sensitivity::Sensitive, Sensitivity::Office].into_iter();
+/// The documents that a form instance may have, by class.
+pub fn document_ids(rules: &Rules, core: RecordId, key: &TenantKey) -> Vec<(Sensitivity, RecordId)> {
+    let core_type = rules.model().form().record_type.as_str();
+    let parts = [Sensitivity::Sensitive, Sensitivity::Office].into_iter().filter(|c| rules.classes().contain(*c));
     let part = |class: Sensitivity| Some((class, Identity::part(core_type, class.as_str(), core).derived_id(key)?));
     std::iter::once((Sensitivity::Core, core)).chain(parts.filter_map(part)).collect()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use doorstep_core::fault;
 use doorstep_core::form::Catalog;
+use doorstep_core::form::session::Rules;
 use doorstep_core::form::{Form, Sensitivity};
 use doorstep_core::id::{ChangeHash, DeviceId, RecordId, TenantKey, branch_actor};
 use doorstep_core::protocol::{Batch, ChangeHead, ManifestEntry, Outcome, RecordBody, RecordFrame, Refill, State};
@@ -76,6 +77,7 @@ struct Part {
     /// Which of the push's records it is.
     place: usize,
     form: Arc<Form>,
+    rules: Arc<Rules>,
     record: Record,
     answers: Answers,
 }
@@ -291,8 +293,9 @@ impl<'a> Merge<'a> {
             let arrived = |hash: &ChangeHash| new.iter().find(|c| c.hash == *hash).map(|c| own(c.device));
             let (judged, doubt) = doubts::judge_date(&form, &document, self.dates, arrived);
             (check.date_judged, check.found) = (judged, doubt.into_iter().collect());
-            if doubts::mixed_rules(&self.forms, &form).is_some() {
-                self.parts.push(Part { place: self.push.records.len(), form, record: record.clone(), answers });
+            if let Some(rules) = doubts::mixed_rules(&self.forms, &form) {
+                let place = self.push.records.len();
+                self.parts.push(Part { place, form, rules, record: record.clone(), answers });
             } else {
                 check.found.extend(doubts::find(&self.forms, &form, &[document]).into_iter().flatten());
             }
@@ -324,7 +327,7 @@ impl<'a> Merge<'a> {
         let known = |push: &PreparedPush, id: &RecordId| push.records.iter().any(|r| r.id == *id);
         let mut missing: Vec<(RecordId, RecordId, Sensitivity)> = Vec::new();
         for (core, parts) in &instances {
-            let ids = document_ids(&parts[0].form.record_type, *core, &tenant_key);
+            let ids = document_ids(&parts[0].rules, *core, &tenant_key);
             missing.extend(ids.into_iter().filter(|(_, id)| !known(&self.push, id)).map(|(c, id)| (*core, id, c)));
         }
         let ids: Vec<RecordId> = missing.iter().map(|(_, id, _)| *id).collect();

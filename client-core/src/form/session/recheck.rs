@@ -93,6 +93,11 @@ impl Classes {
         self.0 & !other.0 == 0
     }
 
+    /// True for a class among them.
+    pub fn contain(self, class: Sensitivity) -> bool {
+        Self::one(class).are_in(self)
+    }
+
     /// True for more than one.
     pub fn are_several(self) -> bool {
         self.0.count_ones() > 1
@@ -125,6 +130,7 @@ pub struct Rules {
     has_logic: bool,
     asks: bool,
     are_mixed: bool,
+    classes: Classes,
 }
 
 impl Rules {
@@ -140,7 +146,9 @@ impl Rules {
         let has_logic = has_logic(&model);
         let asks = model.leaves().any(|node| model.node(node).required.is_some());
         let are_mixed = reads.iter().any(|r| r.rule.are_several());
-        Self { model, reads, has_logic, asks, are_mixed }
+        let of_leaf = |node| class_of(&model, node).map(Classes::one);
+        let classes = model.leaves().filter_map(of_leaf).fold(Classes::default(), Classes::and);
+        Self { reads, has_logic, asks, are_mixed, classes, model }
     }
 
     /// The form.
@@ -157,6 +165,11 @@ impl Rules {
     /// True when a rule reads answers of several classes: it needs all documents of the form instance.
     pub fn are_mixed(&self) -> bool {
         self.are_mixed
+    }
+
+    /// The classes of the form's questions.
+    pub fn classes(&self) -> Classes {
+        self.classes
     }
 
     fn reads(&self, node: NodeId) -> Reads {
