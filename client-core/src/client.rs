@@ -26,6 +26,7 @@ mod entities;
 pub mod filling;
 mod models;
 mod room;
+pub mod screen;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 mod test_phone;

@@ -8,7 +8,7 @@ use crate::form::definition::Sensitivity;
 use crate::form::expression::{NodeId, NodeKind, Rows, Spot};
 use crate::form::index::{NO_CHANGE, SUBJECTS, is_reserved};
 use crate::form::model::Model;
-use crate::form::session::{Changes, Edits, Session, Surroundings};
+use crate::form::session::{Changes, Edits, PageId, Session, Surroundings};
 use crate::form::{AnswerKey, Form};
 use crate::id::{Identity, RecordId, TenantKey};
 use crate::record::{ChangeNote, Value};
@@ -35,9 +35,12 @@ pub struct Filling {
     session: Session,
     /// The record's answers that the session stands on.
     base: Edits,
-    last_round: Edits,
+    /// The last round's answers.
+    last: Option<Session>,
     options: FillOptions,
     around: Surroundings,
+    /// The page in view; `None` before the first turn.
+    pub(super) page: Option<PageId>,
 }
 
 impl Phone {
@@ -59,7 +62,8 @@ impl Phone {
             around.properties.insert("subject".to_owned(), subject.to_string());
         }
         let base = draft.record.map(|record| self.instance_answers(record)).transpose()?.unwrap_or_default();
-        let last_round = options.last_round.map(|r| self.instance_answers(r)).transpose()?.unwrap_or_default();
+        let last_round = options.last_round.map(|r| self.instance_answers(r)).transpose()?;
+        let last = last_round.map(|answers| Session::open(Arc::clone(&model), around.clone(), &answers));
         let fresh = draft.record.is_none() && draft.answers == 0 && !self.store.is_started(draft.id)?;
         let session = if fresh {
             let mut session = Session::new(model, around.clone());
@@ -68,7 +72,7 @@ impl Phone {
         } else {
             open(&self.store, model, around.clone(), &base, draft.id)?
         };
-        Ok(Filling { store: self.store.clone(), draft, form, session, base, last_round, options, around })
+        Ok(Filling { store: self.store.clone(), draft, form, session, base, last, options, around, page: None })
     }
 
     /// The answers of a record with those of its other sensitivity classes, as far as they are on this phone.
@@ -219,9 +223,9 @@ impl Filling {
 
     /// What the last round answered here, as far as it says something: to be shown beside the question.
     pub fn last_answer(&self, spot: Spot) -> Option<String> {
-        let session = Session::open(Arc::clone(self.session.model()), self.around.clone(), &self.last_round);
-        let there = session.spot(&self.session.key(spot)?)?;
-        Some(session.value(there).to_string()).filter(|text| !text.is_empty())
+        let last = self.last.as_ref()?;
+        let there = last.spot(&self.session.key(spot)?)?;
+        Some(last.value(there).to_string()).filter(|text| !text.is_empty())
     }
 
     /// "No change": takes the last round's answers over for a group (or one repeat instance, or question), and records that they
@@ -230,7 +234,7 @@ impl Filling {
     /// # Errors
     /// As the store.
     pub fn no_change(&mut self, section: Spot) -> Result<usize, PhoneError> {
-        let last = Session::open(Arc::clone(self.session.model()), self.around.clone(), &self.last_round);
+        let Some(last) = &self.last else { return Ok(0) };
         let tree = self.session.model().tree();
         let inside = |spot: &Spot| {
             let depth = tree.depth(section.node);
@@ -249,7 +253,10 @@ impl Filling {
         }
         let mut step = self.session.take_edits();
         step.insert(AnswerKey::tick(NO_CHANGE, &name), Value::Bool(true));
-        self.store.save_step(self.draft.id, &step)?;
+        if let Err(error) = self.store.save_step(self.draft.id, &step) {
+            self.reopen()?;
+            return Err(error.into());
+        }
         Ok(taken)
     }
 

@@ -247,3 +247,52 @@ fn a_record_about_several_subjects_shows_in_the_lists_of_each() {
     let too_many = vec![households[0]; SUBJECTS_MAX + 1];
     assert!(matches!(phone.start_about("meeting", &too_many), Err(PhoneError::TooManySubjects)));
 }
+
+#[test]
+fn a_screen_shows_one_page_with_choices_problems_and_last_answers_and_turns_over_what_applies() {
+    let (_dir, phone) = phone();
+    let def = form(&[
+        (
+            "survey",
+            &[
+                "type,name,label,hint,relevant,constraint,required",
+                "text,head,Head,Full name,,,yes",
+                "integer,wells,Wells,,,. < 100,",
+                "text,why,Why none?,,${wells} = 0,,",
+                "begin repeat,well,Well,,${wells} > 0,,",
+                "select_one kinds,kind,Kind of ${head},,,,",
+                "end repeat,,,,,,",
+            ],
+        ),
+        ("choices", &["list_name,name,label", "kinds,dug,Dug", "kinds,bored,Bored"]),
+        ("settings", &["form_id,form_title", "wells,Wells"]),
+    ]);
+    receive(&phone, &[def]);
+    let last = fill(&phone, "wells", None, &[("head", "李四"), ("wells", "0")]);
+    let draft = phone.start("wells", None).unwrap();
+    let mut filling = phone.fill(draft, FillOptions { last_round: Some(last), ..FillOptions::default() }).unwrap();
+    let first = filling.screen().unwrap();
+    assert_eq!((first.lines.len(), first.is_first, first.is_last), (1, true, false));
+    let line = &first.lines[0];
+    assert_eq!((line.path.as_str(), line.entry.hint.as_deref()), ("/data/head", Some("Full name")));
+    assert_eq!((line.last_answer.as_deref(), line.entry.required), (Some("李四"), true));
+    assert!(!filling.previous() && filling.next());
+    assert!(matches!(filling.answer_at("/data/wells", "100"), Err(PhoneError::Refused(_))));
+    filling.answer_at("/data/wells", "0").unwrap();
+    filling.answer_at("/data/head", "王五").unwrap();
+    assert!(filling.next());
+    assert_eq!(filling.screen().unwrap().lines[0].path, "/data/why");
+    // the page in view doesn't apply any more
+    filling.answer_at("/data/wells", "2").unwrap();
+    assert_eq!(filling.screen().unwrap().lines[0].path, "/data/wells");
+    assert_eq!(filling.add_at("/data/well").unwrap(), "/data/well[2]");
+    let page = filling.screen().unwrap();
+    assert_eq!((page.lines[0].path.as_str(), &*page.lines[0].entry.label), ("/data/well[2]/kind", "Kind of 王五"));
+    assert_eq!(page.lines[0].choices.iter().map(|c| &*c.label).collect::<Vec<_>>(), ["Dug", "Bored"]);
+    assert!(filling.next() && filling.screen().unwrap().is_last);
+    assert_eq!(filling.screen().unwrap().lines[0].path, "/data/well");
+    filling.remove_at("/data/well[2]").unwrap();
+    assert!(filling.go_to("/data/well[1]") && !filling.go_to("/data/well[2]"));
+    assert_eq!(filling.screen().unwrap().lines[0].path, "/data/well[1]/kind");
+    assert_eq!(filling.screen_language(), "en");
+}
