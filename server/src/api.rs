@@ -1,5 +1,6 @@
 //! The HTTP API: the exchange for phones, JSON for programs. Who asks is an extractor argument of every handler.
 
+mod doubts;
 pub mod enrol;
 pub mod error;
 pub mod forms;

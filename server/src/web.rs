@@ -15,6 +15,7 @@ use crate::app::App;
 
 mod answers;
 mod differences;
+mod doubts;
 mod households;
 mod overview;
 mod phones;
@@ -38,6 +39,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/households/{id}", get(record::get_record))
         .route("/visits", get(visits::get_visits))
         .route("/differences", get(differences::get_differences))
+        .route("/doubts", get(doubts::get_doubts))
         .route("/phones", get(phones::get_phones))
         .route("/quarantine", get(quarantine::get_quarantine))
         .route("/sign-in", get(sign_in::get_sign_in))

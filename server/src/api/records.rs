@@ -28,6 +28,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/records/{id}/history", get(get_history))
         .route("/api/differences", get(list_differences))
         .route("/api/quarantine", get(list_quarantine))
+        .merge(super::doubts::router())
         .merge(super::refused_uploads::router())
         .route("/api/coverage", get(get_coverage))
         .route("/api/phones", get(list_phones))

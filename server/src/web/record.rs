@@ -41,8 +41,8 @@ pub struct RecordView {
     pub facts: Vec<(String, String)>,
     /// What it is about: address and name.
     pub subject: Option<(String, String)>,
-    /// How many answers are doubtful.
-    pub doubts: u32,
+    /// How many answers are doubtful, and where they are listed.
+    pub doubts: (u32, String),
     /// The record itself is a sensitive part: nothing of it is shown.
     pub hidden: bool,
     /// The sensitive parts: what may stand in them, and in how many places they differ.
@@ -272,7 +272,7 @@ fn load(service: &Service, request: &Request, id: &str) -> Result<RecordView, Ap
         title: record_name(&shell, &page.row),
         facts: facts(&shell, &township, &page.row),
         subject: subject.map(|s| (format!("/households/{}", s.id), record_name(&shell, &s))),
-        doubts: page.row.projection.doubts,
+        doubts: (page.row.projection.doubts, format!("/doubts?record={id}")),
         hidden: form.is_none() || page.row.record_type.contains('.'),
         parts: None,
         differences: Vec::new(),
@@ -355,7 +355,7 @@ pub fn sample(language: crate::messages::Language) -> RecordView {
         title: "张三<script>".to_owned(),
         facts: vec![(shell.t("fact.village").to_owned(), "石桥村".to_owned())],
         subject: Some(("/households/00".to_owned(), "王五".to_owned())),
-        doubts: 1,
+        doubts: (1, "/doubts?record=00".to_owned()),
         hidden: false,
         parts: Some(HiddenParts { labels: reading.hidden_labels().join(", "), differences: 1 }),
         differences: stands.iter().map(|d| difference(&shell, &reading, d)).collect(),

@@ -169,12 +169,20 @@ impl Shell {
         format!("{}lang={}", self.address, other.code())
     }
 
+    /// The same page further down, where its list goes on after a number.
+    pub fn next_page(&self, after: u64) -> String {
+        let (path, query) = self.address.split_once('?').unwrap_or((&self.address, ""));
+        let kept = query.split('&').filter(|p| !p.is_empty() && !p.starts_with("after="));
+        format!("{path}?{}after={after}", kept.map(|p| format!("{p}&")).collect::<String>())
+    }
+
     /// The navigation: name, address, text.
     pub fn navigation(&self) -> Vec<(&'static str, &'static str, &'static str)> {
         vec![
             ("overview", "/", self.t("nav.overview")),
             ("households", "/households", self.t("nav.households")),
             ("differences", "/differences", self.t("nav.differences")),
+            ("doubts", "/doubts", self.t("nav.doubts")),
             ("phones", "/phones", self.t("nav.phones")),
             ("quarantine", "/quarantine", self.t("nav.quarantine")),
         ]

@@ -8,7 +8,7 @@ use askama::Template;
 
 use super::shell::{ErrorPage, Shell};
 use super::texts::{self, MISSING};
-use super::{differences, households, overview, phones, quarantine, record, sign_in, visits};
+use super::{differences, doubts, households, overview, phones, quarantine, record, sign_in, visits};
 use crate::messages::Language;
 
 const LANGUAGES: [Language; 2] = [Language::Zh, Language::En];
@@ -22,6 +22,7 @@ fn every_page(language: Language) -> Vec<(&'static str, String)> {
         ("hidden record", record::RecordView { hidden: true, ..record::sample(language) }.render().unwrap()),
         ("visits", visits::VisitsPage::sample(language).render().unwrap()),
         ("differences", differences::DifferencesPage::sample(language).render().unwrap()),
+        ("doubts", doubts::DoubtsPage::sample(language).render().unwrap()),
         ("phones", phones::PhonesPage::sample(language).render().unwrap()),
         ("quarantine", quarantine::QuarantinePage::sample(language).render().unwrap()),
         ("sign-in", sign_in::SignInPage::sample(language).render().unwrap()),
