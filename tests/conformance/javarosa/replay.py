@@ -75,7 +75,7 @@ def choice(list_name, text):
 
 def write(path, survey, choices):
     book = xlsxwriter.Workbook(str(path))
-    for sheet, rows in (("survey", survey), ("choices", choices)):
+    for sheet, rows in (("survey", survey), ("choices", choices))[: 1 + bool(choices)]:
         page = book.add_worksheet(sheet)
         headers = list(dict.fromkeys(key for row in rows for key in row))
         for column, header in enumerate(headers):
@@ -134,6 +134,9 @@ class Questions:
             if "or_other" in kind:
                 self.asked[-1][3].append("other") if "other" not in self.asked[-1][3] else None
                 self.asked.append(("text", around, name + "_other", VALUES["text"]))
+        elif plain[0] == "range":
+            whole = "." not in row.get("parameters", "")
+            self.asked.append(("range", around, name, [v for v in VALUES["range"] if "." not in v or not whole]))
         elif plain[0].lower() in VALUES and not (row.get("calculation") and not row.get("label")):
             self.asked.append((plain[0].lower(), around, name, VALUES[plain[0].lower()]))
 

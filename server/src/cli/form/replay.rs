@@ -156,6 +156,7 @@ fn answer(session: &mut Session, path: &str, value: &Json) -> (Json, Json) {
         other => other.to_string(),
     };
     let result = match session.replay(spot, &text) {
+        Err(refusal @ Refusal::NoSuchPlace) => return (refused(&refusal), Json::Null),
         Ok(_) => "ok".into(),
         Err(refusal) => refused(&refusal),
     };

@@ -1,7 +1,7 @@
 //! Choices: what is selected, labels, look-ups in files.
 
 use super::super::code::{Code, NodePath, Pulldata};
-use super::super::data::Warning;
+use super::super::data::{Spot, Warning};
 use super::super::functions::Function;
 use super::super::value::Value;
 use super::{Cx, Eval, arg};
@@ -28,7 +28,11 @@ impl Cx<'_> {
 
     pub(super) fn choice_name(&self, value: &Code, question: &NodePath) -> Eval<Value> {
         let choice = self.text(value)?;
-        let Some(spot) = self.spots(value.at, question)?.into_iter().next() else { return Ok(Value::blank()) };
+        // the question need not apply
+        let tree = self.outer.tree;
+        let own = self.outer.at.rows.first(question.shared);
+        let rows = (own.as_slice().len()..tree.depth(question.target)).fold(own, |rows, _| rows.with(0));
+        let spot = Spot { node: question.target, rows };
         self.outer.data.choices_looked_at(spot);
         if choice.is_empty() {
             return Ok(Value::blank());
