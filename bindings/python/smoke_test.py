@@ -14,6 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "generated"))
 
 from doorstep import (  # noqa: E402
     Answer,
+    LineKind,
     Phone,
     PhoneError,
     SyncCancel,
@@ -24,6 +25,21 @@ from doorstep import (  # noqa: E402
 )
 
 SERVER = os.environ["DOORSTEP_BIN"]
+
+
+# A township's own form, with a list that is attached to it.
+WELLS = """survey,,,,,
+,type,name,label::English (en),label::中文 (zh),relevant,constraint,required
+,select_one_from_file hamlets.csv,hamlet,Which hamlet?,哪个寨子？,,,yes
+,integer,wells,How many wells?,有几口井？,,. <= 20,
+,begin repeat,well,Well,水井,${wells} > 0,,
+,text,name,Name of the well,井名,,,
+,end repeat,,,,,,
+settings,,,,,
+,form_id,form_title,default_language,,
+,wells,Wells,English (en),,
+"""
+HAMLETS = "name,label\nupper,Upper hamlet\nlower,Lower hamlet\n"
 
 
 class Heard(SyncProgress):
@@ -66,6 +82,26 @@ class Offline(unittest.TestCase):
             self.phone.start("no_such_form", None)
         with self.assertRaises(PhoneError.NotAccepted):
             self.phone.answer(self.phone.start("household", None), "no_such_question", Answer.TEXT("1"))
+
+    def test_a_form_is_filled_page_by_page_and_goes_on_after_the_phone_was_closed(self):
+        self.assertIn("household", [form.name for form in self.phone.forms("zh")])
+        filling = self.phone.fill(self.phone.start("household", None), 480, "", None)
+        page = filling.page()
+        self.assertTrue(page.is_first and page.lines)
+        question = next(line for line in page.lines if line.kind == LineKind.QUESTION and line.question == "text")
+        self.assertIsNone(filling.answer(question.path, "王秀英"))
+        self.phone.close_store()
+        with self.assertRaises(PhoneError.Closed):
+            filling.page()
+        self.phone.reopen_store()
+        self.assertTrue(filling.go_to(question.path))
+        values = {line.path: line.value for line in filling.page().lines}
+        self.assertEqual(values[question.path], "王秀英")
+        self.assertTrue(filling.undo())
+        self.assertGreater(filling.progress().questions, 1)
+        self.assertEqual(len(self.phone.drafts()), 1)
+        filling.discard()
+        self.assertEqual(self.phone.drafts(), [])
 
     def test_a_closed_phone_refuses_until_it_is_reopened_and_keeps_its_drafts(self):
         draft = self.phone.start("household", None)
@@ -129,6 +165,64 @@ class TwoPhones(unittest.TestCase):
         self.assertEqual(second.refused(), [])
         self.assertIsNone(report.upload_refused)
         self.assertIsNone(first.refused_upload())
+
+    def publish_wells(self):
+        workbook = self.folder / "wells.csv"
+        workbook.write_text(WELLS, encoding="utf-8")
+        (self.folder / "hamlets.csv").write_text(HAMLETS, encoding="utf-8")
+        self.command("form", "publish", "--data", str(self.folder / "server"), str(workbook))
+
+    def test_a_published_form_with_its_list_is_filled_by_its_pages_and_arrives(self):
+        first, second = self.phones
+        self.publish_wells()
+        sync(first)
+        wells = next(form for form in first.forms("zh") if form.name == "wells")
+        self.assertEqual(wells.languages, ["English (en)", "中文 (zh)"])
+        filling = first.fill(first.start("wells", None), 480, "中文 (zh)", None)
+        (line,) = filling.page().lines
+        self.assertEqual((line.label, line.question, line.required), ("哪个寨子？", "select_one", True))
+        self.assertEqual([choice.name for choice in line.choices], ["upper", "lower"])
+        self.assertEqual([problem.path for problem in filling.problems()], [line.path])
+        with self.assertRaises(PhoneError.NotAccepted):
+            filling.finish(None)
+        self.assertIn("不在选项中", filling.answer(line.path, "nowhere"))
+        self.assertIsNone(filling.answer(line.path, "lower"))
+        self.assertTrue(filling.next())
+        (line,) = filling.page().lines
+        self.assertIsNotNone(filling.answer(line.path, "21"))
+        self.assertIsNone(filling.answer(line.path, "2"))
+        filling.set_language("English (en)")
+        self.assertTrue(filling.next())
+        (line,) = filling.page().lines
+        self.assertEqual(line.label, "Name of the well")
+        self.assertIsNone(filling.answer(line.path, "老井"))
+        self.assertIsNone(filling.add_instance("/data/well"))
+        (line,) = filling.page().lines
+        self.assertEqual(line.path, "/data/well[2]/name")
+        self.assertIsNone(filling.answer(line.path, "新井"))
+        filling.share(None)
+        self.assertIsNone(filling.remove_instance("/data/well[2]"))
+        self.assertEqual(filling.problems(), [])
+        record = filling.finish(None)
+        self.assertGreater(sync(first).changes_acknowledged, 1)
+        sync(second)
+        self.assertIn("老井", second.record_json(record))
+        # the next round has these answers ready
+        again = second.fill(second.start("wells", None), 480, "", record)
+        (line,) = again.page().lines
+        self.assertEqual(line.last_answer, "lower")
+        self.assertEqual(again.no_change("/data/hamlet"), 1)
+        self.assertEqual(again.page().lines[0].value, "lower")
+        self.assertFalse(again.previous())
+
+    def test_a_meeting_with_two_households_is_listed_as_about_both(self):
+        first, _ = self.phones
+        households = [self.add_household(first) for _ in range(2)]
+        filling = first.fill(first.start_about("activity", households), 480, "", None)
+        filling.share(None)
+        record = first.drafts()[0].record
+        self.assertEqual(first.subjects(record), households)
+        filling.discard()
 
     def test_two_answers_for_one_question_stand_on_both_phones_until_one_decides(self):
         first, second = self.phones

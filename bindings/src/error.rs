@@ -53,9 +53,14 @@ impl From<client::PhoneError> for PhoneError {
             Core::Sync(SyncError::NotEnrolled) => Self::NotEnrolled,
             Core::Sync(SyncError::Store(store)) => store.into(),
             Core::Sync(SyncError::Transport(way)) => way.into(),
-            Core::UnknownForm | Core::UnknownRecord | Core::UnknownQuestion(_) | Core::Answer(_) | Core::Record(_) => {
-                Self::NotAccepted(error.into())
-            }
+            Core::UnknownForm
+            | Core::UnknownRecord
+            | Core::UnknownQuestion(_)
+            | Core::Answer(_)
+            | Core::Refused(_)
+            | Core::Unfinished { .. }
+            | Core::TooManySubjects
+            | Core::Record(_) => Self::NotAccepted(error.into()),
             error => Self::Refused(error.into()),
         }
     }

@@ -7,10 +7,12 @@
 //! Calls block: an app makes them on a worker thread. Ids are hexadecimal texts.
 
 pub mod error;
+pub mod form;
 pub mod phone;
 pub mod value;
 
 pub use error::PhoneError;
+pub use form::Filling;
 pub use phone::{Phone, SyncCancel, SyncProgress};
 
 uniffi::setup_scaffolding!();

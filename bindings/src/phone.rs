@@ -1,8 +1,9 @@
 //! One phone: the core's facade, with a slot so that its database can be closed while the system suspends the app.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
+use doorstep_core::client::filling::FillOptions;
 use doorstep_core::client::{self, FreedSpace, NewRecord};
 use doorstep_core::clock::{SystemClock, SystemEntropy};
 use doorstep_core::id::{AreaId, RecordId};
@@ -10,6 +11,7 @@ use doorstep_core::store::DraftId;
 use doorstep_core::sync::{Cancel, Progress};
 
 use crate::error::PhoneError;
+use crate::form::{Draft, Filling, FormInfo};
 use crate::value::{Answer, AnswerDifference, Area, RecordRow, RefusedChange, RefusedUpload, SyncCost, SyncReport};
 
 /// Hears how a sync goes on, on the syncing thread.
@@ -53,10 +55,12 @@ pub struct Phone {
     dir: PathBuf,
     inner: RwLock<Option<Arc<client::Phone>>>,
     notices: RwLock<Vec<String>>,
+    /// Forms being filled, which let go of the database when it is closed.
+    fillings: Mutex<Vec<Weak<Filling>>>,
 }
 
 impl Phone {
-    fn inner(&self) -> Result<Arc<client::Phone>, PhoneError> {
+    pub(crate) fn inner(&self) -> Result<Arc<client::Phone>, PhoneError> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(PhoneError::Closed)
     }
 }
@@ -66,7 +70,9 @@ impl Phone {
     /// Opens (or makes) the phone's database in a folder of its own.
     #[uniffi::constructor]
     pub fn open(dir: String) -> Result<Arc<Self>, PhoneError> {
-        let phone = Self { dir: dir.into(), inner: RwLock::default(), notices: RwLock::default() };
+        let dir = dir.into();
+        let phone =
+            Self { dir, inner: RwLock::default(), notices: RwLock::default(), fillings: Mutex::default() };
         phone.reopen_store()?;
         Ok(Arc::new(phone))
     }
@@ -74,7 +80,11 @@ impl Phone {
     /// Closes the database, for example before the system suspends the app. Calls until `reopen_store` give `Closed`;
     /// a sync under way ends on its own first.
     pub fn close_store(&self) -> Result<(), PhoneError> {
-        match self.inner.write().unwrap_or_else(PoisonError::into_inner).take().and_then(Arc::into_inner) {
+        let phone = self.inner.write().unwrap_or_else(PoisonError::into_inner).take();
+        for filling in self.fillings.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
+            filling.close();
+        }
+        match phone.and_then(Arc::into_inner) {
             Some(phone) => Ok(phone.close()?),
             None => Ok(()),
         }
@@ -141,6 +151,46 @@ impl Phone {
     /// Opens a record with its form; gives the draft.
     pub fn edit(&self, record: RecordId) -> Result<i64, PhoneError> {
         Ok(self.inner()?.edit(record)?.0)
+    }
+
+    /// Starts a form about several records, as a meeting with some households; gives the draft.
+    pub fn start_about(&self, form: String, subjects: Vec<RecordId>) -> Result<i64, PhoneError> {
+        Ok(self.inner()?.start_about(&form, &subjects)?.0)
+    }
+
+    /// The forms for new records, with titles in a language (as `zh`) where they have some.
+    pub fn forms(&self, language: String) -> Result<Vec<FormInfo>, PhoneError> {
+        Ok(self.inner()?.forms()?.iter().map(|form| FormInfo::of(form, &language)).collect())
+    }
+
+    /// Forms that aren't finished, newest first.
+    pub fn drafts(&self) -> Result<Vec<Draft>, PhoneError> {
+        Ok(self.inner()?.drafts()?.into_iter().map(Into::into).collect())
+    }
+
+    /// Opens a draft's form, page by page. `offset_minutes`: the phone's zone, east of UTC. `language`: one of the form's, blank
+    /// for its default. `last_round`: the record whose answers stand ready to be taken over.
+    pub fn fill(
+        self: Arc<Self>,
+        draft: i64,
+        offset_minutes: i32,
+        language: String,
+        last_round: Option<RecordId>,
+    ) -> Result<Arc<Filling>, PhoneError> {
+        let options = FillOptions { offset_minutes, language, last_round, ..FillOptions::default() };
+        let filling = Filling::new(self.clone(), DraftId(draft), options);
+        // known before it is opened, so that a closing that comes in between finds it
+        let mut fillings = self.fillings.lock().unwrap_or_else(PoisonError::into_inner);
+        fillings.retain(|known| known.strong_count() > 0);
+        fillings.push(Arc::downgrade(&filling));
+        drop(fillings);
+        filling.open()?;
+        Ok(filling)
+    }
+
+    /// The records that a record is about, the first being the one whose area it lies in.
+    pub fn subjects(&self, record: RecordId) -> Result<Vec<RecordId>, PhoneError> {
+        Ok(self.inner()?.subjects(record)?)
     }
 
     /// Saves an answer of a draft; durable when this returns.

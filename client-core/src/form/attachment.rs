@@ -98,6 +98,7 @@ impl List {
     }
 
     /// As CSV text; trailing blanks of a row are left out.
+    #[cfg(feature = "import")]
     fn to_csv(&self) -> String {
         let mut out = String::new();
         for row in std::iter::once(&self.columns).chain(&self.rows) {
