@@ -266,7 +266,7 @@ impl Record {
     /// When and where the record was written last, as the latest of its authors claims: seconds since 1970 and minutes east of
     /// UTC; 1970 in the usual zone without changes. The same heads give the same.
     pub fn written_last(&self) -> (i64, i16) {
-        let last = self.state.changes().iter().max_by_key(|change| (change.claimed_s, change.hash));
+        let last = self.state.changes().iter().max_by_key(|change| (change.claimed_s, change.max_op, change.hash));
         last.map_or((0, USUAL_ZONE_MINUTES), |change| (change.claimed_s, change.note.zone_minutes))
     }
 

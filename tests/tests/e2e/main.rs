@@ -4,6 +4,7 @@
 mod api;
 mod cli;
 mod cuts;
+mod doubts;
 mod form_api;
 mod form_entities;
 mod form_lists;
