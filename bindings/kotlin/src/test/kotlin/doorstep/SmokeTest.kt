@@ -4,11 +4,13 @@ import java.nio.file.Path
 import kotlin.io.path.absolutePathString
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertNull
 import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.io.TempDir
 import uniffi.doorstep.Answer
+import uniffi.doorstep.LineKind
 import uniffi.doorstep.Phone
 import uniffi.doorstep.PhoneException
 import uniffi.doorstep.SyncCancel
@@ -104,6 +106,25 @@ class SmokeTest {
         assertEquals(report.changesAcknowledged, heard.reports.last().changesAcknowledged)
         sync(second)
         assertEquals(listOf(household), second.households(null, "王秀英", 0u, 10u).map { it.id })
+    }
+
+    @Test
+    fun `a form is filled by its pages and goes on after the phone was closed`() {
+        val phone = open("alone")
+        assertTrue(phone.forms("zh").any { it.name == "household" })
+        phone.fill(phone.start("household", null), 480, "", null).use { filling ->
+            val question = filling.page()!!.lines.first { it.kind == LineKind.QUESTION && it.question == "text" }
+            assertNull(filling.answer(question.path, "王秀英"))
+            phone.closeStore()
+            assertThrows(PhoneException.Closed::class.java) { filling.page() }
+            phone.reopenStore()
+            assertTrue(filling.goTo(question.path))
+            assertEquals("王秀英", filling.page()!!.lines.first { it.path == question.path }.value)
+            assertTrue(filling.undo())
+            assertThrows(PhoneException.NotAccepted::class.java) { filling.finish(null) }
+            filling.discard()
+        }
+        assertEquals(0, phone.drafts().size)
     }
 
     @Test
