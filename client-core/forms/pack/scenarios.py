@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs the scenarios of the pack: what somebody answers in a form, and what must follow from it.
 
-    pip install pyxform==4.5.0
-    scenarios.py                          in JavaRosa, the engine of ODK Collect (stands in ODK Validate's jar; Java 17)
+    scenarios.py                          in JavaRosa, the engine of ODK Collect (stands in ODK Validate's jar, which comes with
+                                          `pip install pyxform==4.5.0`; Java 17)
     scenarios.py --doorstep PROGRAM       in our own engine, by `PROGRAM form replay`
     scenarios.py --only household         one form
 
@@ -21,11 +21,7 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-import pyxform.validators.odk_validate
-from pyxform.xls2xform import xls2xform_convert
-
 PACK = Path(__file__).resolve().parent
-JAR = Path(pyxform.validators.odk_validate.__file__).parent / "bin" / "ODK_Validate.jar"
 YEAR = re.compile(r"\{year([+-]\d+)?\}")
 AGE = re.compile(r"\{age-(\d+)-(\d\d)-(\d\d)\}")
 
@@ -49,6 +45,10 @@ def read(form):
 
 def in_javarosa(form, scenarios):
     """Results of the steps, values and offered choices of each scenario, as JavaRosa has them."""
+    import pyxform.validators.odk_validate as validate
+    from pyxform.xls2xform import xls2xform_convert
+
+    jar = Path(validate.__file__).parent / "bin" / "ODK_Validate.jar"
     with tempfile.TemporaryDirectory() as folder:
         target = f"{folder}/form.xml"
         xls2xform_convert(str(PACK / f"{form}.xlsx"), target, validate=False, pretty_print=False)
@@ -58,7 +58,7 @@ def in_javarosa(form, scenarios):
             lines += [f"ADD\t{s['add_repeat']}" if "add_repeat" in s else f"SET\t{s['set']}\t{s['v']}" for s in steps]
             lines += [f"CHOICES\t{path}" for path in expected.get("choices", {})]
             lines.append("END")
-        command = ["java", "-cp", str(JAR), str(PACK / "Scenarios.java")]
+        command = ["java", "-cp", str(jar), str(PACK / "Scenarios.java")]
         run = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, encoding="utf-8", check=False)
     if run.returncode:
         raise SystemExit(run.stderr)

@@ -43,7 +43,9 @@ impl Refusal {
             Self::Constraint { .. } => ("填写的内容不符合要求", "This answer doesn't fulfil the form's condition."),
             Self::NoSuchPlace => texts("answer.unknown_question"),
             Self::NotRelevant => ("按现在的填写，这一项不用填", "As things stand, this question doesn't apply."),
-            Self::ReadOnly => ("这一项由系统计算，不能直接修改", "This answer is computed and can't be changed by hand."),
+            Self::ReadOnly => {
+                ("这一项由系统计算，不能直接修改", "This answer is computed and can't be changed by hand.")
+            }
             Self::Counted => ("条数由其他填报项决定", "How many there are follows from another answer."),
             Self::TooMany => ("不能再增加了", "No more can be added."),
         };

@@ -8,6 +8,8 @@ use clap::{Args, Subcommand};
 use doorstep_core::client::filling::{FillOptions, Filling};
 use doorstep_core::client::{NewRecord, Phone, PhoneError, answer, storage_full_advice};
 use doorstep_core::clock::{SystemClock, SystemEntropy};
+use doorstep_core::form::expression::{Spot, Tree};
+use doorstep_core::form::session::Session;
 use doorstep_core::id::RecordId;
 use doorstep_core::record::Record;
 use doorstep_core::store::{ListFilter, OpenError, RefusedUpload, Row};
@@ -245,7 +247,7 @@ fn fill(
         phone.fill(draft, FillOptions { offset_minutes, language: language.clone(), ..FillOptions::default() })?;
     for (key, value) in pairs {
         let (key, value) = ticked(&filling, key, value);
-        let spot = filling.session().spot(key).ok_or_else(|| PhoneError::UnknownQuestion(key.to_owned()))?;
+        let spot = place(filling.session(), key).ok_or_else(|| PhoneError::UnknownQuestion(key.to_owned()))?;
         match filling.answer(spot, &value) {
             Ok(_) => {}
             Err(PhoneError::Refused(refusal)) => {
@@ -255,7 +257,8 @@ fn fill(
         }
     }
     for problem in filling.session().problems() {
-        eprintln!("{}: {}", filling.session().label(problem.spot), problem.kind.message(&language));
+        let label = filling.session().label(problem.spot);
+        eprintln!("{label} ({}): {}", problem.path, problem.kind.message(&language));
     }
     Ok(filling)
 }
@@ -266,10 +269,16 @@ fn key_and_value(pair: &str) -> Result<(&str, &str), Fault> {
     Ok(tick.or_else(|| pair.split_once('=')).ok_or_else(|| format!("write question=value, not {pair:?}"))?)
 }
 
+/// The place of an answer's key, or of a path below the form's root with indexes from 1: `member/name`, `member[2]/name`.
+fn place(session: &Session, key: &str) -> Option<Spot> {
+    let root = session.model().tree().name(Tree::ROOT);
+    session.spot(key).or_else(|| session.at_path(&format!("/{root}/{key}")))
+}
+
 /// A tick as the whole answer of its question: what is chosen there, with or without the choice.
 fn ticked<'a>(filling: &Filling, key: &'a str, value: &str) -> (&'a str, String) {
     let Some((question, choice)) = key.split_once('=') else { return (key, value.to_owned()) };
-    let now = filling.session().spot(question).map(|spot| filling.session().value(spot)).unwrap_or_default();
+    let now = place(filling.session(), question).map(|spot| filling.session().value(spot)).unwrap_or_default();
     let others = now.split_whitespace().filter(|c| *c != choice);
     let chosen: Vec<&str> = others.chain((value == "true").then_some(choice)).collect();
     (question, chosen.join(" "))

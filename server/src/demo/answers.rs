@@ -58,6 +58,28 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("responsibility", "走访记录不及时，手册未更新"),
 ];
 
+/// The township's zone: minutes east of UTC.
+pub const ZONE_MINUTES: i32 = 8 * 60;
+
+/// Answers as somebody gives them to a form: one text a question, its ticks together.
+pub fn as_given(answers: &[(String, Value)]) -> Vec<(String, String)> {
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for (key, value) in answers {
+        let (question, text) = match (key.split_once('='), value) {
+            (Some((question, choice)), _) => (question, choice.to_owned()),
+            (None, Value::Text(text)) => (key.as_str(), text.clone()),
+            (None, Value::Int(n)) => (key.as_str(), n.to_string()),
+            (None, Value::Number(n)) => (key.as_str(), n.to_string()),
+            (None, Value::Bool(_) | Value::Blank) => (key.as_str(), String::new()),
+        };
+        match texts.iter_mut().find(|(known, _)| known == question) {
+            Some((_, known)) => *known = format!("{known} {text}"),
+            None => texts.push((question.to_owned(), text)),
+        }
+    }
+    texts
+}
+
 /// Collects answers.
 #[derive(Default)]
 struct Answers(Vec<(String, Value)>);
@@ -163,6 +185,9 @@ fn answer_conversation(entropy: &SeededEntropy, household: &HouseholdSeed, answe
     answers.text("satisfaction", pick(entropy, &["satisfied", "satisfied", "satisfied", "satisfied", "fairly"]));
 }
 
+/// Yuan a person and year: the line of 2020, the newest that the form knows.
+const POVERTY_LINE: i64 = 4000;
+
 /// Answers of the screening form. `date` is the day of the screening, as `2026-11-24`.
 pub fn screening_answers(entropy: &SeededEntropy, household: &HouseholdSeed, date: &str) -> Vec<(String, Value)> {
     let mut answers = Answers::default();
@@ -171,7 +196,8 @@ pub fn screening_answers(entropy: &SeededEntropy, household: &HouseholdSeed, dat
     answers.number("round", 1);
     answers.text("who_answered", pick(entropy, &["head", "head", "head", "member", "explainer", "neighbour"]));
     answers.number("persons_seen", 1 + entropy.below(persons as u64));
-    answer_income(entropy, household, &mut answers);
+    let year = date.split('-').next().and_then(|year| year.parse().ok()).unwrap_or(i64::from(AS_OF_YEAR));
+    answer_income(entropy, household, year - 1, &mut answers);
     answer_living_and_school(entropy, &household.members, &mut answers);
     answer_medical(entropy, &household.members, &mut answers);
     answer_housing_and_water(entropy, &mut answers);
@@ -188,19 +214,18 @@ pub fn screening_answers(entropy: &SeededEntropy, household: &HouseholdSeed, dat
     answers.0
 }
 
-fn answer_income(entropy: &SeededEntropy, household: &HouseholdSeed, answers: &mut Answers) {
+fn answer_income(entropy: &SeededEntropy, household: &HouseholdSeed, year: i64, answers: &mut Answers) {
     let persons = household.members.len() as i64;
     let income = draw_income(entropy, &household.members);
     answers.text("income_change", "changed");
-    answers.number("income_year", AS_OF_YEAR - 1);
+    answers.number("income_year", year);
     for (key, yuan) in income {
         answers.number(key, yuan);
     }
     let sum: i64 = income.iter().map(|(key, yuan)| if *key == "income_costs" { -yuan } else { *yuan }).sum();
     answers.number("income_persons", persons);
-    let per_person = (sum as f64 / persons.max(1) as f64 * 100.0).round() / 100.0;
-    answers.0.push(("income_per_person".to_owned(), Value::Number(per_person)));
-    answers.text("income_verdict", if per_person >= 4000.0 { "met" } else { "to_verify" });
+    let per_person = sum / persons.max(1);
+    answers.text("income_verdict", if per_person >= POVERTY_LINE { "met" } else { "to_verify" });
     answers.text("income_risk", if entropy.chance(5) { "yes" } else { "no" });
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use doorstep_core::client::filling::FillOptions;
 use doorstep_core::client::{NewRecord, Phone};
 use doorstep_core::clock::{Clock, ManualClock, Millis, SeededEntropy, SystemClock, SystemEntropy};
 use doorstep_core::id::RecordId;
@@ -13,7 +14,7 @@ use doorstep_core::store::ListFilter;
 use doorstep_core::sync::{Cancel, Silent, SyncOptions, SyncReport};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::answers::{newborn_answers, screening_answers, visit_answers};
+use super::answers::{ZONE_MINUTES, as_given, newborn_answers, screening_answers, visit_answers};
 use super::township::{HouseholdSeed, Township};
 use crate::link::{Link, LinkOptions};
 use crate::service::Service;
@@ -123,10 +124,13 @@ impl DemoPhone {
         new: &NewRecord,
     ) -> Result<RecordId, Fault> {
         let draft = self.phone.start(form, Some(subject))?;
-        for (key, value) in answers {
-            self.phone.answer(draft, key, value)?;
+        let mut filling =
+            self.phone.fill(draft, FillOptions { offset_minutes: ZONE_MINUTES, ..FillOptions::default() })?;
+        for (question, text) in as_given(answers) {
+            let spot = filling.session().spot(&question).ok_or_else(|| format!("{form} has no {question}"))?;
+            filling.answer(spot, &text).map_err(|error| format!("{form}, {question}: {error}"))?;
         }
-        Ok(self.phone.finish_as(draft, new)?)
+        Ok(self.phone.finish_filled(filling, new)?)
     }
 
     fn edit(&self, record: RecordId, answers: &[(String, Value)]) -> Result<(), Fault> {

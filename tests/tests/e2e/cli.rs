@@ -29,10 +29,20 @@ fn the_readme_s_two_terminals_work() {
     for (phone, code) in [(one, &codes[0]), (two, &codes[1])] {
         run(&["phone", "--data", phone, "init", "--server", &server.url, "--code", code]);
     }
-    let add =
-        ["--set", "head_name=李四", "--set", "village=青山村", "--set", "status=out", "--set", "household_no=0001"];
+    let add = [
+        "--set",
+        "head_name=李四",
+        "--set",
+        "village=青山村",
+        "--set",
+        "status=out",
+        "--set",
+        "household_no=0001",
+        "--set",
+        "member/name=李四",
+    ];
     run(&[&["phone", "--data", one, "add", "--village", "青山"], add.as_slice()].concat());
-    let visit = ["--set", "visit_date=2026-11-24", "--set", "result=met", "--set", "remark=屋面渗漏"];
+    let visit = ["--set", "result=met", "--set", "remark=屋面渗漏"];
     run(&[&["phone", "--data", one, "visit", "0001"], visit.as_slice()].concat());
     assert!(run(&["phone", "--data", one, "cost"]).contains("2 changes"));
     assert!(run(&["phone", "--data", one, "sync"]).contains("2 changes acknowledged"));
@@ -78,7 +88,18 @@ fn a_lost_phone_is_found_and_shut_out_and_a_grant_ended_beside_a_running_server(
     for (phone, code) in [(one, &codes[0]), (two, &codes[1])] {
         run(&["phone", "--data", phone, "init", "--server", &server.url, "--code", code]);
     }
-    let add = ["--set", "head_name=李四", "--set", "village=青山村", "--set", "status=out", "--set", "household_no=1"];
+    let add = [
+        "--set",
+        "head_name=李四",
+        "--set",
+        "village=青山村",
+        "--set",
+        "status=out",
+        "--set",
+        "household_no=1",
+        "--set",
+        "member/name=李四",
+    ];
     run(&[&["phone", "--data", one, "add", "--village", "青山"], add.as_slice()].concat());
     run(&["phone", "--data", one, "sync"]);
     run(&["phone", "--data", two, "sync"]);

@@ -223,11 +223,8 @@ fn hostile_changes_are_quarantined_with_a_reason_while_good_ones_beside_them_are
     // a change by somebody else's actor, and one on somebody else's record, in the device's next batch
     let foreign = {
         let mut record = Record::new(Identity::of_type("visit"));
-        let author = Author {
-            actor: branch_actor(&[5; 32], 0),
-            note: ChangeNote::by(attack.enrolment.user),
-            claimed_s: 1,
-        };
+        let author =
+            Author { actor: branch_actor(&[5; 32], 0), note: ChangeNote::by(attack.enrolment.user), claimed_s: 1 };
         let heads = record.heads();
         record.edit(&heads, &author, &[Edit::answer("remark", "冒名")]).unwrap().unwrap().bytes
     };

@@ -64,10 +64,10 @@ fn features_are_rows_with_id_properties_and_geometry_as_odk_writes_it() {
     let table = read_table("wells.geojson", text.as_bytes()).unwrap();
     assert_eq!(cells(&table, "id"), ["w1", "w2", "3", "w4"]);
     assert_eq!(cells(&table, "title"), ["Well", "Way", "", ""]);
-    assert_eq!((cells(&table, "deep"), cells(&table, "dry")), (
-        ["3.5", "", "", ""].map(str::to_owned).to_vec(),
-        ["false", "", "", ""].map(str::to_owned).to_vec()
-    ));
+    assert_eq!(
+        (cells(&table, "deep"), cells(&table, "dry")),
+        (["3.5", "", "", ""].map(str::to_owned).to_vec(), ["false", "", "", ""].map(str::to_owned).to_vec())
+    );
     assert_eq!(
         cells(&table, "geometry"),
         ["26.5 100.25 0 0", "2 1 0 0; 4 3 9 0", "2 1 0 0; 4 3 0 0; 6 5 0 0; 2 1 0 0", ""]

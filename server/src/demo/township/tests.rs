@@ -2,10 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use doorstep_core::clock::ManualClock;
 use doorstep_core::form::Pack;
+use doorstep_core::form::model::Model;
+use doorstep_core::form::session::{Session, Surroundings};
 
 use super::*;
+use crate::demo::answers::{ZONE_MINUTES, as_given};
 use crate::demo::names::check_digit;
 
 fn check(form: &str, answers: &[(String, Value)]) {
@@ -102,6 +107,37 @@ fn names_hold_rare_characters_and_middle_dots() {
     assert!(names.iter().any(|n| n.contains('·')));
     assert!(names.iter().any(|n| n.chars().any(|c| u32::from(c) > 0xFFFF)));
     assert!(names.iter().collect::<BTreeSet<_>>().len() > names.len() * 2 / 3);
+}
+
+/// Gives the answers to a form as a helper would; all must stand, and nothing may be missing.
+fn fill(model: &Arc<Model>, clock: &Arc<ManualClock>, answers: &[(String, Value)]) -> Session {
+    let around = Surroundings::new(clock.clone(), Arc::new(SeededEntropy::new(1)), ZONE_MINUTES);
+    let mut session = Session::new(model.clone(), around);
+    for (question, text) in as_given(answers) {
+        let spot = session.spot(&question).unwrap_or_else(|| panic!("no {question}"));
+        let answered = session.answer(spot, &text);
+        assert!(answered.is_ok(), "{question} {text}: {answered:?}");
+    }
+    assert_eq!(session.problems(), Vec::new());
+    session
+}
+
+#[test]
+fn visits_and_screenings_stand_in_their_forms_and_raise_flags() {
+    let entropy = SeededEntropy::new(9);
+    let model = |name: &str| {
+        let form = Pack::built_in().forms().iter().find(|f| f.name == name).unwrap();
+        Arc::new(Model::new(form.def().clone()).unwrap())
+    };
+    let (visit, screening) = (model("visit"), model("screening"));
+    let clock = Arc::new(ManualClock::at(1_795_500_000_000));
+    let mut at_risk = 0;
+    for household in Township::invent(1).households.iter().step_by(9) {
+        fill(&visit, &clock, &visit_answers(&entropy, household, "2026-11-24"));
+        let filled = fill(&screening, &clock, &screening_answers(&entropy, household, "2026-11-24"));
+        at_risk += usize::from(&*filled.value(filled.spot("at_risk").unwrap()) == "1");
+    }
+    assert!((5..60).contains(&at_risk), "{at_risk} households of 213 at risk");
 }
 
 #[test]
