@@ -44,7 +44,8 @@ fn the_readme_s_two_terminals_work() {
     run(&[&["phone", "--data", one, "add", "--village", "青山"], add.as_slice()].concat());
     let visit = ["--set", "result=met", "--set", "remark=屋面渗漏"];
     run(&[&["phone", "--data", one, "visit", "0001"], visit.as_slice()].concat());
-    assert!(run(&["phone", "--data", one, "cost"]).contains("2 changes"));
+    let cost = run(&["phone", "--data", one, "cost"]);
+    assert!(cost.contains("2 changes"), "{cost}");
     assert!(run(&["phone", "--data", one, "sync"]).contains("2 changes acknowledged"));
     run(&["phone", "--data", two, "sync"]);
     assert!(run(&["phone", "--data", two, "households", "--village", "青山"]).contains("李四"));
