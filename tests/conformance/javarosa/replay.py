@@ -2,8 +2,8 @@
 """Fills forms by random scripts in JavaRosa and in `doorstep form replay` and lists where the outcomes differ: a development
 check, not part of tests/run.
 
-    pip install pyxform==4.5.0 xlsxwriter openpyxl
-    replay.py ODK_Validate.jar DOORSTEP [--seeds 40] [--seed 3] [--only NAME] [--workbook FILE ...] [--show 3]
+    pip install pyxform==4.5.0 xlsxwriter
+    replay.py ODK_Validate.jar DOORSTEP [--seeds 40] [--seed 3] [--only NAME] [--forms 100] [--workbook FILE ...]
 
 The jar is in the pyxform package (pyxform/validators/odk_validate/bin). Needs Java 17. Forms are those of forms.txt, the
 workbooks of the pack, and those given. Exit status 1 when a difference is left that decisions.py doesn't explain.
@@ -18,11 +18,13 @@ import subprocess
 import sys
 import tempfile
 
-import openpyxl
 import xlsxwriter
+from pyxform.errors import PyXFormError
+from pyxform.xls2json_backends import get_xlsform
 from pyxform.xls2xform import xls2xform_convert
 
 import decisions
+import drawn
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
@@ -88,17 +90,12 @@ def write(path, survey, choices):
 
 def read(path):
     """Rows of survey and choices of a workbook."""
-    book = openpyxl.load_workbook(path, data_only=True)
+    found = get_xlsform(pathlib.Path(path))
 
-    def rows(name):
-        sheets = [s for s in book.sheetnames if s.lower().strip() == name]
-        if not sheets:
-            return []
-        lines = [[("" if c is None else str(c).strip()) for c in line] for line in book[sheets[0]].iter_rows(values_only=True)]
-        headers = [h.lower().replace(" ", "_") for h in lines[0]] if lines else []
-        return [dict(zip(headers, line)) for line in lines[1:] if any(line)]
+    def rows(sheet):
+        return [{key.lower().replace(" ", "_"): str(text) for key, text in row.items() if text} for row in sheet or []]
 
-    return rows("survey"), rows("choices")
+    return rows(found.survey), rows(found.choices)
 
 
 class Questions:
@@ -213,6 +210,7 @@ def same_number(one, two):
 
 def prepare(folder, arguments):
     sources = {name: form for name, form in compact().items() if not arguments.only or name in arguments.only}
+    sources.update((f"drawn{n}", drawn.form(n)) for n in range(arguments.drawn, arguments.drawn + arguments.forms))
     forms = {}
     for name, (survey, choices) in sources.items():
         write(folder / f"{name}.xlsx", survey, choices)
@@ -220,7 +218,10 @@ def prepare(folder, arguments):
     books = sorted((ROOT / "client-core/forms/pack").glob("*.xlsx")) + [pathlib.Path(w) for w in arguments.workbook]
     for book in books:
         if not arguments.only or book.stem in arguments.only:
-            forms[book.stem] = (book, Questions(*read(book)))
+            try:
+                forms[book.stem] = (book, Questions(*read(book)))
+            except PyXFormError as error:
+                print(f"{book.stem}: not read: {error}")
     ready = {}
     for name, (workbook, questions) in forms.items():
         try:
@@ -239,6 +240,8 @@ def main():
     parser.add_argument("--seed", type=int)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--workbook", nargs="*", default=[])
+    parser.add_argument("--forms", type=int, default=0, help="how many forms to draw at random")
+    parser.add_argument("--drawn", type=int, default=0, help="the first of them")
     parser.add_argument("--show", type=int, default=3, help="how many scripts of each form to show")
     parser.add_argument("--visit", action="store_true", help="JavaRosa is asked for choices wherever it goes")
     arguments = parser.parse_args()

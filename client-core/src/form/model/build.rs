@@ -251,7 +251,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The answers to a question inside a repeat: those that aren't blank and pass the filter.
+    /// The answers to a question inside a repeat that pass the filter, as pyxform has it; blanks are left out where they are
+    /// shown.
     fn choices_from_answers(&mut self, id: NodeId, name: &str, question: &Question) -> Choices {
         let Named::One(source) = self.tree.named(name) else { return Choices::Missing };
         let Some(repeat) = self.tree.repeats(source).pop() else { return Choices::Missing };
@@ -259,8 +260,8 @@ impl<'a> Builder<'a> {
         let inside: Vec<&str> =
             chain.iter().skip_while(|n| **n != repeat).skip(1).map(|n| self.tree.name(*n)).collect();
         let (inside, repeat) = (inside.join("/"), self.tree.name(repeat));
-        let filter = question.choice_filter.as_deref().map_or_else(String::new, |f| format!("[{f}]"));
-        let text = format!("${{{repeat}}}[./{inside} != '']{filter}/{inside}");
+        let filter = question.choice_filter.clone().unwrap_or_else(|| format!("./{inside} != ''"));
+        let text = format!("${{{repeat}}}[{filter}]/{inside}");
         self.code(id, Role::ChoiceFilter, Some(&text)).map_or(Choices::None, |c| Choices::Answers(Box::new(c)))
     }
 

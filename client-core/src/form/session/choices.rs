@@ -64,7 +64,8 @@ impl Session {
                     let text = view.value(spot.node, spot.rows.as_slice()).to_answer(&context.env);
                     Offered { name: Arc::clone(&text), label: text, item: None }
                 };
-                nodes.into_iter().map(answer).collect()
+                let named = |o: &Offered| self.collect || !o.name.is_empty();
+                nodes.into_iter().map(answer).filter(named).collect()
             }
             Choices::Items(table, filter) => {
                 let Some(table) = self.model.table(*table) else { return Vec::new() };

@@ -3,10 +3,11 @@
 //! In Collect a counted repeat begins with one instance and never shrinks; an answer that its filter doesn't offer any more is gone once somebody looks at
 //! the choices, without anything being computed anew; and a change inside a repeat instance isn't seen by the other instances.
 
+use super::evaluate::Queue;
 use super::{Changes, Refusal, Session, Surroundings};
 use crate::form::definition::QuestionKind;
 use crate::form::expression::{Moment, NodeId, NodeKind, Rows, Spot, Value};
-use crate::form::model::{Choices, Model, Role};
+use crate::form::model::{Choices, Model, Role, VertexKind};
 use std::sync::Arc;
 
 impl Session {
@@ -93,6 +94,23 @@ impl Session {
             leaf.value = value;
             self.changed.insert((spot.node, spot.rows));
             self.touched.insert((spot.node, spot.rows));
+        }
+    }
+
+    /// True when a counted repeat gets instances: in Collect not before it applies.
+    pub(super) fn grows_now(&self, repeat: NodeId, rows: Rows) -> bool {
+        self.repeat_applies(Spot { node: repeat, rows })
+    }
+
+    /// Marks the counts of repeats at a place and in it, when it begins to apply.
+    pub(super) fn mark_counts(&self, at: Spot, queue: &mut Queue) {
+        for (index, vertex) in (0u32..).zip(self.model.vertices()) {
+            if vertex.kind == VertexKind::Count && self.model.tree().chain(vertex.node).contains(&at.node) {
+                let mut all = Vec::new();
+                let rows = at.rows.first(vertex.depth);
+                self.instance.vertex_rows(&self.model, vertex.node, vertex.kind, rows, &mut all);
+                queue.extend(all.into_iter().map(|rows| (index, rows)));
+            }
         }
     }
 

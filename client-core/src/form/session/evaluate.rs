@@ -71,6 +71,9 @@ impl Session {
                     queue.extend(own.map(|at| (*at, spot.rows)));
                 }
                 self.changed.insert((spot.node, spot.rows));
+                if self.collect {
+                    self.mark_counts(spot, queue);
+                }
             }
             VertexKind::Value => {
                 if self.instance.leaf(&model, spot.node, rows.as_slice()).is_none() {

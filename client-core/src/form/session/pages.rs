@@ -212,7 +212,7 @@ impl Session {
     }
 
     /// Whether a repeat applies, by what its next instance would be.
-    fn repeat_applies(&self, repeat: Spot) -> bool {
+    pub(super) fn repeat_applies(&self, repeat: Spot) -> bool {
         if !self.instance.around(&self.model, repeat.node, repeat.rows.as_slice()) {
             return false;
         }

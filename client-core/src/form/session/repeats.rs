@@ -61,6 +61,7 @@ impl Session {
             return Err(Refusal::NoSuchPlace);
         }
         let row = self.push_block(repeat, rows, None).ok_or(Refusal::TooMany)?;
+        self.copy_template(repeat, rows.with(row));
         let spot = Spot { node: repeat, rows: rows.with(row) };
         if let Some((key, order)) = self.order_entry(spot) {
             self.moved.push((key, crate::record::Value::Int(order)));
@@ -127,13 +128,14 @@ impl Session {
     /// Grows or shrinks a counted repeat.
     pub(super) fn set_count(&mut self, repeat: NodeId, rows: Rows, wanted: f64, queue: &mut Queue) {
         let model = Arc::clone(&self.model);
-        let Some(instances) = self.instance.instances_mut(&model, repeat, rows.as_slice()) else { return };
+        let Some(instances) = self.instance.instances(&model, repeat, rows.as_slice()) else { return };
         // a count beyond the limit stops at the limit, and a fault says so
         let wanted = wanted.min(INSTANCES_MAX as f64 + 1.0) as usize;
         let before = instances.shown;
-        if wanted == before || (self.collect && wanted < before) {
+        if wanted == before || (self.collect && (wanted < before || !self.grows_now(repeat, rows))) {
             return;
         }
+        let Some(instances) = self.instance.instances_mut(&model, repeat, rows.as_slice()) else { return };
         instances.shown = wanted.min(instances.blocks.len());
         let (again, have) = (before..instances.shown, instances.blocks.len());
         for row in again.filter_map(|r| u32::try_from(r).ok()) {
@@ -201,7 +203,19 @@ impl Session {
         self.focus = None;
     }
 
+    /// In Collect a new instance has an instance of the repeats that stand in groups in it, by the way that workbooks are
+    /// converted; not of those that stand in it directly.
+    fn copy_template(&mut self, repeat: NodeId, rows: Rows) {
+        if !self.collect {
+            return;
+        }
+        let model = Arc::clone(&self.model);
+        let groups = model.tree().children(repeat).iter().filter(|n| model.tree().kind(**n) == NodeKind::Group);
+        groups.for_each(|group| self.add_first_instances(*group, rows));
+    }
+
     fn fill_new(&mut self, repeat: NodeId, rows: Rows, queue: &mut Queue) {
+        self.copy_template(repeat, rows);
         self.give_defaults_into(rows, Some(repeat), queue);
         self.mark_inside(repeat, rows, queue);
     }
@@ -269,7 +283,10 @@ impl Session {
     fn give_defaults_into(&mut self, prefix: Rows, inside: Option<NodeId>, queue: &mut Queue) {
         let model = Arc::clone(&self.model);
         for node in model.defaults() {
-            if inside.is_some_and(|repeat| !model.tree().chain(*node).contains(&repeat)) {
+            let around = model.tree().repeats(*node);
+            // in Collect repeats in the new instance don't get theirs
+            let among = if self.collect { around.last().map_or(&[][..], std::slice::from_ref) } else { &around[..] };
+            if inside.is_some_and(|repeat| !among.contains(&repeat)) {
                 continue;
             }
             let Some(code) = &model.node(*node).default else { continue };
