@@ -264,8 +264,25 @@ fn crowd(fixture: &Fixture, phones: &mut [Phone]) -> Outcome {
         let head = HEADS[number as usize % HEADS.len()];
         let household = fixture.household(phone, village, number, head, 1 + number as usize % 6)?;
         if number % 4 == 0 {
-            fixture.visit(phone, &household, &format!("2020-06-{:02}", 1 + number % 26), &[])?;
+            let day = format!("2020-06-{:02}", 1 + number % 26);
+            let mut visit = fixture.visit(phone, &household, &day, &[])?;
+            doubtful(fixture, phone, number, &household, &mut visit)?;
         }
+    }
+    Ok(())
+}
+
+/// What breaks rules: visits that end before they begin, the second of which was corrected since, and a telephone that is none.
+fn doubtful(fixture: &Fixture, phone: &mut Phone, number: u32, household: &Known, visit: &mut Known) -> Outcome {
+    if matches!(number, 8 | 64) {
+        fixture.write(phone, visit, &[("start_time", text("10:30")), ("end_time", text("09:10"))])?;
+    }
+    if number == 64 {
+        fixture.write(phone, visit, &[("end_time", text("11:10"))])?;
+    }
+    if number == 12 {
+        let mut sensitive = fixture.part(household, "sensitive")?;
+        fixture.write(phone, &mut sensitive, &[("phone", text("没有"))])?;
     }
     Ok(())
 }

@@ -168,7 +168,7 @@ class Pages(unittest.TestCase):
         for said in ("Marginal household", "Received at", "History"):
             self.assertIn(said, browser.text())
         self.looks_right("3-record")
-        for name in ("differences", "phones", "quarantine", "visits"):
+        for name in ("differences", "doubts", "phones", "quarantine", "visits"):
             browser.go(self.address + "/" + name)
             self.looks_right("4-" + name)
         browser.follow(browser.link("中文"))
@@ -206,6 +206,34 @@ class Pages(unittest.TestCase):
         browser.go(self.address + "/sign-in?wrong=1")
         self.assertIn("密钥不对", browser.text())
         self.looks_right("sign-in")
+
+    @at_every_width("doubts")
+    def test_doubtful_data_are_listed_filtered_and_lead_to_their_records(self, browser):
+        browser.go(self.address + "/")
+        browser.follow(browser.link("数据存疑"))
+        for said in ("住房等级", "不符合表单规定的条件", "答案不符合这一项的要求", "已隐藏"):
+            self.assertIn(said, browser.text())
+        self.assertNotIn("没有\n", browser.text(), "no answer stands here")
+        self.looks_right("1-open")
+        browser.run("document.querySelector('select[name=kind]').value = 'unfit'")
+        browser.follow(browser.find("main button"))
+        rows = browser.run("return [...document.querySelectorAll('tbody tr')].map(r => r.innerText)")
+        self.assertEqual(len(rows), 1)
+        self.assertIn("王大山", rows[0])
+        self.looks_right("2-filtered")
+        browser.follow(browser.find("tbody a"))
+        self.assertIn("排查表", browser.text())
+        browser.follow(browser.find("h1 a.tag"))
+        self.assertIn("record=", browser.url())
+        self.assertIn("住房等级", browser.text())
+        self.looks_right("3-one-record")
+        browser.go(self.address + "/doubts?state=closed")
+        self.assertIn("已消除", browser.text())
+        self.assertEqual(len(browser.run("return document.querySelectorAll('tbody tr')")), 1)
+        self.looks_right("4-closed")
+        browser.go(self.address + "/doubts?state=closed&kind=date")
+        self.assertIn("没有已消除的存疑数据", browser.text())
+        self.looks_right("5-empty")
 
     @at_every_width("sign-in")
     def test_whoever_has_the_key_signs_in_and_out(self, browser):
