@@ -16,6 +16,7 @@ pub mod chain;
 pub mod columns;
 #[cfg(test)]
 mod conformance;
+mod about;
 pub mod doubts;
 pub mod figures;
 pub mod forms;

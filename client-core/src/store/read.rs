@@ -116,7 +116,8 @@ pub(super) fn list_statement(db: &Connection, filter: &ListFilter) -> Result<(St
     let mut conditions: Vec<&str> = Vec::new();
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     if let Some(record_type) = &filter.record_type {
-        conditions.push("type = ?");
+        // a subject has few records: they are found by it, not by their type
+        conditions.push(if filter.subject.is_some() { "+type = ?" } else { "type = ?" });
         values.push(Box::new(record_type.clone()));
     }
     if let Some(area) = filter.area {
@@ -131,7 +132,9 @@ pub(super) fn list_statement(db: &Connection, filter: &ListFilter) -> Result<(St
         values.push(Box::new(area.0));
     }
     if let Some(subject) = filter.subject {
-        conditions.push("(subject = ? OR no IN (SELECT record FROM about WHERE subject = ?))");
+        conditions.push(
+            "no IN (SELECT no FROM record WHERE subject = ? UNION SELECT record FROM about WHERE subject = ?)",
+        );
         values.extend([Box::new(subject.0) as Box<dyn ToSql>, Box::new(subject.0)]);
     }
     if let Some(search) = &filter.search {

@@ -26,6 +26,7 @@ use super::{
     Storage, StorageError, StoredRecord, SyncNote, TownshipId, User,
 };
 
+mod about;
 mod commit;
 mod connect;
 mod doubts;

@@ -22,6 +22,7 @@ use super::{
     Storage, StorageError, StoredRecord, SyncNote, TownshipId, User,
 };
 
+mod about;
 mod backup;
 mod commit;
 mod doubts;

@@ -129,3 +129,42 @@ fn a_household_that_a_form_made_is_a_household_on_the_server_and_on_other_phones
     let row = server.service.storage.record_row(server.township, household).unwrap().unwrap();
     assert_eq!((row.area, row.projection.title.as_str()), (server.villages[1], "李四"));
 }
+
+#[test]
+fn a_record_about_several_households_is_listed_about_each_on_phones_and_server() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    publish(&server, MEETING);
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    sync(&a);
+    let households: Vec<RecordId> =
+        ["李四", "王五", "张三"].iter().map(|head| add_household(&a, server.villages[0], "1", head)).collect();
+    let both = fill(&a, "meeting", &households[..2], &[("topic", "water")]);
+    let none = fill(&a, "meeting", &[], &[("topic", "roads")]);
+    sync(&a);
+    sync(&b);
+    let counts = |phone: &Phone| households.iter().map(|h| about(phone, "meeting", *h).len()).collect::<Vec<_>>();
+    assert_eq!((counts(&a), counts(&b)), (vec![1, 1, 0], vec![1, 1, 0]));
+    assert_eq!(b.subjects(both).unwrap(), households[..2]);
+    assert_eq!(b.subjects(none).unwrap(), []);
+    let api = |path: String| -> serde_json::Value {
+        let text = crate::client().get(format!("{}{path}", server.url())).send().unwrap().text().unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    for (household, expected) in households.iter().zip([1, 1, 0]) {
+        let listed = api(format!("/api/records?type=meeting&subject={household}"));
+        assert_eq!(listed["records"].as_array().unwrap().len(), expected);
+    }
+    for (record, area) in [(both, server.villages[0]), (none, server.township)] {
+        let row = server.service.storage.record_row(server.township, record).unwrap().unwrap();
+        assert_eq!((row.area, row.projection.doubts), (area, 0));
+    }
+    // edited on the other phone, it stays about both
+    let draft = b.edit(both).unwrap();
+    let mut filling = b.fill(draft, FillOptions::default()).unwrap();
+    filling.answer_at("/data/topic", "water and roads").unwrap();
+    b.finish_filled(filling, &NewRecord::default()).unwrap();
+    sync(&b);
+    sync(&a);
+    assert_eq!(counts(&a), [1, 1, 0]);
+}

@@ -225,6 +225,25 @@ fn a_village_among_25_000_records_is_listed_by_an_index() {
 }
 
 #[test]
+fn a_list_about_a_record_looks_only_at_what_names_it() {
+    let phone = TestPhone::new(1);
+    let record_type = Some("visit".to_owned());
+    let filter = ListFilter { record_type, subject: Some(RecordId([7; 16])), limit: 10, ..ListFilter::default() };
+    let plan: Vec<String> = phone
+        .store
+        .connections
+        .read(|db| {
+            let (sql, values) = read::list_statement(db, &filter)?;
+            let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+            let rows = statement.query_map(rusqlite::params_from_iter(values), |r| r.get::<_, String>(3))?;
+            Ok(rows.map(|r| r.unwrap()).collect::<Vec<_>>())
+        })
+        .unwrap();
+    let reads: Vec<&String> = plan.iter().filter(|step| step.contains("record")).collect();
+    assert!(reads.iter().all(|step| step.contains("PRIMARY KEY") || step.contains("record_subject")), "{plan:?}");
+}
+
+#[test]
 fn a_frame_of_nothing_moves_the_position_only() {
     let phone = TestPhone::new(1);
     let report = phone.deliver(8, &[]);

@@ -5,6 +5,7 @@ use crate::storage::{Coverage, RecordFilter};
 
 claims!(
     a_list_is_ordered_by_birth_and_filtered,
+    a_record_about_several_subjects_is_listed_about_each,
     a_row_shows_the_newest_projection,
     a_record_id_used_in_two_townships_names_a_record_in_each,
     coverage_counts_households_once_and_where_they_are_placed,
@@ -36,6 +37,27 @@ fn a_list_is_ordered_by_birth_and_filtered(storage: Arc<dyn Storage>) {
     assert_eq!(list(&RecordFilter { search: Some("%".to_owned()), ..all.clone() }), Vec::new());
     assert_eq!(list(&RecordFilter { with_differences: true, ..all.clone() }), vec![visit.id]);
     assert_eq!(list(&RecordFilter { status: Some("moved".to_owned()), ..all }), vec![other.id]);
+}
+
+fn a_record_about_several_subjects_is_listed_about_each(storage: Arc<dyn Storage>) {
+    let device = enrol(&*storage, TOWNSHIP);
+    let subjects: Vec<RecordId> = (0..3).map(|_| RecordId(unique())).collect();
+    let says = |named: &[(RecordId, bool)]| {
+        let ticks: Vec<String> = named.iter().map(|(id, tick)| format!(r#""_subjects={id}":{tick}"#)).collect();
+        format!(r#"{{"answers":{{"note":"\"_subjects=x",{}}}}}"#, ticks.join(","))
+    };
+    let about = |subject: RecordId| {
+        let filter = RecordFilter { subject: Some(subject), limit: 10, ..RecordFilter::default() };
+        storage.list_records(TOWNSHIP, &filter).unwrap().len()
+    };
+    let both = says(&[(subjects[0], true), (subjects[1], true)]);
+    let first = projected(record(&device, "meeting", VILLAGE, Some(subjects[0])), |p| p.json = both);
+    done(&*storage, push(&device, vec![first.clone()]));
+    assert_eq!(subjects.iter().map(|s| about(*s)).collect::<Vec<_>>(), [1, 1, 0]);
+    let other = says(&[(subjects[0], true), (subjects[1], false), (subjects[2], true)]);
+    let second = projected(next(&first, &device), |p| p.json = other);
+    done(&*storage, push(&device, vec![second]));
+    assert_eq!(subjects.iter().map(|s| about(*s)).collect::<Vec<_>>(), [1, 0, 1]);
 }
 
 fn a_row_shows_the_newest_projection(storage: Arc<dyn Storage>) {

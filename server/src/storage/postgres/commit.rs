@@ -15,7 +15,7 @@ use super::super::chain::KIND_CHANGE;
 use super::super::columns::{from_heads, from_key, from_outcomes, to_heads};
 use super::super::{BatchRow, Committed, HeldChange, PreparedPush, Result, StorageError, TownshipId};
 use super::plan::{self, Feed, Known, RecordWrite, TownshipWrites};
-use super::{Raced, Tenant, array, doubts, get, number, number32, other, people, row, rows, run};
+use super::{Raced, Tenant, about, array, doubts, get, number, number32, other, people, row, rows, run};
 
 /// Commits a group; answers in order.
 pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[PreparedPush]) -> Result<Vec<Committed>> {
@@ -41,6 +41,9 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
             insert_changes(tx, id, *township, writes),
             update_feed(tx, id, *township, &writes.feed),
         )?;
+        for write in &writes.records {
+            about::file(tx, id, *township, write.first.id, &write.latest.projection).await?;
+        }
         for filed in &writes.filed {
             doubts::file(tx, id, *township, (filed.record, filed.check), (filed.change, filed.now_ms)).await?;
         }

@@ -151,7 +151,8 @@ pub(super) async fn list(
         also(" AND area = ?", Box::new(area.0.to_vec()));
     }
     if let Some(subject) = filter.subject {
-        also(" AND subject = ?", Box::new(subject.0.to_vec()));
+        let named = "SELECT record FROM about WHERE tenant = $1 AND township = $2 AND subject = ?";
+        also(&format!(" AND (subject = ? OR id IN ({named}))"), Box::new(subject.0.to_vec()));
     }
     if let Some(status) = &filter.status {
         also(" AND status = ?", Box::new(status.clone()));

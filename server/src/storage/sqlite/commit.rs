@@ -11,7 +11,7 @@ use super::super::chain::{KIND_CHANGE, Links};
 use super::super::columns::{from_heads, from_key};
 use super::super::{Committed, PreparedPush, PreparedRecord, Result, StorageError, SyncNote, TownshipId};
 use super::held::{self, Shelf};
-use super::{doubts, pack, people, uploads};
+use super::{about, doubts, pack, people, uploads};
 
 /// A township's feed while a group is written.
 #[derive(Clone, Copy)]
@@ -196,6 +196,7 @@ impl<'a> Statements<'a> {
         };
         let Some(record_no) = record_no else { return Ok(false) };
         self.insert_text.execute(params![record_no, record.projection.json, record.projection.search])?;
+        about::file(self.tx, record_no, &record.projection)?;
         for change in &record.changes {
             let chain = links.change(feed.position.chain, record.id, record.incarnation, &change.hash);
             feed.position = Position { seq: feed.position.seq + 1, chain };

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use super::super::columns::{from_heads, to_heads};
 use super::super::doubts::{self, Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 use super::super::{Result, TownshipId};
-use super::{pack, people, seq_of};
+use super::{about, pack, people, seq_of};
 
 /// Closes and opens a record's entries, so that those open are what was found, and counts them anew. `change_no` is the newest
 /// change of the merge.
@@ -125,6 +125,7 @@ pub(super) fn refresh(c: &Connection, township: TownshipId, records: &[Refreshed
         let found = update.query_row(values, |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?))).optional()?;
         let Some((record_no, last)) = found else { continue };
         text.execute(params![p.json, p.search, record_no])?;
+        about::file(c, record_no, p)?;
         file(c, township_no, record_no, &record.check, (last, now_ms))?;
         written += 1;
     }

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0004_no_snapshot.sql"),
     include_str!("../migrations/sqlite/0005_form.sql"),
     include_str!("../migrations/sqlite/0006_doubt.sql"),
+    include_str!("../migrations/sqlite/0007_about.sql"),
 ];
 
 /// The newest schema.

@@ -116,7 +116,8 @@ pub(super) fn list(c: &Connection, township: TownshipId, filter: &RecordFilter) 
         also(" AND r.area = ?", area.0.to_vec().into());
     }
     if let Some(subject) = filter.subject {
-        also(" AND r.subject = ?", subject.0.to_vec().into());
+        also(" AND (r.subject = ?", subject.0.to_vec().into());
+        also(" OR r.no IN (SELECT record_no FROM about WHERE subject = ?))", subject.0.to_vec().into());
     }
     if let Some(status) = &filter.status {
         also(" AND r.status = ?", status.clone().into());
