@@ -32,8 +32,35 @@ fn main() -> std::io::Result<()> {
         let case: serde_json::Value = serde_json::from_str(line)?;
         seed("expression", i, case["expression"].as_str().unwrap_or_default().as_bytes())?;
     }
+    for (i, path) in fs::read_dir("../forms/pack")?.enumerate() {
+        let path = path?.path();
+        if path.extension().is_some_and(|e| e == "xlsx") {
+            seed("workbook", i, &[b"\x01", fs::read(path)?.as_slice()].concat())?;
+        }
+    }
+    for (i, rows) in WORKBOOKS.iter().enumerate() {
+        seed("workbook", 100 + i, &[b"\x00", rows.as_bytes()].concat())?;
+    }
+    for (i, (choice, text)) in LISTS.iter().enumerate() {
+        seed("list", i, &[&[*choice], text.as_bytes()].concat())?;
+    }
     Ok(())
 }
+
+/// Rows of a survey in the text layout.
+const WORKBOOKS: [&str; 2] = [
+    ",integer,age,Age,${sex} = 'f',,,,\n,select_one s,sex,Sex,,,,,\nchoices\n,list_name,name,label\n,s,f,F\n,s,m,M\n",
+    ",begin repeat,r,R,,,,,\n,text,a,A,,,'x',rows=3,\n,end repeat,,,,,,,\n,calculate,c,,,count(${r}),,,${a}\n",
+];
+
+/// Lists: CSV, XML, GeoJSON.
+const LISTS: [(u8, &str); 4] = [
+    (0, "name,label,\"x, y\"\na,\"b \"\"c\"\"\",1\n"),
+    (0, "name;label\r\na;b,c\r\n"),
+    (1, "<?xml version='1.0'?><root><item><name>a</name><label>A &amp; &#66;<![CDATA[<]]></label></item></root>"),
+    (2, r#"{"type":"FeatureCollection","features":[{"type":"Feature","id":1,"properties":{"title":"t"},
+        "geometry":{"type":"Polygon","coordinates":[[[1,2],[3,4.5,6],[1,2]]]}}]}"#),
+];
 
 fn seed(target: &str, n: usize, bytes: &[u8]) -> std::io::Result<()> {
     let folder = Path::new("corpus").join(target);

@@ -3,7 +3,9 @@
 //! A form that is published carries its lists as CSV text, whatever the files were ([`attach`]): phones read one format, and a
 //! corrected list travels as a small difference like the rest of the definition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+#[cfg(feature = "import")]
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::definition::FormDef;
@@ -73,6 +75,9 @@ pub enum Fault {
 #[derive(Debug, Default)]
 struct List {
     columns: Vec<String>,
+    /// Places of the columns.
+    #[cfg(feature = "import")]
+    named: HashMap<String, usize>,
     rows: Vec<Vec<String>>,
     cells: usize,
 }
@@ -83,8 +88,12 @@ impl List {
     fn push(&mut self, item: Vec<(String, String)>) -> bool {
         let mut row = Vec::new();
         for (name, text) in item {
-            let at = self.columns.iter().position(|c| *c == name).unwrap_or_else(|| {
-                self.columns.push(name);
+            let name = column_name(&name);
+            if name.is_empty() {
+                continue;
+            }
+            let at = *self.named.entry(name).or_insert_with_key(|name| {
+                self.columns.push(name.clone());
                 self.columns.len() - 1
             });
             if row.len() <= at {
@@ -120,14 +129,22 @@ impl List {
         out
     }
 
+    /// Columns without a name are left out; of those with the same name the first counts.
     fn into_table(self) -> Table {
         let mut table = Table::new();
+        let mut seen = BTreeSet::new();
+        let counts: Vec<bool> = self.columns.iter().map(|name| !name.is_empty() && seen.insert(name)).collect();
         for row in self.rows {
-            let named = self.columns.iter().map(String::as_str).zip(row).filter(|(name, _)| !name.is_empty());
-            table.push(named.map(|(name, cell)| (name, Arc::from(cell))));
+            let named = self.columns.iter().map(String::as_str).zip(row).zip(&counts).filter(|(_, counts)| **counts);
+            table.push(named.map(|((name, cell), _)| (name, Arc::from(cell))));
         }
         table
     }
+}
+
+/// A column's name: runs of blanks and line ends count as one blank.
+fn column_name(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The most columns of an XML or GeoJSON list.
@@ -212,7 +229,8 @@ fn csv_list(text: &str) -> List {
     let separator = if header_line.contains(',') || !header_line.contains(';') { ',' } else { ';' };
     let mut rows = Rows { rest: text.chars().peekable(), separator };
     let trimmed = |row: Vec<String>| row.into_iter().map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
-    let mut list = List { columns: rows.next().map(trimmed).unwrap_or_default(), ..List::default() };
+    let header = rows.next().unwrap_or_default();
+    let mut list = List { columns: header.iter().map(|name| column_name(name)).collect(), ..List::default() };
     for row in rows {
         list.cells += row.len();
         if list.cells > CELLS_MAX {

@@ -27,6 +27,7 @@ fn quotes_separators_and_line_ends_of_all_kinds_are_understood() {
     assert_eq!(of_csv("\u{feff}name;label\na;b,c\n", "label"), ["b,c"]);
     assert_eq!(of_csv("name,label\na,\"never closed", "label"), ["never closed"]);
     assert_eq!(of_csv("", "label"), Vec::<String>::new());
+    assert_eq!(of_csv("name,label,label\na,b,c\n", "label"), ["b"], "of two columns of one name the first counts");
 }
 
 #[test]
