@@ -205,6 +205,8 @@ impl Session {
 fn convert(value: Value, kind: AnswerType, zone: i32) -> Value {
     match (value, kind) {
         (Value::Number(n), _) if n.is_nan() => Value::blank(),
+        // what is nearly whole is whole, and there is no minus nought
+        (Value::Number(n), _) if (n - n.trunc()).abs() < 1e-9 => Value::Number(n.trunc() + 0.0),
         (Value::Text(text), kind) => Value::typed(&text, kind, zone),
         (Value::Bool(b), AnswerType::Number) => Value::Number(f64::from(u8::from(b))),
         (Value::Moment(moment), AnswerType::Text | AnswerType::DateTime) => {
