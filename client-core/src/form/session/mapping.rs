@@ -197,7 +197,7 @@ impl Session {
     }
 
     /// An answer's entries. Blanks are entries only with `blanks`.
-    fn add_answer(&self, spot: Spot, blanks: bool, edits: &mut Edits) {
+    pub(super) fn add_answer(&self, spot: Spot, blanks: bool, edits: &mut Edits) {
         let Some(question) = self.model.question(spot.node) else { return };
         let Some(leaf) = self.instance.leaf(&self.model, spot.node, spot.rows.as_slice()) else { return };
         if question.kind == QuestionKind::Note {

@@ -5,11 +5,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::problems::{Problem, ProblemKind};
+use super::problems::ProblemKind;
 use super::{Edits, Session, Surroundings};
 use crate::form::check::bounds;
 use crate::form::definition::Sensitivity;
-use crate::form::expression::{NodeId, Spot, Tree};
+use crate::form::expression::{NodeId, Rows, Spot, Tree};
 use crate::form::model::{Choices, Model, VertexKind};
 use crate::record::Value;
 use crate::record::key::{AnswerKey, Leaf};
@@ -264,58 +264,72 @@ impl Default for RecheckOptions {
 /// Runs calculations, relevance and constraints on a record's answers, with the clock and zone of `around` (the record's own).
 /// What depends on clock or chance isn't compared. Of answers that don't apply, the first one of a section counts for all of it.
 pub fn recheck(rules: &Rules, answers: &Edits, around: Surroundings, options: &RecheckOptions) -> Vec<Found> {
-    let model = &rules.model;
-    let session = Session::open(Arc::clone(model), around, answers);
-    let mut found = Vec::new();
-    let now = session.answers();
+    let session = Session::open(Arc::clone(&rules.model), around, answers);
     let mut left_out = BTreeSet::new();
+    let mut found = Vec::new();
     for spot in session.leaf_spots() {
-        let reads = rules.reads(spot.node).value;
-        if !reads.are_in(options.held) {
-            continue;
-        }
-        let mut add = |key: String, doubt, expected| found.push(Found { key, doubt, class: reads.highest(), expected });
-        let computed = model.calculation(spot.node).map(|v| v.code.purity().is_pure());
-        match computed {
-            Some(true) => {
-                let Some(key) = session.key(spot) else { continue };
-                let Some(before) = answers.get(&key).filter(|v| **v != Value::Blank) else { continue };
-                match now.get(&key) {
-                    Some(value) if value != before => add(key, Doubt::Differs, Some(value.clone())),
-                    None if session.is_relevant(spot) => add(key, Doubt::Differs, Some(Value::Blank)),
-                    _ => {}
-                }
-            }
-            // what the clock or chance gave stays as it was
-            Some(false) => {}
-            None => {
-                let Some(section) = session.left_out(spot) else { continue };
-                if model.is_shown(spot.node)
-                    && !session.value(spot).is_empty()
-                    && left_out.insert((section.node, section.rows))
-                {
-                    session.key(spot).into_iter().for_each(|key| add(key, Doubt::NotRelevant, None));
-                }
-            }
-        }
-    }
-    for Problem { spot, kind, .. } in session.problems() {
-        let doubt = match kind {
-            ProblemKind::Required(_) if !options.complete => continue,
-            ProblemKind::Required(_) => Doubt::Missing,
-            ProblemKind::Constraint(_) => Doubt::Constraint,
-            ProblemKind::Answer(_) => Doubt::Unfit,
-        };
-        let reads = rules.reads(spot.node).rule;
-        if reads.are_in(options.held) {
-            let class = reads.highest();
-            found.extend(session.key(spot).map(|key| Found { key, doubt, class, expected: None }));
+        let reads = rules.reads(spot.node);
+        let doubts = [
+            (reads.value, session.doubtful_value(spot, answers, &mut left_out)),
+            (reads.rule, session.broken_rule(spot, options.complete).map(|doubt| (doubt, None))),
+        ];
+        for (classes, doubt) in doubts {
+            let Some((doubt, expected)) = doubt.filter(|_| classes.are_in(options.held)) else { continue };
+            let class = classes.highest();
+            found.extend(session.key(spot).map(|key| Found { key, doubt, class, expected }));
         }
     }
     found
 }
 
 impl Session {
+    /// What is wrong with a value beside others: it is computed and they give another one, or it doesn't apply.
+    fn doubtful_value(
+        &self,
+        spot: Spot,
+        answers: &Edits,
+        left_out: &mut BTreeSet<(NodeId, Rows)>,
+    ) -> Option<(Doubt, Option<Value>)> {
+        match self.model.calculation(spot.node).map(|v| v.code.purity().is_pure()) {
+            Some(true) => {
+                let before = answers.get(&self.key(spot)?).filter(|v| **v != Value::Blank)?;
+                let now = self.is_relevant(spot).then(|| self.answer_at(spot))?;
+                (now != *before).then_some((Doubt::Differs, Some(now)))
+            }
+            // what the clock or chance gave stays as it was
+            Some(false) => None,
+            None => {
+                let section = self.left_out(spot)?;
+                let answered = self.model.is_shown(spot.node) && !self.is_blank(spot);
+                (answered && left_out.insert((section.node, section.rows))).then_some((Doubt::NotRelevant, None))
+            }
+        }
+    }
+
+    /// The rule of its own that an answer breaks.
+    fn broken_rule(&self, spot: Spot, complete: bool) -> Option<Doubt> {
+        if !complete && self.is_blank(spot) || !self.is_relevant(spot) {
+            return None;
+        }
+        self.problem(spot).map(|kind| match kind {
+            ProblemKind::Required(_) => Doubt::Missing,
+            ProblemKind::Constraint(_) => Doubt::Constraint,
+            ProblemKind::Answer(_) => Doubt::Unfit,
+        })
+    }
+
+    fn is_blank(&self, spot: Spot) -> bool {
+        let leaf = self.instance.leaf(&self.model, spot.node, spot.rows.as_slice());
+        leaf.is_none_or(|leaf| leaf.value.is_blank())
+    }
+
+    /// A question's answer as a record keeps it.
+    fn answer_at(&self, spot: Spot) -> Value {
+        let mut answer = Edits::new();
+        self.add_answer(spot, true, &mut answer);
+        answer.into_values().next().unwrap_or(Value::Blank)
+    }
+
     /// The outermost place around (or at) a spot that doesn't apply; `None` when the spot applies.
     fn left_out(&self, spot: Spot) -> Option<Spot> {
         if self.is_relevant(spot) {

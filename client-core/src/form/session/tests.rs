@@ -341,7 +341,7 @@ fn a_section_that_does_not_apply_is_doubtful_once_and_missing_answers_only_in_a_
     };
     let left_out = [("job".to_owned(), Doubt::NotRelevant), ("marks".to_owned(), Doubt::NotRelevant)];
     assert_eq!(keys(false), left_out);
-    assert_eq!(keys(true)[2..], [("name".to_owned(), Doubt::Missing)]);
+    assert_eq!(keys(true)[1], ("name".to_owned(), Doubt::Missing));
     assert_eq!(question_key("m#a/marks=a"), "m#a/marks", "what was ticked isn't told");
 }
 
@@ -367,7 +367,7 @@ fn a_recheck_of_one_class_leaves_alone_what_reads_others() {
     };
     assert_eq!(found(Classes::one(core)), [("rooms".to_owned(), Doubt::Constraint, core)]);
     let all = found(Classes::ALL);
-    assert_eq!(all[0], ("poor".to_owned(), Doubt::Differs, sensitive), "only who may read the income learns of it");
+    assert!(all.contains(&("poor".to_owned(), Doubt::Differs, sensitive)), "only who may read the income learns of it");
 }
 
 #[test]
