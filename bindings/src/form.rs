@@ -280,12 +280,12 @@ impl Filling {
 
     /// Turns to the next page that applies; false at the end.
     pub fn next(&self) -> Result<bool, PhoneError> {
-        self.with(|open| Ok(open.next()))
+        self.with(|open| Ok(open.next_page()))
     }
 
     /// Turns to the page before; false at the beginning.
     pub fn previous(&self) -> Result<bool, PhoneError> {
-        self.with(|open| Ok(open.previous()))
+        self.with(|open| Ok(open.previous_page()))
     }
 
     /// Turns to the page that shows a place; false where none does.

@@ -71,8 +71,7 @@ impl Phone {
     #[uniffi::constructor]
     pub fn open(dir: String) -> Result<Arc<Self>, PhoneError> {
         let dir = dir.into();
-        let phone =
-            Self { dir, inner: RwLock::default(), notices: RwLock::default(), fillings: Mutex::default() };
+        let phone = Self { dir, inner: RwLock::default(), notices: RwLock::default(), fillings: Mutex::default() };
         phone.reopen_store()?;
         Ok(Arc::new(phone))
     }

@@ -1,6 +1,5 @@
 //! What a finished form writes to other records: the entities that it makes or changes.
 
-
 use sha2::{Digest, Sha256};
 
 use super::filling::Filling;
@@ -83,7 +82,8 @@ fn entity_edits(filling: &Filling, entity: &Entity, form: Option<&Form>, only: O
     let title = form.map_or(LABEL, |form| form.list.title.as_str());
     let classed = |class: Sensitivity, answers: Vec<(String, Value)>| -> Classed {
         let own = |key: &str| form.and_then(|f| f.class_of(key)).unwrap_or_default();
-        let edit = |(key, value): (String, Value)| (class.max(own(&key)), Edit { section: Section::Answers, key, value });
+        let edit =
+            |(key, value): (String, Value)| (class.max(own(&key)), Edit { section: Section::Answers, key, value });
         answers.into_iter().map(edit).collect()
     };
     let mut edits = Classed::new();

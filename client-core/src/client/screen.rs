@@ -86,12 +86,12 @@ impl Filling {
     }
 
     /// Turns to the next page that applies; false at the end of the form.
-    pub fn next(&mut self) -> bool {
+    pub fn next_page(&mut self) -> bool {
         self.turn(|filling, page| filling.session().next_page(page))
     }
 
     /// Turns to the page before; false at its beginning.
-    pub fn previous(&mut self) -> bool {
+    pub fn previous_page(&mut self) -> bool {
         self.turn(|filling, page| filling.session().previous_page(page))
     }
 

@@ -276,11 +276,11 @@ fn a_screen_shows_one_page_with_choices_problems_and_last_answers_and_turns_over
     let line = &first.lines[0];
     assert_eq!((line.path.as_str(), line.entry.hint.as_deref()), ("/data/head", Some("Full name")));
     assert_eq!((line.last_answer.as_deref(), line.entry.required), (Some("李四"), true));
-    assert!(!filling.previous() && filling.next());
+    assert!(!filling.previous_page() && filling.next_page());
     assert!(matches!(filling.answer_at("/data/wells", "100"), Err(PhoneError::Refused(_))));
     filling.answer_at("/data/wells", "0").unwrap();
     filling.answer_at("/data/head", "王五").unwrap();
-    assert!(filling.next());
+    assert!(filling.next_page());
     assert_eq!(filling.screen().unwrap().lines[0].path, "/data/why");
     // the page in view doesn't apply any more
     filling.answer_at("/data/wells", "2").unwrap();
@@ -289,7 +289,7 @@ fn a_screen_shows_one_page_with_choices_problems_and_last_answers_and_turns_over
     let page = filling.screen().unwrap();
     assert_eq!((page.lines[0].path.as_str(), &*page.lines[0].entry.label), ("/data/well[2]/kind", "Kind of 王五"));
     assert_eq!(page.lines[0].choices.iter().map(|c| &*c.label).collect::<Vec<_>>(), ["Dug", "Bored"]);
-    assert!(filling.next() && filling.screen().unwrap().is_last);
+    assert!(filling.next_page() && filling.screen().unwrap().is_last);
     assert_eq!(filling.screen().unwrap().lines[0].path, "/data/well");
     filling.remove_at("/data/well[2]").unwrap();
     assert!(filling.go_to("/data/well[1]") && !filling.go_to("/data/well[2]"));

@@ -3,9 +3,9 @@
 //! A form that is published carries its lists as CSV text, whatever the files were ([`attach`]): phones read one format, and a
 //! corrected list travels as a small difference like the rest of the definition.
 
-use std::collections::{BTreeMap, BTreeSet};
 #[cfg(feature = "import")]
 use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::definition::FormDef;

@@ -257,7 +257,8 @@ pub(super) fn refresh(db: &Connection, no: i64, record: &Record) -> Result<()> {
     .execute(params![differences, p.persons, p.status, p.day, p.title, p.label, p.search, no])?;
     db.prepare_cached("DELETE FROM about WHERE record = ?")?.execute([no])?;
     for subject in subjects(&answers) {
-        db.prepare_cached("INSERT OR IGNORE INTO about (subject, record) VALUES (?, ?)")?.execute(params![subject.0, no])?;
+        db.prepare_cached("INSERT OR IGNORE INTO about (subject, record) VALUES (?, ?)")?
+            .execute(params![subject.0, no])?;
     }
     recount(db, no)
 }

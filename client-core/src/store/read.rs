@@ -132,9 +132,8 @@ pub(super) fn list_statement(db: &Connection, filter: &ListFilter) -> Result<(St
         values.push(Box::new(area.0));
     }
     if let Some(subject) = filter.subject {
-        conditions.push(
-            "no IN (SELECT no FROM record WHERE subject = ? UNION SELECT record FROM about WHERE subject = ?)",
-        );
+        conditions
+            .push("no IN (SELECT no FROM record WHERE subject = ? UNION SELECT record FROM about WHERE subject = ?)");
         values.extend([Box::new(subject.0) as Box<dyn ToSql>, Box::new(subject.0)]);
     }
     if let Some(search) = &filter.search {

@@ -20,7 +20,7 @@ use super::ApiError;
 use super::office::{Office, same_origin};
 use crate::app::App;
 use crate::service::Service;
-use crate::service::forms::FormError;
+use crate::service::forms::{AttachedFiles, FormError};
 
 /// The largest body that publishes a form: a workbook with its lists.
 pub const FORM_BODY_MAX: usize = 32 << 20;
@@ -104,14 +104,14 @@ async fn publish_form(
     let in_parcel = kind.starts_with("application/json");
     let shared = app.clone();
     app.blocking(move || {
-        let (workbook, files) = if in_parcel { unpack(&body)? } else { (body.to_vec(), BTreeMap::new()) };
+        let (workbook, files) = if in_parcel { unpack(&body)? } else { (body.to_vec(), AttachedFiles::new()) };
         drop(body);
         publish(&shared.service, &workbook, &files, &query)
     })
     .await?
 }
 
-fn unpack(body: &[u8]) -> Result<(Vec<u8>, BTreeMap<String, Vec<u8>>), ApiError> {
+fn unpack(body: &[u8]) -> Result<(Vec<u8>, AttachedFiles), ApiError> {
     let parcel: Parcel = serde_json::from_slice(body).map_err(|_| ApiError::bad_request("body"))?;
     let bytes = |text: &str| BASE64.decode(text.as_bytes()).map_err(|_| ApiError::bad_request("body"));
     let files = parcel.files.iter().map(|(name, text)| Ok((name.clone(), bytes(text)?)));
@@ -121,7 +121,7 @@ fn unpack(body: &[u8]) -> Result<(Vec<u8>, BTreeMap<String, Vec<u8>>), ApiError>
 fn publish(
     service: &Service,
     workbook: &[u8],
-    files: &BTreeMap<String, Vec<u8>>,
+    files: &AttachedFiles,
     query: &PublishQuery,
 ) -> Result<Response, ApiError> {
     let found = import(workbook, &query.name);

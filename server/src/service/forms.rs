@@ -24,6 +24,9 @@ const TRIES: usize = 20;
 /// How much of what a form would break is told at once.
 const BREAKS_SHOWN: usize = 20;
 
+/// Files to attach to a form, by name.
+pub type AttachedFiles = BTreeMap<String, Vec<u8>>;
+
 /// What publishing came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
@@ -71,7 +74,7 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::publish_form`], and when a file is missing or can't be read.
-    pub fn publish_with(&self, mut def: FormDef, files: &BTreeMap<String, Vec<u8>>) -> Result<Published, FormError> {
+    pub fn publish_with(&self, mut def: FormDef, files: &AttachedFiles) -> Result<Published, FormError> {
         let needed: Vec<String> = attachment::missing(&def).into_iter().map(str::to_owned).collect();
         for name in needed {
             if let Some(bytes) = files.get(&name) {

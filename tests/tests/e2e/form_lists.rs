@@ -1,6 +1,5 @@
 //! Lists attached to forms: they travel with the form, and phones choose from them.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use doorstep_core::client::filling::{FillOptions, Filling};
@@ -9,7 +8,7 @@ use doorstep_core::form::FormDef;
 use doorstep_core::form::expression::Spot;
 use doorstep_core::form::import::import;
 use doorstep_core::record::Value;
-use doorstep_server::service::forms::FormError;
+use doorstep_server::service::forms::{AttachedFiles, FormError};
 use doorstep_tests::harness::{TestServer, sync};
 use tempfile::TempDir;
 
@@ -41,7 +40,7 @@ fn wells() -> FormDef {
     import(WELLS.as_bytes(), "wells").def.unwrap()
 }
 
-fn files(hamlets: &str) -> BTreeMap<String, Vec<u8>> {
+fn files(hamlets: &str) -> AttachedFiles {
     let files = [("hamlets.csv", hamlets), ("wells.geojson", PLACES), ("uses.xml", USES)];
     files.into_iter().map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())).collect()
 }
@@ -113,7 +112,8 @@ fn a_corrected_list_of_500_rows_travels_as_a_small_difference() {
     let list = |corrected: &str| {
         let mut text = String::from("name,label\n");
         for n in 0..500u32 {
-            let label = if n == 250 { corrected.to_owned() } else { format!("Hamlet {:x}", n.wrapping_mul(2_654_435_761)) };
+            let label =
+                if n == 250 { corrected.to_owned() } else { format!("Hamlet {:x}", n.wrapping_mul(2_654_435_761)) };
             writeln!(text, "h{n},{label}").unwrap();
         }
         text
@@ -138,7 +138,7 @@ fn a_corrected_list_of_500_rows_travels_as_a_small_difference() {
 fn a_form_without_a_list_that_it_needs_or_with_one_that_does_not_fit_is_refused_by_name() {
     let dirs = scratch::<1>();
     let server = TestServer::start(dirs[0].path());
-    let publish = |change: &dyn Fn(&mut BTreeMap<String, Vec<u8>>)| {
+    let publish = |change: &dyn Fn(&mut AttachedFiles)| {
         let mut files = files(HAMLETS);
         change(&mut files);
         server.service.publish_with(wells(), &files).unwrap_err()
@@ -147,7 +147,8 @@ fn a_form_without_a_list_that_it_needs_or_with_one_that_does_not_fit_is_refused_
     assert!(matches!(&refused, FormError::MissingFiles(names) if *names == ["uses.xml"]), "{refused}");
     let refused = publish(&|files| drop(files.insert("hamlets.csv".into(), b"id,label\n1,x\n".to_vec())));
     assert!(matches!(&refused, FormError::MissingColumn { column, .. } if column == "name"), "{refused}");
-    let refused = publish(&|files| drop(files.insert("uses.xml".into(), b"<root><item><code>a b</code></item></root>".to_vec())));
+    let refused =
+        publish(&|files| drop(files.insert("uses.xml".into(), b"<root><item><code>a b</code></item></root>".to_vec())));
     assert!(matches!(&refused, FormError::BadChoice { name, .. } if name == "a b"), "{refused}");
     let refused = publish(&|files| drop(files.insert("wells.geojson".into(), b"[]".to_vec())));
     assert!(refused.to_string().contains("wells.geojson"), "{refused}");

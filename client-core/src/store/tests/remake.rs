@@ -141,7 +141,11 @@ fn a_draft_opened_before_a_new_branch_finishes_on_it_without_a_difference() {
     let draft = phone.store.start_draft("household", 1, None, Some(id)).unwrap();
     phone.upload().unwrap();
     phone.store.take_new_branch().unwrap();
-    let plan = FinishPlan { documents: vec![phone.document(id, &[("address", "新")])], further: Vec::new(), note: phone.note() };
+    let plan = FinishPlan {
+        documents: vec![phone.document(id, &[("address", "新")])],
+        further: Vec::new(),
+        note: phone.note(),
+    };
     phone.store.finish_draft(draft, &plan).unwrap();
     assert_eq!(phone.text(id, "address"), "新");
     assert_eq!(phone.store.row(id).unwrap().unwrap().differences, 0);

@@ -115,7 +115,11 @@ fn what_a_draft_is_about_stays_until_the_draft_is_sent_or_thrown_away() {
     assert!(phone.store.row(id).unwrap().is_some(), "two drafts are about it");
     phone.store.discard_draft(visit).unwrap();
     assert!(phone.store.row(id).unwrap().is_some(), "one draft is about it");
-    let plan = FinishPlan { documents: vec![phone.document(id, &[("address", "一号")])], further: Vec::new(), note: phone.note() };
+    let plan = FinishPlan {
+        documents: vec![phone.document(id, &[("address", "一号")])],
+        further: Vec::new(),
+        note: phone.note(),
+    };
     phone.store.finish_draft(edited, &plan).unwrap();
     let sent = phone.push();
     assert_eq!(hashes(&sent).len(), 1, "the answers arrive");

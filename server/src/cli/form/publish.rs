@@ -1,6 +1,5 @@
 //! `doorstep form publish`, `list` and `retire`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,7 +11,7 @@ use super::check;
 use crate::cli::serve::open_service;
 use crate::cli::{DataOptions, Outcome};
 use crate::say;
-use crate::service::forms::FormError;
+use crate::service::forms::{AttachedFiles, FormError};
 
 /// Options of `form publish`.
 #[derive(Args)]
@@ -77,8 +76,8 @@ pub fn publish(args: &PublishArgs) -> Outcome {
 }
 
 /// The files that a form needs, as far as they are there: those given, else those beside the workbook.
-fn attached(needed: &[String], workbook: &Path, given: &[PathBuf]) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
-    let mut files = BTreeMap::new();
+fn attached(needed: &[String], workbook: &Path, given: &[PathBuf]) -> std::io::Result<AttachedFiles> {
+    let mut files = AttachedFiles::new();
     for name in needed {
         let given = given.iter().find(|path| path.file_name().is_some_and(|n| n == name.as_str()));
         let beside = workbook.with_file_name(name);

@@ -223,7 +223,8 @@ fn assert_news_are_found(storage: &dyn Storage, [old, new]: [RecordId; 2]) {
     assert_eq!(storage.doubts(TOWNSHIP, &DoubtFilter::default()).unwrap(), Vec::new());
 }
 
-const BEFORE_NEWEST_CHANGE: &str = "UPDATE record SET doubts = 3; DROP TABLE doubt; DROP TABLE about; DROP TABLE form_log;
+const BEFORE_NEWEST_CHANGE: &str =
+    "UPDATE record SET doubts = 3; DROP TABLE doubt; DROP TABLE about; DROP TABLE form_log;
     DROP INDEX record_area_last; DROP INDEX record_subject_last; ALTER TABLE record DROP COLUMN last;";
 
 #[test]

@@ -1,7 +1,7 @@
 //! Records about several subjects.
 
-use doorstep_core::id::RecordId;
 use deadpool_postgres::GenericClient;
+use doorstep_core::id::RecordId;
 
 use super::super::about::subjects;
 use super::super::{Projection, Result, TownshipId};
@@ -20,7 +20,8 @@ pub(super) async fn file(
     let sql = "DELETE FROM about WHERE tenant = $1 AND township = $2 AND record = $3";
     run(c, sql, &[&tenant, &township, &record]).await?;
     let subjects: Vec<&[u8]> = subjects.iter().map(|s| s.0.as_slice()).collect();
-    let sql = "INSERT INTO about (tenant, township, record, subject) SELECT $1, $2, $3, n.* FROM UNNEST($4::BYTEA[]) AS n
+    let sql =
+        "INSERT INTO about (tenant, township, record, subject) SELECT $1, $2, $3, n.* FROM UNNEST($4::BYTEA[]) AS n
         ON CONFLICT DO NOTHING";
     run(c, sql, &[&tenant, &township, &record, &subjects]).await?;
     Ok(())

@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 use super::super::columns::from_heads;
 use super::super::doubts::{self, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 use super::super::{Result, TownshipId};
-use super::{about, Param, array, get, number, number32, optional, other, row, rows, run};
+use super::{Param, about, array, get, number, number32, optional, other, row, rows, run};
 
 /// Closes and opens a record's entries, so that those open are what was found, and counts them anew. `change` is the feed number
 /// of the merge's newest change. The record's row and the feed's are locked.
