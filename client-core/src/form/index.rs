@@ -86,6 +86,14 @@ impl Form {
         Some((table, table.column(column, "")?))
     }
 
+    /// The label of a choice from an attached list, in a language where the list has it.
+    pub fn attached_label(&self, question: &Question, choice: &str, language: &str) -> Option<Arc<str>> {
+        let (table, names) = self.attached_choices(question)?;
+        let label = question.parameters.get("label").map_or("label", String::as_str);
+        let item = *table.find(names, choice).first()?;
+        Some(table.cell(item, table.column(label, language)?)).filter(|label| !label.is_empty())
+    }
+
     /// The names of a question's choices, where the form holds them.
     pub fn choice_names(&self, question: &Question) -> Option<Vec<Arc<str>>> {
         if let Some((table, column)) = self.attached_choices(question) {

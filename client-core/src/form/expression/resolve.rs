@@ -76,16 +76,22 @@ pub enum Notice {
 #[derive(Debug, Clone)]
 pub struct Resolved {
     pub(super) code: Code,
-    dependencies: Vec<Dependency>,
-    tables: Vec<TableId>,
+    dependencies: Box<[Dependency]>,
+    named_repeats: Box<[NodeId]>,
+    tables: Box<[TableId]>,
     purity: Purity,
-    notices: Vec<Notice>,
+    notices: Box<[Notice]>,
 }
 
 impl Resolved {
     /// The nodes whose changes concern the expression, each once, in order.
     pub fn dependencies(&self) -> &[Dependency] {
         &self.dependencies
+    }
+
+    /// True when a repeat is spoken of itself, not only what is in it: in `count(${member})`, `position(..)`.
+    pub fn names_repeat(&self, repeat: NodeId) -> bool {
+        self.named_repeats.contains(&repeat)
     }
 
     /// The tables that it reads.
@@ -184,6 +190,7 @@ struct Resolver<'a> {
     tree: &'a Tree,
     asker: NodeId,
     dependencies: BTreeSet<Dependency>,
+    named_repeats: BTreeSet<NodeId>,
     tables: BTreeSet<TableId>,
     purity: Purity,
     notices: BTreeSet<Notice>,
@@ -195,6 +202,7 @@ impl<'a> Resolver<'a> {
             tree,
             asker,
             dependencies: BTreeSet::new(),
+            named_repeats: BTreeSet::new(),
             tables: BTreeSet::new(),
             purity: Purity::default(),
             notices: BTreeSet::new(),
@@ -205,6 +213,7 @@ impl<'a> Resolver<'a> {
         Resolved {
             code,
             dependencies: self.dependencies.into_iter().collect(),
+            named_repeats: self.named_repeats.into_iter().collect(),
             tables: self.tables.into_iter().collect(),
             purity: self.purity,
             notices: self.notices.into_iter().collect(),

@@ -58,6 +58,7 @@ impl Session {
             return Err(Refusal::Constraint { message: String::new() });
         }
         self.set(spot, value);
+        self.settle_counts();
         Ok(self.changes())
     }
 
@@ -100,6 +101,24 @@ impl Session {
     /// True when a counted repeat gets instances: in Collect not before it applies.
     pub(super) fn grows_now(&self, repeat: NodeId, rows: Rows) -> bool {
         self.repeat_applies(Spot { node: repeat, rows })
+    }
+
+    /// Marks what a new instance concerns. In Collect only what speaks of the repeat, or of a question that stands in it
+    /// directly, notices.
+    pub(super) fn mark_created(&self, repeat: NodeId, rows: Rows, queue: &mut Queue) {
+        if !self.collect {
+            return self.mark_dependents(repeat, rows, queue);
+        }
+        let tree = self.model.tree();
+        let mut all = Queue::new();
+        self.mark_dependents(repeat, rows, &mut all);
+        all.retain(|(at, _)| {
+            self.model.vertices().get(*at as usize).is_some_and(|vertex| {
+                let direct = |node: NodeId| tree.parent(node) == Some(repeat);
+                vertex.code.names_repeat(repeat) || vertex.code.dependencies().iter().any(|d| direct(d.node))
+            })
+        });
+        queue.append(&mut all);
     }
 
     /// Marks the counts of repeats at a place and in it, when it begins to apply.

@@ -32,12 +32,25 @@ impl Session {
     pub(super) fn settle(&mut self, mut queue: Queue) {
         let mut work = 0;
         while let Some((vertex, rows)) = queue.pop_first() {
+            if self.collect && self.model.vertices().get(vertex as usize).is_some_and(|v| v.kind == VertexKind::Count) {
+                self.counts.insert((vertex, rows));
+                continue;
+            }
             work += 1;
             if work > REEVALUATIONS_MAX {
                 self.fault(Fault::TooMuchWork);
                 return;
             }
             self.step(vertex, rows, &mut queue);
+        }
+    }
+
+    /// In Collect repeats get instances when somebody comes to them, after everything else.
+    pub(super) fn settle_counts(&mut self) {
+        while let Some((vertex, rows)) = self.counts.pop_first() {
+            let mut queue = Queue::new();
+            self.step(vertex, rows, &mut queue);
+            self.settle(queue);
         }
     }
 

@@ -21,6 +21,7 @@ impl Session {
         // as in ODK, dynamic defaults come before the first calculation
         self.give_defaults(Rows::NONE, None);
         self.evaluate_all(true);
+        self.settle_counts();
         self.changed.clear();
     }
 
@@ -68,6 +69,7 @@ impl Session {
         }
         self.changed.insert((repeat, spot.rows));
         self.settle_new(repeat, spot.rows);
+        self.settle_counts();
         Ok((spot, self.changes()))
     }
 
@@ -154,7 +156,7 @@ impl Session {
         }
         self.changed.insert((repeat, rows));
         let focus = self.focus.take();
-        self.mark_dependents(repeat, rows, queue);
+        self.mark_created(repeat, rows, queue);
         self.focus = focus;
     }
 
@@ -193,7 +195,7 @@ impl Session {
         self.give_defaults(rows, Some(repeat));
         let mut queue = Queue::new();
         let outer = rows.first(rows.as_slice().len().saturating_sub(1));
-        self.mark_dependents(repeat, outer, &mut queue);
+        self.mark_created(repeat, outer, &mut queue);
         if self.collect {
             self.settle(std::mem::take(&mut queue));
             self.focus = Some(Spot { node: repeat, rows });

@@ -79,6 +79,7 @@ impl Resolver<'_> {
         self.dependencies = before;
         for ((at, node), pair) in named.into_iter().zip(pairs.chunks(2)) {
             let index = self.scalar(&pair[1], here)?;
+            self.named_repeats.insert(node);
             let Some(place) = repeats.iter_mut().find(|(repeat, _)| *repeat == node) else {
                 return Self::fail(at, Fault::NotARepeatAround(self.tree.name(node).to_owned()));
             };

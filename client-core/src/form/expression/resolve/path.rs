@@ -225,6 +225,9 @@ impl Resolver<'_> {
         if matches!(self.tree.kind(target), NodeKind::Leaf(_)) {
             self.depend(target, with_asker);
         }
+        if self.tree.kind(target) == NodeKind::Repeat {
+            self.named_repeats.insert(target);
+        }
         NodePath { base, shared, target, levels, own }
     }
 
