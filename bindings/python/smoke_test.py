@@ -39,6 +39,14 @@ settings,,,,,
 ,form_id,form_title,default_language,,
 ,wells,Wells,English (en),,
 """
+# A form about several households.
+MEETING = """survey,,,
+,type,name,label
+,text,topic,Topic
+settings,,,
+,form_id,form_title,doorstep::subject
+,meeting,Meeting,several
+"""
 HAMLETS = "name,label\nupper,Upper hamlet\nlower,Lower hamlet\n"
 
 
@@ -166,15 +174,15 @@ class TwoPhones(unittest.TestCase):
         self.assertIsNone(report.upload_refused)
         self.assertIsNone(first.refused_upload())
 
-    def publish_wells(self):
-        workbook = self.folder / "wells.csv"
-        workbook.write_text(WELLS, encoding="utf-8")
+    def publish(self, text):
+        workbook = self.folder / "form.csv"
+        workbook.write_text(text, encoding="utf-8")
         (self.folder / "hamlets.csv").write_text(HAMLETS, encoding="utf-8")
         self.command("form", "publish", "--data", str(self.folder / "server"), str(workbook))
 
     def test_a_published_form_with_its_list_is_filled_by_its_pages_and_arrives(self):
         first, second = self.phones
-        self.publish_wells()
+        self.publish(WELLS)
         sync(first)
         wells = next(form for form in first.forms("zh") if form.name == "wells")
         self.assertEqual(wells.languages, ["English (en)", "中文 (zh)"])
@@ -215,14 +223,19 @@ class TwoPhones(unittest.TestCase):
         self.assertEqual(again.page().lines[0].value, "lower")
         self.assertFalse(again.previous())
 
-    def test_a_meeting_with_two_households_is_listed_as_about_both(self):
-        first, _ = self.phones
+    def test_a_meeting_with_two_households_is_about_both_on_the_other_phone(self):
+        first, second = self.phones
+        self.publish(MEETING)
+        sync(first)
         households = [self.add_household(first) for _ in range(2)]
-        filling = first.fill(first.start_about("activity", households), 480, "", None)
-        filling.share(None)
-        record = first.drafts()[0].record
-        self.assertEqual(first.subjects(record), households)
-        filling.discard()
+        with self.assertRaises(PhoneError.NotAccepted):
+            first.start_about("visit", households)
+        filling = first.fill(first.start_about("meeting", households), 480, "", None)
+        self.assertIsNone(filling.answer("/data/topic", "water"))
+        record = filling.finish(None)
+        sync(first)
+        sync(second)
+        self.assertEqual(second.subjects(record), households)
 
     def test_two_answers_for_one_question_stand_on_both_phones_until_one_decides(self):
         first, second = self.phones

@@ -59,7 +59,7 @@ impl From<client::PhoneError> for PhoneError {
             | Core::Answer(_)
             | Core::Refused(_)
             | Core::Unfinished { .. }
-            | Core::TooManySubjects
+            | Core::TooManySubjects { .. }
             | Core::Record(_) => Self::NotAccepted(error.into()),
             error => Self::Refused(error.into()),
         }

@@ -9,7 +9,7 @@ use ed25519_dalek::SigningKey;
 
 use crate::clock::{Clock, Entropy};
 use crate::form::session::Refusal;
-use crate::form::{AnswerError, Catalog, Form, Sensitivity};
+use crate::form::{AnswerError, Catalog, Form, Sensitivity, SubjectKind};
 use crate::id::{AreaId, Identity, RecordId, TenantKey};
 use crate::protocol::AreaEntry;
 use crate::record::{ChangeNote, Edit, FormRef, Record, Section, Value, View};
@@ -82,9 +82,12 @@ pub enum PhoneError {
     /// The server's answer to an enrolment can't be used.
     #[error("the server's answer can't be used")]
     Enrolment,
-    /// A record is about so many others at most.
-    #[error("a record can be about {SUBJECTS_MAX} others at most")]
-    TooManySubjects,
+    /// The form's records are about so many others at most.
+    #[error("a record of this form is about {max} others at most")]
+    TooManySubjects {
+        /// How many: [`SUBJECTS_MAX`] of a form about several, else one.
+        max: usize,
+    },
     /// Not enrolled yet.
     #[error("the phone isn't enrolled yet")]
     NotEnrolled,
@@ -275,16 +278,17 @@ impl Phone {
     /// of them show it; without subjects it stands for itself.
     ///
     /// # Errors
-    /// When there is no such form, a subject isn't on this phone, or there are more than [`SUBJECTS_MAX`].
+    /// When there is no such form, a subject isn't on this phone, or there are more than the form's records are about.
     pub fn start_about(&self, form: &str, subjects: &[RecordId]) -> Result<DraftId, PhoneError> {
-        let version = self.form(form)?.def().version;
-        if subjects.len() > SUBJECTS_MAX {
-            return Err(PhoneError::TooManySubjects);
+        let definition = self.form(form)?;
+        let max = if definition.subject == SubjectKind::Several { SUBJECTS_MAX } else { 1 };
+        if subjects.len() > max {
+            return Err(PhoneError::TooManySubjects { max });
         }
         for subject in subjects {
             self.store.row(*subject)?.ok_or(PhoneError::UnknownRecord)?;
         }
-        Ok(self.store.start_draft_about(form, version, subjects)?)
+        Ok(self.store.start_draft_about(form, definition.version, subjects)?)
     }
 
     /// Opens a record with its form, as a draft.
