@@ -10,6 +10,7 @@ workbooks of the pack, and those given. Exit status 1 when a difference is left 
 """
 
 import argparse
+import collections
 import datetime
 import json
 import pathlib
@@ -102,6 +103,7 @@ class Questions:
     """The questions of a form with their paths, for drawing scripts."""
 
     def __init__(self, survey, choices):
+        self.rows = survey
         self.asked, self.repeats = [], []
         self.lists = {}
         for row in choices:
@@ -248,19 +250,22 @@ def main():
     seeds = range(arguments.seeds) if arguments.seed is None else [arguments.seed]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        run = list(scripts(prepare(folder, arguments), seeds))
+        forms = prepare(folder, arguments)
+        run = list(scripts(forms, seeds))
         now = (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=7)).strftime("%Y-%m-%dT%H:%M:%S")
         ours = lines([arguments.doorstep, "form", "replay", "--zone", ZONE, "--now", now], [r[1] for r in run])
         java = ["java", f"-Duser.timezone=GMT{ZONE}", "-Duser.language=en", "-cp", arguments.jar, str(HERE / "Replay.java")]
         theirs = lines(java + ["visit"] * arguments.visit, [r[2] for r in run])
-    return report(run, ours, theirs, arguments.show)
+    return report(forms, run, ours, theirs, arguments.show)
 
 
-def report(run, ours, theirs, show):
-    counts, by_form = {"agree": 0, "decided": 0, "unexplained": 0}, {}
+def report(forms, run, ours, theirs, show):
+    counts, by_form, decided = {"agree": 0, "decided": 0, "unexplained": 0}, {}, collections.Counter()
     for (name, script, _), mine, other in zip(run, ours, theirs):
         found = differences(mine, other)
-        left = [d for d in found if not decisions.explain(name, script, d, mine, other)]
+        reasons = [decisions.explain(forms[name][2].rows, difference) for difference in found]
+        left = [difference for difference, reason in zip(found, reasons) if not reason]
+        decided.update(reason for reason in reasons if reason)
         verdict = "unexplained" if left else "decided" if found else "agree"
         counts[verdict] += 1
         tally = by_form.setdefault(name, {"agree": 0, "decided": 0, "unexplained": 0})
@@ -273,6 +278,8 @@ def report(run, ours, theirs, show):
                 print(f"    {kind} {where}: here {one!r}, JavaRosa {two!r}")
     for name, tally in by_form.items():
         print(f"{name:24} {tally}")
+    for reason, times in decided.items():
+        print(f"decided, {times} times: {reason}")
     compared = len(run) - counts["decided"]
     print(f"{len(run)} scripts: {counts['agree']} agree, {counts['decided']} decided differences, {counts['unexplained']} unexplained; "
           f"{100 * counts['agree'] / max(1, compared):.2f} % agreement outside the decided")

@@ -1,6 +1,7 @@
 //! What sessions promise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
+mod collect;
 mod incremental;
 
 use super::*;
