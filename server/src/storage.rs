@@ -12,11 +12,11 @@ use doorstep_core::clock::Millis;
 use doorstep_core::id::{ActorId, AreaId, ChangeHash, DeviceId, Identity, Incarnation, RecordId, TenantId, UserId};
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Outcome, Position, ScopeDigest};
 
+mod about;
 pub mod chain;
 pub mod columns;
 #[cfg(test)]
 mod conformance;
-mod about;
 pub mod doubts;
 pub mod figures;
 pub mod forms;

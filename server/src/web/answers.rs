@@ -112,8 +112,16 @@ impl<'a> Reading<'a> {
             (Some(Leaf::Tick { .. }), Value::Bool(ticked)) => yes_no("answer.ticked", "answer.unticked", *ticked),
             (_, Value::Bool(flag)) => yes_no("answer.yes", "answer.no", *flag),
             (_, Value::String(text)) => self.text_value(self.form.question_of(key), text),
+            (_, Value::Number(n)) if n.as_u64() == Some(1) && self.raises_flag(key) => {
+                self.shell.t("answer.yes").to_owned()
+            }
             (_, other) => other.to_string(),
         }
+    }
+
+    /// True for a computed answer that raises a flag when it is 1.
+    fn raises_flag(&self, key: &str) -> bool {
+        self.form.question_of(key).is_some_and(|question| question.extra.contains_key("flag"))
     }
 
     fn text_value(&self, question: Option<&Question>, text: &str) -> String {

@@ -153,7 +153,9 @@ impl Session {
         let model = Arc::clone(&self.model);
         let follow = |session: &Self, source: Spot| -> Vec<Spot> {
             let targets = model.triggered_by(source.node).iter();
-            targets.flat_map(|n| session.rows_beside(source, *n).into_iter().map(|rows| Spot { node: *n, rows })).collect()
+            targets
+                .flat_map(|n| session.rows_beside(source, *n).into_iter().map(|rows| Spot { node: *n, rows }))
+                .collect()
         };
         let mut waiting: Vec<Spot> = follow(self, from).into_iter().rev().collect();
         let mut runs = 0;

@@ -83,7 +83,10 @@ impl Session {
         }
         let Some(leaf) = self.instance.leaf(&model, spot.node, spot.rows.as_slice()) else { return };
         let text = self.text_of(&leaf.value);
-        let many = matches!(model.question(spot.node).map(|q| &q.kind), Some(QuestionKind::SelectMultiple | QuestionKind::Rank));
+        let many = matches!(
+            model.question(spot.node).map(|q| &q.kind),
+            Some(QuestionKind::SelectMultiple | QuestionKind::Rank)
+        );
         let names: Vec<&str> = if many { text.split_whitespace().collect() } else { vec![&text] };
         let kept: Vec<&str> = names.iter().copied().filter(|name| self.offers(spot, name)).collect();
         if kept.len() == names.len() || text.is_empty() {
