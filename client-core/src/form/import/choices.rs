@@ -51,7 +51,7 @@ impl Lists {
         if labels.is_empty() {
             labels.insert(unnamed.to_owned(), other_label(unnamed).to_owned());
         }
-        let labels = LocalText(labels);
+        let labels = LocalText(labels.into());
         list.list.choices.push(Choice {
             name: "other".to_owned(),
             labels,

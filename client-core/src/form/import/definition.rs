@@ -17,7 +17,7 @@ pub(super) fn assemble(survey: &mut Survey<'_>, stem: &str, languages: Languages
     assign_keys(&mut items, "", &mut HashSet::new());
     let id = survey.settings.id.clone().unwrap_or_else(|| if stem.is_empty() { "data" } else { stem }.to_owned());
     let title = survey.settings.title.clone().unwrap_or_else(|| id.clone());
-    let mut titles = LocalText(std::mem::take(&mut survey.settings.titles));
+    let mut titles = LocalText(std::mem::take(&mut survey.settings.titles).into());
     titles.0.insert(languages.default.clone(), title);
     let mut extra = Extra::new();
     if let Some(entities) = survey.entities.to_json() {
