@@ -15,6 +15,7 @@ use doorstep_core::form::Pack;
 use doorstep_core::form::import::import;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::ApiError;
 use super::office::{Office, same_origin};
@@ -24,6 +25,9 @@ use crate::service::forms::{AttachedFiles, FormError};
 
 /// The largest body that publishes a form: a workbook with its lists.
 pub const FORM_BODY_MAX: usize = 32 << 20;
+
+/// Imports under way at once: each may take some 100 MB.
+static IMPORTS: Semaphore = Semaphore::const_new(2);
 
 /// The routes.
 pub fn router() -> Router<Arc<App>> {
@@ -102,6 +106,7 @@ async fn publish_form(
     let body = body.map_err(|rejection| ApiError::new(rejection.status(), "too_large"))?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let in_parcel = kind.starts_with("application/json");
+    let _turn = IMPORTS.acquire().await;
     let shared = app.clone();
     app.blocking(move || {
         let (workbook, files) = if in_parcel { unpack(&body)? } else { (body.to_vec(), AttachedFiles::new()) };

@@ -1,11 +1,12 @@
 //! Publishing and retiring forms, and what of them a phone is sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use doorstep_core::clock::Millis;
 use doorstep_core::form::attachment;
 use doorstep_core::form::compare::{Break, breaks};
+use doorstep_core::form::entity::record_type;
 use doorstep_core::form::version::DefinitionBytes;
 use doorstep_core::form::{Catalog, ChoiceSource, Form, FormDef, Pack, QuestionKind, Version};
 use doorstep_core::id::Identity;
@@ -122,11 +123,21 @@ impl Service {
         Err(FormError::Busy)
     }
 
-    /// All lists that the form needs must be with it, with the names of choices in them. Lists named as a type of records are
-    /// made on each phone.
+    /// All lists that the form needs must be with it, with the names of choices in them. Lists named as a type of records that
+    /// a form makes are made on each phone.
     fn check_lists(&self, def: &FormDef) -> Result<(), FormError> {
         let catalog = self.forms()?;
-        let of_records = |name: &&str| name.strip_suffix(".csv").is_some_and(|stem| catalog.of_type(stem).is_some());
+        let current = catalog.current();
+        let declared: BTreeSet<String> = current
+            .iter()
+            .flat_map(|form| form.entity_lists())
+            .chain(def.entity_lists())
+            .filter_map(|list| record_type(&list.name))
+            .collect();
+        let of_records = |name: &&str| {
+            let named = name.strip_suffix(".csv").and_then(record_type);
+            named.is_some_and(|named| catalog.of_type(&named).is_some() || declared.contains(&named))
+        };
         let missing: Vec<String> =
             attachment::missing(def).into_iter().filter(|n| !of_records(n)).map(str::to_owned).collect();
         if !missing.is_empty() {

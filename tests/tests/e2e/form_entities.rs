@@ -42,6 +42,25 @@ const REGISTER: &str = r#""survey",,,,,
 ,"register","Register",,,
 "#;
 
+/// Makes trees, records of a type that no form reads; and a form that chooses among them.
+const TREES: &str = r#""survey",,,
+,"type","name","label","save_to"
+,"text","kind","Kind","species"
+"entities",,,,
+,"list_name","label",,
+,"Trees","${kind}",,
+"settings",,,,
+,"form_id","form_title",,
+,"plant","Plant",,
+"#;
+const PRUNE: &str = r#""survey",,,
+,"type","name","label"
+,"select_one_from_file trees.csv","which","Which tree?"
+"settings",,,
+,"form_id","form_title",
+,"prune","Prune",
+"#;
+
 /// A meeting with several households.
 const MEETING: &str = r#""survey",,,
 ,"type","name","label"
@@ -128,6 +147,27 @@ fn a_household_that_a_form_made_is_a_household_on_the_server_and_on_other_phones
     assert!(b.instance_answers(household).unwrap().contains_key("phone"));
     let row = server.service.storage.record_row(server.township, household).unwrap().unwrap();
     assert_eq!((row.area, row.projection.title.as_str()), (server.villages[1], "李四"));
+}
+
+#[test]
+fn entities_of_a_list_that_no_form_reads_are_choices_on_every_phone() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    let prune = import(PRUNE.as_bytes(), "form").def.unwrap();
+    let refused = server.service.publish_form(prune).unwrap_err();
+    assert!(refused.to_string().contains("trees.csv"), "nothing makes trees yet: {refused}");
+    publish(&server, TREES);
+    publish(&server, PRUNE);
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    sync(&a);
+    fill(&a, "plant", &[], &[("kind", "walnut")]);
+    let report = sync(&a);
+    assert_eq!((report.changes_acknowledged, report.refused.len()), (2, 0));
+    sync(&b);
+    let draft = b.start("prune", None).unwrap();
+    let filling = b.fill(draft, FillOptions::default()).unwrap();
+    let choices = filling.session().choices(filling.session().spot("which").unwrap());
+    assert_eq!(choices.iter().map(|c| &*c.label).collect::<Vec<_>>(), ["walnut"]);
 }
 
 #[test]

@@ -135,6 +135,30 @@ fn a_corrected_list_of_500_rows_travels_as_a_small_difference() {
 }
 
 #[test]
+fn a_list_of_thirty_thousand_rows_arrives_and_one_that_no_phone_could_fetch_is_refused() {
+    let dirs = scratch::<2>();
+    let server = TestServer::start(dirs[0].path());
+    // rows that hardly compress
+    let list = |rows: u64| {
+        let mut text = String::from("name,label\n");
+        for n in 0..rows {
+            let noise = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let noise = (noise ^ noise >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            writeln!(text, "h{n},{:016x}", noise ^ noise >> 27).unwrap();
+        }
+        text
+    };
+    let published = server.service.publish_with(wells(), &files(&list(30_000))).unwrap();
+    assert!(published.whole > 200_000, "{published:?}");
+    let phone = server.phone(dirs[1].path(), "甲");
+    sync(&phone);
+    let filling = fill_new(&phone, "wells");
+    assert_eq!(filling.session().choices(at(&filling, "hamlet")).len(), 30_000);
+    let refused = server.service.publish_with(wells(), &files(&list(200_000))).unwrap_err();
+    assert!(refused.to_string().contains("hamlets.csv is too large"), "{refused}");
+}
+
+#[test]
 fn a_form_without_a_list_that_it_needs_or_with_one_that_does_not_fit_is_refused_by_name() {
     let dirs = scratch::<1>();
     let server = TestServer::start(dirs[0].path());
