@@ -7,7 +7,7 @@ use doorstep_core::clock::{ManualClock, Millis, SeededEntropy};
 use doorstep_core::form::check::is_date;
 use doorstep_core::form::expression::days_from_civil;
 use doorstep_core::form::session::{Classes, Doubt, RecheckOptions, Rules, Surroundings, question_key, recheck};
-use doorstep_core::form::{Catalog, Form, Sensitivity};
+use doorstep_core::form::{AnswerError, Catalog, Form, Sensitivity};
 use doorstep_core::id::{ChangeHash, Identity, RecordId, TenantKey};
 use doorstep_core::record::{FormRef, Record, Section, Value};
 
@@ -56,13 +56,11 @@ pub fn find(forms: &Catalog, form: &Arc<Form>, documents: &[Document<'_>]) -> Ve
     let mut found: Vec<BTreeSet<NewDoubt>> = vec![BTreeSet::new(); documents.len()];
     let by = FormRef { name: form.name.clone(), version: form.version };
     for (document, found) in documents.iter().zip(&mut found) {
-        let unfit = document.answers.iter().filter(|(key, value)| !fits(forms, form, document.record, key, value));
-        found.extend(unfit.map(|(key, _)| NewDoubt {
-            key: question_key(key),
-            kind: Doubt::Unfit,
-            class: document.class,
-            form: by.clone(),
-        }));
+        let unfit = document.answers.iter().filter_map(|(key, value)| {
+            let kind = unfit(forms, form, document.record, (key, value))?;
+            Some(NewDoubt { key: question_key(key), kind, class: document.class, form: by.clone() })
+        });
+        found.extend(unfit);
     }
     let Some(rules) = forms.rules(form) else { return found };
     let complete = documents.iter().any(|d| d.record.is_complete());
@@ -95,10 +93,15 @@ pub fn find(forms: &Catalog, form: &Arc<Form>, documents: &[Document<'_>]) -> Ve
     found
 }
 
-/// True when an answer fits its question, as the form is now or as it was when the record was written.
-fn fits(forms: &Catalog, form: &Form, record: &Record, key: &str, value: &Value) -> bool {
-    let versions = || record.forms().into_iter().filter_map(|f| forms.named(&f.name, f.version));
-    form.check_answer(key, value).is_ok() || versions().any(|form| form.check_answer(key, value).is_ok())
+/// What is wrong with an answer by itself. Bounds are a condition of the form as it is now; anything else may also fit as the
+/// form was when the record was written.
+fn unfit(forms: &Catalog, form: &Form, record: &Record, (key, value): (&String, &Value)) -> Option<Doubt> {
+    let error = form.check_answer(key, value).err()?;
+    if matches!(error, AnswerError::OutOfRange { .. }) && form.question_of(key)?.constraint.is_some() {
+        return Some(Doubt::Constraint);
+    }
+    let mut versions = record.forms().into_iter().filter_map(|f| forms.named(&f.name, f.version));
+    (!versions.any(|form| form.check_answer(key, value).is_ok())).then_some(Doubt::Unfit)
 }
 
 /// The clock and zone of an instance: those of the change that was written last, as its author claims.
@@ -169,24 +172,89 @@ pub struct StoredPart {
     pub heads: Option<Vec<ChangeHash>>,
     /// How many doubtful answers are open.
     pub doubts: u32,
-    /// The record and its answers; `None` also where it can't be opened.
-    pub opened: Option<(Record, Answers)>,
+    opened: Option<(Record, Answers)>,
 }
 
 impl StoredPart {
-    /// What is stored under a document's id.
-    pub fn open(id: RecordId, class: Sensitivity, stored: Option<StoredRecord>) -> Self {
-        let opened = stored.as_ref().and_then(|stored| open_record(stored).ok());
-        let opened = opened.map(|record| {
-            let answers = record.answers();
-            (record, answers)
-        });
-        let doubts = stored.as_ref().map_or(0, |s| s.doubts);
-        Self { id, class, heads: stored.map(|s| s.heads), doubts, opened }
+    /// What is stored under the id of a form's document; `None` where that is something else, or can't be opened.
+    pub fn open(form: &Form, (class, id): (Sensitivity, RecordId), stored: Option<StoredRecord>) -> Option<Self> {
+        let Some(stored) = stored else { return Some(Self { id, class, heads: None, doubts: 0, opened: None }) };
+        let stored_type = stored.identity.record_type.as_str();
+        let is_of_form = stored_type.split('.').next() == Some(form.record_type.as_str());
+        if !is_of_form || class_of(stored_type) != class {
+            return None;
+        }
+        let record = open_record(&stored).ok()?;
+        let answers = record.answers();
+        let opened = Some((record, answers));
+        Some(Self { id, class, heads: Some(stored.heads), doubts: stored.doubts, opened })
     }
 
     /// The document, where there is one.
     pub fn document(&self) -> Option<Document<'_>> {
         self.opened.as_ref().map(|(record, answers)| Document { class: self.class, record, answers })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+
+    use doorstep_core::id::{ActorId, UserId};
+    use doorstep_core::record::{Author, ChangeNote, Edit};
+
+    use super::*;
+
+    /// 2026-06-10 00:00 in UTC+8.
+    const MIDNIGHT_MS: Millis = 1_781_020_800_000;
+    const DAY: Millis = DAY_MS as Millis;
+
+    fn visit(day: &str, zone_minutes: i16) -> Record {
+        let mut record = Record::new(Identity::of_type("visit"));
+        let note = ChangeNote { zone_minutes, ..ChangeNote::by(UserId([1; 16])) };
+        let author = Author { actor: ActorId([1; 16]), note, claimed_s: 1_781_000_000 };
+        record.edit(&[], &author, &[Edit::answer("visit_date", day)]).unwrap().unwrap();
+        record
+    }
+
+    fn is_doubtful(record: &Record, previous_sync_ms: Millis, received_ms: Millis) -> bool {
+        let form = Catalog::default().of_type("visit").unwrap();
+        let answers = record.answers();
+        let document = Document { class: Sensitivity::Core, record, answers: &answers };
+        let bounds = DateBounds { previous_sync_ms, received_ms };
+        let (judged, doubt) = judge_date(&form, &document, Some(bounds), |_| Some(true));
+        assert!(judged);
+        doubt.is_some()
+    }
+
+    #[test]
+    fn a_day_may_lie_between_the_sync_before_and_the_receipt_with_a_day_on_both_sides() {
+        let record = visit("2026-06-10", 480);
+        // the day ends 24 hours after midnight; the sync before may be up to a day later than that
+        assert!(!is_doubtful(&record, MIDNIGHT_MS + 2 * DAY - 1, MIDNIGHT_MS + 9 * DAY));
+        assert!(is_doubtful(&record, MIDNIGHT_MS + 2 * DAY, MIDNIGHT_MS + 9 * DAY));
+        assert!(!is_doubtful(&record, 0, MIDNIGHT_MS + 900 * DAY), "a device that never synced may bring anything");
+        assert!(!is_doubtful(&record, 0, MIDNIGHT_MS - DAY));
+        assert!(is_doubtful(&record, 0, MIDNIGHT_MS - DAY - 1), "it hadn't begun a day after the receipt");
+        // the same day begins 15 hours later in -07:00
+        assert!(is_doubtful(&visit("2026-06-10", -420), 0, MIDNIGHT_MS - DAY));
+    }
+
+    #[test]
+    fn a_day_that_is_none_or_was_there_before_is_not_judged() {
+        let form = Catalog::default().of_type("visit").unwrap();
+        let bounds = Some(DateBounds { previous_sync_ms: 0, received_ms: 1 });
+        let judge = |record: &Record, arrived: Option<bool>| {
+            let answers = record.answers();
+            let document = Document { class: Sensitivity::Core, record, answers: &answers };
+            let (judged, doubt) = judge_date(&form, &document, bounds, |_| arrived);
+            (judged, doubt.is_some())
+        };
+        let record = visit("2026-06-10", 480);
+        assert_eq!(judge(&record, Some(true)), (true, true));
+        assert_eq!(judge(&record, Some(false)), (true, false), "another device's change that waited");
+        assert_eq!(judge(&record, None), (false, false), "an older change");
+        assert_eq!(judge(&visit("soon", 480), Some(true)), (true, false));
+        assert_eq!(judge(&Record::new(Identity::of_type("visit")), Some(true)), (true, false));
     }
 }

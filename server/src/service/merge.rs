@@ -1,22 +1,23 @@
 //! Guard and merge: from a decoded batch or refill to a prepared push. Reads storage, writes nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod instances;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use doorstep_core::fault;
 use doorstep_core::form::Catalog;
-use doorstep_core::form::session::Rules;
-use doorstep_core::form::{Form, Sensitivity};
 use doorstep_core::id::{ChangeHash, DeviceId, RecordId, TenantKey, branch_actor};
 use doorstep_core::protocol::{Batch, ChangeHead, ManifestEntry, Outcome, RecordBody, RecordFrame, Refill, State};
 use doorstep_core::record::{ChangeNote, Record, Refusal};
 
-use super::doubts::{self, Answers, DateBounds, Document, StoredPart, document_ids};
+use super::doubts::{self, DateBounds, Document};
 use super::projection::project;
 use crate::storage::{
-    BatchRow, Beside, Device, DoubtCheck, HeldChange, MergeBase, NewChange, PreparedPush, PreparedRecord, Storage,
+    BatchRow, Device, DoubtCheck, HeldChange, MergeBase, NewChange, PreparedPush, PreparedRecord, Storage,
     StorageError, StoredRecord,
 };
+use instances::Part;
 
 /// Changes of one device that may wait for others.
 const WAITING_CHANGES_MAX: u64 = 1_000;
@@ -70,16 +71,6 @@ struct Merging {
     base_heads: Option<Vec<ChangeHash>>,
     new: Vec<NewChange>,
     refused: HashSet<ChangeHash>,
-}
-
-/// A merged record whose form's rules read other documents of the instance too.
-struct Part {
-    /// Which of the push's records it is.
-    place: usize,
-    form: Arc<Form>,
-    rules: Arc<Rules>,
-    record: Record,
-    answers: Answers,
 }
 
 /// Merges one upload's records, record by record; a bad one never touches another.
@@ -283,6 +274,7 @@ impl<'a> Merge<'a> {
     /// Projects a merged record and checks it, unless its form's rules need the other documents too.
     fn finish_record(&mut self, frame: &RecordFrame, merging: Merging) {
         let Merging { record, doubts, base_heads, new, .. } = merging;
+        let heads = record.heads();
         let form = doubts::form_of(&self.forms, &frame.identity.record_type);
         let (projection, answers) = project(&record, form.as_deref());
         let mut check = DoubtCheck { before: doubts, ..DoubtCheck::default() };
@@ -293,11 +285,12 @@ impl<'a> Merge<'a> {
             let arrived = |hash: &ChangeHash| new.iter().find(|c| c.hash == *hash).map(|c| own(c.device));
             let (judged, doubt) = doubts::judge_date(&form, &document, self.dates, arrived);
             (check.date_judged, check.found) = (judged, doubt.into_iter().collect());
-            if let Some(rules) = doubts::mixed_rules(&self.forms, &form) {
-                let place = self.push.records.len();
-                self.parts.push(Part { place, form, rules, record: record.clone(), answers });
-            } else {
-                check.found.extend(doubts::find(&self.forms, &form, &[document]).into_iter().flatten());
+            match doubts::mixed_rules(&self.forms, &form) {
+                None => check.found.extend(doubts::find(&self.forms, &form, &[document]).into_iter().flatten()),
+                Some(rules) => {
+                    let place = self.push.records.len();
+                    self.parts.push(Part { place, form, rules, record, answers });
+                }
             }
         }
         self.push.records.push(PreparedRecord {
@@ -307,57 +300,11 @@ impl<'a> Merge<'a> {
             area: frame.area,
             subject: frame.subject,
             base_heads,
-            heads: record.heads(),
+            heads,
             changes: new,
             projection,
             check,
         });
-    }
-
-    /// Checks the form instances whose rules read several documents: what this push changed, and beside it what is stored.
-    fn check_instances(&mut self) -> Result<(), StorageError> {
-        let Some(tenant_key) = self.tenant_key.clone() else { return Ok(()) };
-        let mut instances: BTreeMap<RecordId, Vec<Part>> = BTreeMap::new();
-        for part in std::mem::take(&mut self.parts) {
-            let PreparedRecord { id, identity, .. } = &self.push.records[part.place];
-            let is_part = identity.record_type.contains('.');
-            let core = identity.key.first().copied().filter(|_| is_part).unwrap_or(*id);
-            instances.entry(core).or_default().push(part);
-        }
-        let known = |push: &PreparedPush, id: &RecordId| push.records.iter().any(|r| r.id == *id);
-        let mut missing: Vec<(RecordId, RecordId, Sensitivity)> = Vec::new();
-        for (core, parts) in &instances {
-            let ids = document_ids(&parts[0].rules, *core, &tenant_key);
-            missing.extend(ids.into_iter().filter(|(_, id)| !known(&self.push, id)).map(|(c, id)| (*core, id, c)));
-        }
-        let ids: Vec<RecordId> = missing.iter().map(|(_, id, _)| *id).collect();
-        let stored = if ids.is_empty() { Vec::new() } else { self.storage.load_records(self.push.township, &ids)? };
-        let mut stored_by_core: HashMap<RecordId, Vec<StoredPart>> = HashMap::new();
-        for ((core, id, class), stored) in missing.into_iter().zip(stored) {
-            stored_by_core.entry(core).or_default().push(StoredPart::open(id, class, stored));
-        }
-        for (core, parts) in instances {
-            self.check_instance(&parts, &stored_by_core.remove(&core).unwrap_or_default());
-        }
-        Ok(())
-    }
-
-    fn check_instance(&mut self, parts: &[Part], stored: &[StoredPart]) {
-        let Some(first) = parts.first() else { return };
-        let class_at = |place: usize| doubts::class_of(&self.push.records[place].identity.record_type);
-        let changed =
-            parts.iter().map(|p| Document { class: class_at(p.place), record: &p.record, answers: &p.answers });
-        let beside = stored.iter().filter_map(StoredPart::document);
-        let documents: Vec<Document<'_>> = changed.chain(beside).collect();
-        let mut found = doubts::find(&self.forms, &first.form, &documents).into_iter();
-        for part in parts {
-            self.push.records[part.place].check.found.extend(found.next().unwrap_or_default());
-        }
-        for part in stored {
-            let found = part.opened.as_ref().and_then(|_| found.next()).unwrap_or_default();
-            let check = DoubtCheck { before: part.doubts, found, date_judged: false };
-            self.push.beside.push(Beside { id: part.id, heads: part.heads.clone(), check });
-        }
     }
 
     fn change(

@@ -145,7 +145,7 @@ impl Service {
         let ids: Vec<RecordId> = wanted.iter().map(|(_, _, id)| *id).collect();
         let mut parts: Vec<Vec<StoredPart>> = page.iter().map(|_| Vec::new()).collect();
         for ((place, class, id), stored) in wanted.into_iter().zip(self.storage.load_records(township, &ids)?) {
-            parts[place].push(StoredPart::open(id, class, stored));
+            parts[place].extend(StoredPart::open(rules.model().form(), (class, id), stored));
         }
         Ok(parts)
     }

@@ -8,7 +8,8 @@ use doorstep_core::form::definition::Sensitivity;
 use doorstep_core::form::session::Doubt;
 use doorstep_core::form::{FormDef, Item};
 use doorstep_core::id::{Identity, RecordId, TenantKey};
-use doorstep_core::record::ChangeNote;
+use doorstep_core::record::{ChangeNote, Edit};
+use doorstep_core::store::PlannedDocument;
 use doorstep_server::storage::{DoubtFilter, DoubtRow, Storage};
 use doorstep_tests::harness::{TestServer, add_household, edit, open_phone_at, sync, visit};
 use tempfile::TempDir;
@@ -321,4 +322,24 @@ fn records_show_what_a_newer_version_of_their_form_lists_and_forbids() {
     assert_eq!(two.doubts(false)[0].doubt.form.version, version);
     assert_eq!(two.server.service.storage.head(two.server.township).unwrap(), head, "phones needn't hear of it");
     assert_eq!(two.server.service.refresh_records().unwrap(), 0, "done once");
+}
+
+#[test]
+fn a_part_that_names_another_forms_record_leaves_its_doubts_alone() {
+    let two = two_phones();
+    let household = add_household(&two.a, two.server.villages[0], "0001", "李四");
+    let enrolment = two.a.store().enrolment().unwrap().unwrap();
+    let area = two.server.villages[0];
+    let write = |identity: Identity, id, subject, edit| {
+        let document = PlannedDocument { identity, id, area, subject, edits: vec![edit] };
+        two.a.store().write(&[document], &ChangeNote::by(enrolment.user)).unwrap();
+    };
+    write(Identity::of_type("household"), household, None, Edit::answer("status_year", 1800));
+    two.settle();
+    assert_eq!(two.open(), [("status_year".to_owned(), Doubt::Constraint)]);
+    let part = two.sensitive_part(household);
+    write(Identity::part("meals", "sensitive", household), part, Some(household), Edit::answer("income", 100));
+    two.settle();
+    assert!(two.server.service.storage.record_row(two.server.township, part).unwrap().is_some());
+    assert_eq!((two.open().len(), two.count(household)), (1, 1));
 }
