@@ -61,6 +61,10 @@ impl Phone {
         if let Some(subject) = draft.subject {
             around.properties.insert("subject".to_owned(), subject.to_string());
         }
+        // random orders of choices stay as they were when the form is opened again
+        around.shuffle = Some(draft.record.map_or((draft.opened_ms.cast_signed()) ^ draft.id.0, |record| {
+            i64::from_be_bytes(record.0.first_chunk().copied().unwrap_or_default())
+        }));
         let base = draft.record.map(|record| self.instance_answers(record)).transpose()?.unwrap_or_default();
         let last_round = options.last_round.map(|r| self.instance_answers(r)).transpose()?;
         let last = last_round.map(|answers| Session::open(Arc::clone(&model), around.clone(), &answers));

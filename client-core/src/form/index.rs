@@ -1,11 +1,13 @@
 //! A form definition with an index over its answer keys.
 
+mod classes;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use super::attachment;
-use super::definition::{ChoiceSource, FormDef, Item, PlacedQuestion, Question, QuestionKind, Sensitivity};
+use super::definition::{ChoiceSource, FormDef, Item, PlacedQuestion, Question, Sensitivity};
 use super::expression::Table;
 use super::model::Files;
 use crate::id::RecordId;
@@ -62,9 +64,9 @@ impl Form {
             let class = placed.class;
             questions.entry(key).or_insert_with(|| Indexed { question: placed.question.clone(), class });
         }
-        raise_calculations(&mut questions);
         let mut repeats = HashMap::new();
         index_repeats(&def.items, "", Sensitivity::Core, &mut repeats);
+        classes::raise_calculations(&def, &mut questions, &repeats);
         Self { def, questions, repeats, attached: OnceLock::new() }
     }
 
@@ -168,33 +170,6 @@ fn index_repeats(items: &[Item], prefix: &str, class: Sensitivity, out: &mut Has
                 out.insert(path.clone(), class);
                 index_repeats(&repeat.items, &path, class, out);
             }
-        }
-    }
-}
-
-/// Gives each calculation the highest class of the questions that it names, through calculations of calculations.
-fn raise_calculations(questions: &mut HashMap<String, Indexed>) {
-    loop {
-        let mut classes: HashMap<String, Sensitivity> = HashMap::new();
-        for indexed in questions.values() {
-            let class = classes.entry(indexed.question.name.clone()).or_default();
-            *class = (*class).max(indexed.class);
-        }
-        let mut raised = false;
-        for indexed in questions.values_mut() {
-            let question = &indexed.question;
-            if question.kind != QuestionKind::Calculate && question.calculation.is_none() || question.declared_public {
-                continue;
-            }
-            let inputs = references(question.calculation.as_deref().unwrap_or_default());
-            let highest = inputs.filter_map(|name| classes.get(name).copied()).max().unwrap_or_default();
-            if highest > indexed.class {
-                indexed.class = highest;
-                raised = true;
-            }
-        }
-        if !raised {
-            return;
         }
     }
 }

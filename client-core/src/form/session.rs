@@ -64,6 +64,8 @@ pub struct Surroundings {
     pub properties: BTreeMap<String, String>,
     /// Answers of the record saved last, by path (`/data/village`), for `${last-saved#village}`.
     pub last_saved: BTreeMap<String, String>,
+    /// What random orders of choices come from, the same whenever one form instance is opened; by chance otherwise.
+    pub shuffle: Option<i64>,
 }
 
 impl Surroundings {
@@ -76,6 +78,7 @@ impl Surroundings {
             language: String::new(),
             properties: BTreeMap::new(),
             last_saved: BTreeMap::new(),
+            shuffle: None,
         }
     }
 }
@@ -146,7 +149,8 @@ impl Session {
         let version = own_version.unwrap_or_else(|| def.version.to_string());
         let instance = Instance::new(&model);
         let leaves = model.scope(0).leaves.len();
-        let shuffle_seed = i64::from(u32::from_le_bytes(crate::clock::random(&*around.entropy)));
+        let chance = || i64::from(u32::from_le_bytes(crate::clock::random(&*around.entropy)));
+        let shuffle_seed = around.shuffle.unwrap_or_else(chance);
         let mut session = Self {
             instance,
             around,

@@ -373,7 +373,7 @@ fn trigger(survey: &mut Survey<'_>, line: Line<'_>) -> Option<String> {
     for target in &targets {
         survey.triggers.push(Triggered { target: target.clone(), place: place.clone() });
     }
-    targets.into_iter().next()
+    (!targets.is_empty()).then(|| targets.join(","))
 }
 
 fn class(survey: &mut Survey<'_>, line: Line<'_>) -> Sensitivity {

@@ -7,7 +7,7 @@ use super::instance::Block;
 use super::repeats::split;
 use super::{INSTANCES_MAX, LEAVES_MAX, Session, Surroundings};
 use crate::form::definition::{Question, QuestionKind, Sensitivity};
-use crate::form::expression::{NodeId, NodeKind, Rows, Spot, Tree, Value};
+use crate::form::expression::{Moment, NodeId, NodeKind, Rows, Spot, Tree, Value};
 use crate::form::model::{Choices, Detail, Model, VertexKind};
 use crate::record;
 use crate::record::key::{AnswerKey, Leaf};
@@ -125,7 +125,7 @@ impl Session {
     }
 
     /// What finishing writes on top of `base`, the record's answers that the session was opened with: what differs, blanks
-    /// for what isn't relevant or answered any more. Computed answers of inputs of a class beyond `held` are left alone.
+    /// for what isn't relevant or answered any more; questions of kind `end` get the time. Computed answers of inputs of a class beyond `held` are left alone.
     pub fn finished(&self, base: &Edits, held: &BTreeSet<Sensitivity>) -> Edits {
         let mut edits = Edits::new();
         for spot in self.leaf_spots() {
@@ -134,6 +134,7 @@ impl Session {
             }
             if self.is_relevant(spot) {
                 self.add_answer(spot, true, &mut edits);
+                self.add_end(spot, &mut edits);
             } else {
                 self.add_blank(spot, &mut edits);
             }
@@ -145,6 +146,14 @@ impl Session {
             None => *value != record::Value::Blank && (*value != record::Value::Bool(false) || !key.contains('=')),
         });
         edits
+    }
+
+    fn add_end(&self, spot: Spot, edits: &mut Edits) {
+        let question = self.model.question(spot.node).filter(|q| q.kind == QuestionKind::End);
+        if let Some((question, key)) = question.zip(self.key(spot)) {
+            let now = Value::Moment(Moment::Instant(self.around.clock.now_ms().cast_signed()));
+            edits.insert(key, self.record_value(question, &self.text_of(&now), &now));
+        }
     }
 
     fn add_orders(&self, at: Spot, edits: &mut Edits) {

@@ -3,6 +3,7 @@
 
 mod collect;
 mod incremental;
+mod reopened;
 
 use super::*;
 use crate::clock::{ManualClock, SeededEntropy};
