@@ -121,7 +121,8 @@ impl Service {
             let check = DoubtCheck { before: read.stored.doubts, found, date_judged: false };
             if same != read.row.projection || !check.is_idle() {
                 let heads = read.stored.heads.clone();
-                refreshed.push(Refreshed { id: read.row.id, heads, projection, check });
+                let beside = others.iter().map(|part| (part.id, part.heads.clone())).collect();
+                refreshed.push(Refreshed { id: read.row.id, heads, beside, projection, check });
             }
         }
         Ok(refreshed)

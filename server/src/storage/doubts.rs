@@ -80,6 +80,8 @@ pub struct Refreshed {
     pub id: RecordId,
     /// The heads that it was computed from.
     pub heads: Vec<ChangeHash>,
+    /// Other documents that were read with it: each with its heads, `None` where there was none.
+    pub beside: Vec<(RecordId, Option<Vec<ChangeHash>>)>,
     /// The projection now.
     pub projection: super::Projection,
     /// The doubts now.

@@ -93,6 +93,7 @@ fn a_merge_on_other_doubts_than_there_are_is_done_again(storage: Arc<dyn Storage
     let refreshed = Refreshed {
         id: first.id,
         heads: first.heads.clone(),
+        beside: Vec::new(),
         projection: first.projection.clone(),
         check: check(0, [doubt("sum", Doubt::Differs)]),
     };
@@ -159,17 +160,24 @@ fn a_list_of_doubts_is_filtered_and_paged_newest_first(storage: Arc<dyn Storage>
 fn a_refreshed_record_shows_what_was_computed_unless_it_moved(storage: Arc<dyn Storage>) {
     let device = enrol(&*storage, TOWNSHIP);
     let first = record(&device, "visit", VILLAGE, None);
-    done(&*storage, push(&device, vec![first.clone()]));
+    let part = record(&device, "visit.sensitive", VILLAGE, Some(first.id));
+    done(&*storage, push(&device, vec![first.clone(), part.clone()]));
     let head = storage.head(TOWNSHIP).unwrap();
+    let beside = [(part.id, Some(part.heads.clone())), (RecordId(unique()), None)];
     let projection = Projection { title: "B".to_owned(), search: "b".to_owned(), ..first.projection.clone() };
     let refreshed = |heads: &[ChangeHash], before| Refreshed {
         id: first.id,
         heads: heads.to_vec(),
+        beside: beside.to_vec(),
         projection: projection.clone(),
         check: check(before, [doubt("sum", Doubt::Differs)]),
     };
     for stale in [refreshed(&[new_hash()], 0), refreshed(&first.heads, 1)] {
         assert_eq!(storage.refresh(TOWNSHIP, &[stale], 2_000).unwrap(), 0);
+    }
+    for other in [(part.id, None), (part.id, Some(vec![new_hash()])), (RecordId(unique()), Some(Vec::new()))] {
+        let moved = Refreshed { beside: vec![other], ..refreshed(&first.heads, 0) };
+        assert_eq!(storage.refresh(TOWNSHIP, &[moved], 2_000).unwrap(), 0, "another document moved");
     }
     assert_eq!(storage.refresh(TOWNSHIP, &[refreshed(&first.heads, 0)], 2_000).unwrap(), 1);
     let row = storage.record_row(TOWNSHIP, first.id).unwrap().unwrap();

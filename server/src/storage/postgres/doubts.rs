@@ -1,13 +1,15 @@
 //! Doubtful answers.
 
+use std::collections::{BTreeSet, HashMap};
+
 use deadpool_postgres::GenericClient;
 use doorstep_core::clock::Millis;
-use doorstep_core::id::{AreaId, DeviceId, RecordId};
+use doorstep_core::id::{AreaId, ChangeHash, DeviceId, RecordId};
 use doorstep_core::record::FormRef;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::columns::from_heads;
+use super::super::columns::{from_heads, to_heads};
 use super::super::doubts::{self, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 use super::super::{Result, TownshipId};
 use super::{Param, about, array, get, number, number32, optional, other, row, rows, run};
@@ -102,6 +104,22 @@ async fn open(
     rows(c, &sql, &[&tenant, &township, &record.0.as_slice()]).await?.iter().map(doubt).collect()
 }
 
+/// Locks records and what was read with them, in order; gives their heads.
+async fn lock(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    records: &[Refreshed],
+) -> Result<HashMap<RecordId, Vec<ChangeHash>>> {
+    let beside = records.iter().flat_map(|r| r.beside.iter().map(|(id, _)| *id));
+    let ids: BTreeSet<RecordId> = records.iter().map(|r| r.id).chain(beside).collect();
+    let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
+    let sql =
+        "SELECT id, heads FROM record WHERE tenant = $1 AND township = $2 AND id = ANY($3) ORDER BY id FOR UPDATE";
+    let found = rows(c, sql, &[&tenant, &township.0.as_slice(), &ids]).await?;
+    found.iter().map(|r| Ok((RecordId(array(r, 0)?), to_heads(get(r, 1)?)))).collect()
+}
+
 /// Writes records' projections and doubts anew, where they are still as they were read; gives how many. Records are locked in
 /// order, then the feed, as a commit does.
 pub(super) async fn refresh(
@@ -111,15 +129,15 @@ pub(super) async fn refresh(
     records: &[Refreshed],
     now_ms: Millis,
 ) -> Result<usize> {
-    let mut sorted: Vec<&Refreshed> = records.iter().collect();
-    sorted.sort_by_key(|r| r.id);
+    let read = lock(c, tenant, township, records).await?;
+    let is_as_read = |r: &&Refreshed| r.beside.iter().all(|(id, heads)| read.get(id) == heads.as_ref());
     let sql =
         "UPDATE record SET title = $4, label = $5, status = $6, persons = $7, day = $8, differences = $9, json = $10,
         search = $11 WHERE tenant = $1 AND township = $2 AND id = $3 AND heads = $12 AND doubts = $13 RETURNING last";
     let id = township.0.as_slice();
     let mut to_file = Vec::new();
     let mut written = 0;
-    for record in sorted {
+    for record in records.iter().filter(is_as_read) {
         let p = &record.projection;
         let (persons, differences, before) =
             (i64::from(p.persons), i64::from(p.differences), i64::from(record.check.before));

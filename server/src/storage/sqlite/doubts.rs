@@ -108,7 +108,17 @@ pub(super) fn refresh(c: &Connection, township: TownshipId, records: &[Refreshed
     )?;
     let mut text = c.prepare_cached("UPDATE record_text SET json = ?, search = ? WHERE record_no = ?")?;
     let mut written = 0;
+    let mut other = c.prepare_cached("SELECT heads FROM record WHERE id = ? AND township_no = ?")?;
     for record in records {
+        let mut moved = false;
+        for (id, heads) in &record.beside {
+            let now =
+                other.query_row(params![id.0, township_no], |r| Ok(to_heads(r.get_ref(0)?.as_blob()?))).optional()?;
+            moved |= now != *heads;
+        }
+        if moved {
+            continue;
+        }
         let p = &record.projection;
         let values = params![
             p.title,
