@@ -65,6 +65,11 @@ impl Known {
             }
         }
         self.records.extend(after);
+        for beside in &push.beside {
+            if let Some(state) = self.records.get_mut(&(push.township, beside.id)) {
+                state.doubts = beside.check.found.len() as u32;
+            }
+        }
         if let Some(batch) = &push.batch {
             self.branches.insert((push.device, batch.branch), batch.number);
         }
