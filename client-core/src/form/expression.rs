@@ -20,6 +20,7 @@ mod messages;
 mod parser;
 mod pattern;
 mod resolve;
+pub(super) mod shuffle;
 mod syntax;
 mod table;
 mod tree;

@@ -128,8 +128,6 @@ pub struct Session {
     collect: bool,
     /// In Collect: the place whose change is under way.
     focus: Option<Spot>,
-    /// In Collect: counts to be looked at when everything else is done.
-    counts: evaluate::Queue,
 }
 
 impl Session {
@@ -166,7 +164,6 @@ impl Session {
             shuffle_seed,
             collect: false,
             focus: None,
-            counts: evaluate::Queue::new(),
             model,
         };
         session.tick();

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::Session;
 use super::view::View;
 use crate::form::definition::ChoiceSource;
-use crate::form::expression::{Data, NodeId, Spot, Table};
+use crate::form::expression::shuffle::{ParkMiller, seed_of, shuffled};
+use crate::form::expression::{Data, NodeId, Spot, Table, Value};
 use crate::form::model::{Choices, Model};
 
 /// A choice on offer.
@@ -118,31 +119,14 @@ impl Session {
     }
 
     /// `randomize=true`: an order of chance, the same each time for one form instance, or that of the seed.
-    fn shuffle(&self, spot: Spot, offered: &mut [Offered]) {
+    fn shuffle(&self, spot: Spot, offered: &mut Vec<Offered>) {
         let Some(question) = self.model.question(spot.node) else { return };
         if question.parameters.get("randomize").is_none_or(|r| r != "true") {
             return;
         }
         let text = question.parameters.get("seed").map(|seed| self.interpolated(spot, seed));
-        let seed = match text.as_deref().map(str::parse::<f64>) {
-            Some(Ok(seed)) => seed as i64,
-            _ => self.shuffle_seed,
-        };
-        park_miller_shuffle(offered, seed);
-    }
-}
-
-/// The shuffle of ODK's engines: Park and Miller's generator, from the end.
-fn park_miller_shuffle<T>(items: &mut [T], seed: i64) {
-    const MODULUS: i64 = 2_147_483_647;
-    let mut state = seed % MODULUS;
-    if state <= 0 {
-        state += MODULUS - 1;
-    }
-    for i in (1..items.len()).rev() {
-        state = state * 48_271 % MODULUS;
-        let draw = (state - 1) as f64 / (MODULUS - 1) as f64;
-        let j = (draw * (i + 1) as f64).floor() as usize;
-        items.swap(i, j.min(i));
+        let seed = text.map_or(self.shuffle_seed, |text| seed_of(&Value::Text(text), self.around.offset_minutes));
+        let mut generator = ParkMiller::new(seed);
+        *offered = shuffled(offered, || generator.draw());
     }
 }

@@ -58,7 +58,7 @@ impl Session {
             return Err(Refusal::Constraint { message: String::new() });
         }
         self.set(spot, value);
-        self.settle_counts();
+        self.come_to_counts();
         Ok(self.changes())
     }
 
@@ -124,14 +124,24 @@ impl Session {
         queue.append(&mut all);
     }
 
-    /// Marks the counts of repeats at a place and in it, when it begins to apply.
-    pub(super) fn mark_counts(&self, at: Spot, queue: &mut Queue) {
-        for (index, vertex) in (0u32..).zip(self.model.vertices()) {
-            if vertex.kind == VertexKind::Count && self.model.tree().chain(vertex.node).contains(&at.node) {
+    /// In Collect counted repeats get instances when somebody comes to them, after everything else.
+    pub(super) fn come_to_counts(&mut self) {
+        let model = Arc::clone(&self.model);
+        let counts = (0u32..).zip(model.vertices()).filter(|(_, v)| self.collect && v.kind == VertexKind::Count);
+        let counts: Vec<_> = counts.collect();
+        loop {
+            let before = self.blocks;
+            for (index, vertex) in &counts {
                 let mut all = Vec::new();
-                let rows = at.rows.first(vertex.depth);
-                self.instance.vertex_rows(&self.model, vertex.node, vertex.kind, rows, &mut all);
-                queue.extend(all.into_iter().map(|rows| (index, rows)));
+                self.instance.vertex_rows(&model, vertex.node, vertex.kind, Rows::NONE, &mut all);
+                for rows in all {
+                    let mut queue = Queue::new();
+                    self.step(*index, rows, &mut queue);
+                    self.settle(queue);
+                }
+            }
+            if self.blocks == before {
+                return;
             }
         }
     }

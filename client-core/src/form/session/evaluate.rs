@@ -33,8 +33,7 @@ impl Session {
         let mut work = 0;
         while let Some((vertex, rows)) = queue.pop_first() {
             if self.collect && self.model.vertices().get(vertex as usize).is_some_and(|v| v.kind == VertexKind::Count) {
-                self.counts.insert((vertex, rows));
-                continue;
+                continue; // Session::come_to_counts
             }
             work += 1;
             if work > REEVALUATIONS_MAX {
@@ -45,16 +44,7 @@ impl Session {
         }
     }
 
-    /// In Collect repeats get instances when somebody comes to them, after everything else.
-    pub(super) fn settle_counts(&mut self) {
-        while let Some((vertex, rows)) = self.counts.pop_first() {
-            let mut queue = Queue::new();
-            self.step(vertex, rows, &mut queue);
-            self.settle(queue);
-        }
-    }
-
-    fn step(&mut self, vertex: u32, rows: Rows, queue: &mut Queue) {
+    pub(super) fn step(&mut self, vertex: u32, rows: Rows, queue: &mut Queue) {
         let model = std::sync::Arc::clone(&self.model);
         let Some(vertex) = model.vertices().get(vertex as usize) else { return };
         let spot = Spot { node: vertex.node, rows };
@@ -84,9 +74,6 @@ impl Session {
                     queue.extend(own.map(|at| (*at, spot.rows)));
                 }
                 self.changed.insert((spot.node, spot.rows));
-                if self.collect {
-                    self.mark_counts(spot, queue);
-                }
             }
             VertexKind::Value => {
                 if self.instance.leaf(&model, spot.node, rows.as_slice()).is_none() {

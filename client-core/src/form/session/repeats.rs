@@ -21,7 +21,7 @@ impl Session {
         // as in ODK, dynamic defaults come before the first calculation
         self.give_defaults(Rows::NONE, None);
         self.evaluate_all(true);
-        self.settle_counts();
+        self.come_to_counts();
         self.changed.clear();
     }
 
@@ -69,7 +69,7 @@ impl Session {
         }
         self.changed.insert((repeat, spot.rows));
         self.settle_new(repeat, spot.rows);
-        self.settle_counts();
+        self.come_to_counts();
         Ok((spot, self.changes()))
     }
 

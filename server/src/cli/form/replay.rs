@@ -28,6 +28,10 @@ pub struct ReplayArgs {
     /// The language of labels; the form's default otherwise.
     #[arg(long, default_value = "")]
     language: String,
+    /// As our own phones do: answers to what doesn't apply are refused, as are choices that aren't offered, and no answer goes
+    /// by itself. Without it as ODK Collect does.
+    #[arg(long)]
+    phone: bool,
 }
 
 /// One line: a form and what is done to it.
@@ -75,7 +79,7 @@ pub fn replay(args: &ReplayArgs) -> Outcome {
             continue;
         }
         let answer = match serde_json::from_str::<Script>(&line) {
-            Ok(script) => run(&script, &mut models, now_ms, offset_minutes, &args.language)
+            Ok(script) => run(&script, &mut models, now_ms, offset_minutes, args)
                 .unwrap_or_else(|e| json!({"form": script.form, "seed": script.seed, "err": e.to_string()})),
             Err(error) => json!({"err": ReplayError::from(error).to_string()}),
         };
@@ -91,7 +95,7 @@ fn run(
     models: &mut Models,
     now_ms: i64,
     offset_minutes: i32,
-    language: &str,
+    args: &ReplayArgs,
 ) -> Result<Json, ReplayError> {
     let model = match models.get(&script.form) {
         Some(model) => Arc::clone(model),
@@ -103,13 +107,13 @@ fn run(
     };
     let clock = Arc::new(ManualClock::at(now_ms.cast_unsigned()));
     let mut around = Surroundings::new(clock, Arc::new(SeededEntropy::new(script.seed)), offset_minutes);
-    language.clone_into(&mut around.language);
-    let mut session = Session::as_collect(model, around);
+    around.language.clone_from(&args.language);
+    let mut session = if args.phone { Session::new(model, around) } else { Session::as_collect(model, around) };
     let (mut results, mut choices) = (Vec::new(), Vec::new());
     for step in &script.steps {
         let (result, offered) = match step {
             Step::Add { add_repeat } => (add(&mut session, add_repeat), Json::Null),
-            Step::Set { set, v } => answer(&mut session, set, v),
+            Step::Set { set, v } => answer(&mut session, set, v, args.phone),
         };
         results.push(result);
         choices.push(offered);
@@ -140,7 +144,7 @@ fn add(session: &mut Session, path: &str) -> Json {
 }
 
 /// Sets a leaf; with the names on offer at that moment, where the list is filtered.
-fn answer(session: &mut Session, path: &str, value: &Json) -> (Json, Json) {
+fn answer(session: &mut Session, path: &str, value: &Json, phone: bool) -> (Json, Json) {
     let spot = session.at_path(path);
     let Some(spot) = spot.filter(|s| matches!(session.model().tree().kind(s.node), NodeKind::Leaf(_))) else {
         return ("no_such_place".into(), Json::Null);
@@ -155,7 +159,8 @@ fn answer(session: &mut Session, path: &str, value: &Json) -> (Json, Json) {
         Json::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let result = match session.replay(spot, &text) {
+    let given = if phone { session.answer(spot, &text) } else { session.replay(spot, &text) };
+    let result = match given {
         Err(refusal @ Refusal::NoSuchPlace) => return (refused(&refusal), Json::Null),
         Ok(_) => "ok".into(),
         Err(refusal) => refused(&refusal),

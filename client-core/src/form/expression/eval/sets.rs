@@ -8,7 +8,7 @@ use super::super::tree::NodeKind;
 use super::super::value::{EPSILON, Value, text_to_number};
 use super::{Cx, Eval, Item, arg, compare};
 use crate::clock::random;
-use sha2::{Digest, Sha256};
+use super::super::shuffle::{ParkMiller, seed_of, shuffled};
 
 /// Nodes, or items of a table (with a column: cells).
 pub(super) enum Set<'a> {
@@ -43,8 +43,8 @@ impl<'a> Cx<'a> {
             SetCode::Randomize(inner, seed) => {
                 let mut draw = self.draws(seed.as_deref())?;
                 Ok(match self.set(at, inner)? {
-                    Set::Nodes(nodes) => Set::Nodes(shuffle(&nodes, &mut draw)),
-                    Set::Rows(table, rows, column) => Set::Rows(table, shuffle(&rows, &mut draw), column),
+                    Set::Nodes(nodes) => Set::Nodes(shuffled(&nodes, &mut draw)),
+                    Set::Rows(table, rows, column) => Set::Rows(table, shuffled(&rows, &mut draw), column),
                 })
             }
         }
@@ -314,42 +314,11 @@ impl<'a> Cx<'a> {
             let entropy = self.outer.env.entropy;
             return Ok(Box::new(move || f64::from(u32::from_le_bytes(random(entropy))) / 4_294_967_296.0));
         };
-        let value = self.value(seed)?;
-        let number = match value.to_number(self.offset_minutes()) {
-            n if n.is_nan() => {
-                let hash = Sha256::digest(value.to_text(self.offset_minutes()).as_bytes());
-                hash.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes))
-            }
-            n => n as i64,
-        };
-        const MODULUS: f64 = 2_147_483_647.0;
-        let mut state = number as f64 % MODULUS;
-        if state <= 0.0 {
-            state += MODULUS - 1.0;
-        }
-        Ok(Box::new(move || {
-            state = state * 16_807.0 % MODULUS;
-            (state - 1.0) / (MODULUS - 1.0)
-        }))
+        let mut generator = ParkMiller::new(seed_of(&self.value(seed)?, self.offset_minutes()));
+        Ok(Box::new(move || generator.draw()))
     }
 }
 
 fn all_rows(table: &Table) -> Vec<u32> {
     (0..u32::try_from(table.len()).unwrap_or(u32::MAX)).collect()
-}
-
-/// Fisher and Yates, from the first on.
-fn shuffle<T: Copy>(items: &[T], draw: &mut dyn FnMut() -> f64) -> Vec<T> {
-    let mut shuffled: Vec<T> = Vec::with_capacity(items.len());
-    for (i, item) in items.iter().enumerate() {
-        let at = ((draw() * (i as f64 + 1.0)) as usize).min(i);
-        match shuffled.get(at).copied() {
-            Some(displaced) => {
-                shuffled.push(displaced);
-                shuffled[at] = *item;
-            }
-            None => shuffled.push(*item),
-        }
-    }
-    shuffled
 }
