@@ -109,7 +109,7 @@ impl List {
     /// As CSV text; trailing blanks of a row are left out.
     #[cfg(feature = "import")]
     fn to_csv(&self) -> String {
-        let mut out = String::new();
+        let (mut out, mut first) = (String::new(), true);
         for row in std::iter::once(&self.columns).chain(&self.rows) {
             let filled = row.iter().rposition(|c| !c.is_empty()).map_or(1, |at| at + 1);
             for (at, cell) in row.iter().take(filled).enumerate() {
@@ -124,6 +124,11 @@ impl List {
                     out.push_str(cell);
                 }
             }
+            if first && out.contains(';') && !out.contains(',') {
+                // so that the header still says which sign separates
+                out.push(',');
+            }
+            first = false;
             out.push('\n');
         }
         out

@@ -100,6 +100,13 @@ fn what_is_attached_reads_back_as_it_was_whatever_the_format() {
 }
 
 #[test]
+fn a_single_column_with_a_semicolon_in_its_name_stays_one() {
+    let mut def = Pack::built_in().form("visit").unwrap().def().clone();
+    attach(&mut def, "v.csv", b"a;b,\nx;y,\n").unwrap();
+    assert_eq!(cells(&tables(&def)["v.csv"], "a;b"), ["x;y"]);
+}
+
+#[test]
 fn lists_that_are_too_large_alone_or_together_are_refused_by_name() {
     let mut def = Pack::built_in().form("visit").unwrap().def().clone();
     let list = |bytes: usize| format!("name\n{}", "abcdefg\n".repeat(bytes / 8));
