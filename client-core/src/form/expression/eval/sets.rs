@@ -3,12 +3,12 @@
 use super::super::code::{Base, Code, CodeKind, IndexedRepeat, ItemFilter, ItemPath, NodePath, SetCode};
 use super::super::data::{Rows, Spot, Warning};
 use super::super::functions::Function;
+use super::super::shuffle::{ParkMiller, seed_of, shuffled};
 use super::super::table::Table;
 use super::super::tree::NodeKind;
 use super::super::value::{EPSILON, Value, text_to_number};
 use super::{Cx, Eval, Item, arg, compare};
 use crate::clock::random;
-use super::super::shuffle::{ParkMiller, seed_of, shuffled};
 
 /// Nodes, or items of a table (with a column: cells).
 pub(super) enum Set<'a> {
