@@ -9,6 +9,7 @@ import re
 
 MAX = "1.4, min/max over blanks: right max (JavaRosa takes 4.9E-324 for the largest of negatives)"
 COUNT = "1.4, absolute path inside its own repeat, count(/data/rep): all (JavaRosa counts the instance itself)"
+CLOCK = "both ran at their own time"
 INFINITE = "a whole-number question keeps Infinity as such (JavaRosa: 2147483647)"
 
 
@@ -21,6 +22,8 @@ def explain(rows, difference):
     around = re.findall(r"/([^/\[]+)\[\d+\]", place)
     for row in (row for row in rows if row.get("name") == name):
         logic = f"{row.get('calculation', '')} {row.get('default', '')}"
+        if row.get("type") == "start":
+            return CLOCK
         if "max(" in logic and (theirs == "0" or theirs == "" or theirs == "4.9E-324"):
             return MAX
         if any(f"count(${{{repeat}}})" in logic for repeat in around):

@@ -160,6 +160,12 @@ impl Session {
 /// Places as Collect writes them: `30.5 104.25 0.0 0.0`.
 fn place_text(text: &str) -> String {
     let number = |word: &str| word.parse::<f64>().map_or_else(|_| word.to_owned(), |n| format!("{n:?}"));
-    let point = |point: &str| point.split_whitespace().map(number).collect::<Vec<_>>().join(" ");
+    let point = |point: &str| {
+        let mut numbers: Vec<String> = point.split_whitespace().map(number).collect();
+        if matches!(numbers.len(), 2 | 3) {
+            numbers.resize(4, "0.0".to_owned()); // altitude and accuracy
+        }
+        numbers.join(" ")
+    };
     text.split(';').map(point).filter(|p| !p.is_empty()).collect::<Vec<_>>().join("; ")
 }

@@ -9,7 +9,7 @@ use super::problems::ProblemKind;
 use super::{Edits, Session, Surroundings};
 use crate::form::check::bounds;
 use crate::form::definition::Sensitivity;
-use crate::form::expression::{NodeId, Rows, Spot, Tree};
+use crate::form::expression::{NodeId, Resolved, Rows, Spot, Tree};
 use crate::form::model::{Choices, Model, VertexKind};
 use crate::record::Value;
 use crate::record::key::{AnswerKey, Leaf};
@@ -69,13 +69,16 @@ impl FromStr for Doubt {
     }
 }
 
-/// Some of the sensitivity classes.
+/// Some of the sensitivity classes; and, for what a rule reads, whether it reads something that only the phone has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Classes(u8);
 
 impl Classes {
     /// Every class there is.
     pub const ALL: Self = Self(0b111);
+    /// What isn't in the record and its form: a list that wasn't published with it, the phone's own properties and language.
+    /// Nobody holds it, so what reads it is left alone.
+    const ELSEWHERE: Self = Self(0b1000);
 
     /// One class alone.
     pub fn one(class: Sensitivity) -> Self {
@@ -100,12 +103,12 @@ impl Classes {
 
     /// True for more than one.
     pub fn are_several(self) -> bool {
-        self.0.count_ones() > 1
+        (self.0 & Self::ALL.0).count_ones() > 1
     }
 
     /// The highest of them; the lowest there is where there is none.
     pub fn highest(self) -> Sensitivity {
-        match self.0 {
+        match self.0 & Self::ALL.0 {
             0..=1 => Sensitivity::Core,
             2..=3 => Sensitivity::Sensitive,
             _ => Sensitivity::Office,
@@ -139,7 +142,9 @@ impl Rules {
         let values = values_read(&model);
         let of = |node: NodeId| values.get(node.0 as usize).copied().unwrap_or_default();
         let reads = (0u32..).map(NodeId).take(model.tree().len()).map(|node| {
-            let rule = rule_inputs(&model, node).into_iter().map(of).fold(of(node), Classes::and);
+            let codes = rules_of(&model, node);
+            let inputs = codes.iter().flat_map(|code| code.dependencies().iter().map(|d| of(d.node)));
+            let rule = codes.iter().map(|code| read_elsewhere(&model, code)).chain(inputs).fold(of(node), Classes::and);
             Reads { value: of(node), rule }
         });
         let reads: Vec<Reads> = reads.collect();
@@ -187,17 +192,21 @@ fn has_logic(model: &Model) -> bool {
     !model.vertices().is_empty() || model.leaves().any(judged)
 }
 
-/// The nodes that a node's constraint, choices and required read.
-fn rule_inputs(model: &Model, node: NodeId) -> Vec<NodeId> {
+/// A node's constraint, choices and whether it is required.
+fn rules_of(model: &Model, node: NodeId) -> Vec<&Resolved> {
     let logic = model.node(node);
-    let rules = [&logic.constraint, &logic.required].into_iter().flatten();
-    let mut from: Vec<NodeId> = rules.flat_map(|code| code.dependencies().iter().map(|d| d.node)).collect();
-    match &logic.choices {
-        Choices::Items(_, Some(filter)) => from.extend(filter.resolved.dependencies().iter().map(|d| d.node)),
-        Choices::Answers(code) => from.extend(code.dependencies().iter().map(|d| d.node)),
-        _ => {}
-    }
-    from
+    let choices = match &logic.choices {
+        Choices::Items(_, Some(filter)) => Some(&filter.resolved),
+        Choices::Answers(code) => Some(&**code),
+        _ => None,
+    };
+    [logic.constraint.as_ref(), logic.required.as_ref(), choices].into_iter().flatten().collect()
+}
+
+/// Whether an expression reads what only the phone has.
+fn read_elsewhere(model: &Model, code: &Resolved) -> Classes {
+    let lists_are_here = code.tables().iter().all(|table| model.table(*table).is_some());
+    if code.purity().device || !lists_are_here { Classes::ELSEWHERE } else { Classes::default() }
 }
 
 /// For each node, the classes of all answers that its value and relevance are made of, its own included.
@@ -215,7 +224,7 @@ fn values_read(model: &Model) -> Vec<Classes> {
         let before = (own.clone(), within.clone());
         for vertex in model.vertices() {
             let inputs = vertex.code.dependencies().iter().map(|d| reads(&own, &within, d.node));
-            let inputs = inputs.fold(Classes::default(), Classes::and);
+            let inputs = inputs.fold(read_elsewhere(model, &vertex.code), Classes::and);
             let list = if vertex.kind == VertexKind::Value { &mut own } else { &mut within };
             list[vertex.node.0 as usize] = list[vertex.node.0 as usize].and(inputs);
         }

@@ -23,11 +23,15 @@ fn model(items: &str, lists: &str) -> Arc<Model> {
 }
 
 fn try_model(items: &str, lists: &str) -> Result<Model, Vec<crate::form::model::ModelError>> {
+    Model::new(def(items, lists))
+}
+
+fn def(items: &str, lists: &str) -> FormDef {
     let json = format!(
         r#"{{"name":"f","version":1,"titles":{{"en":"F"}},"record_type":"f","default_language":"en","languages":["en","zh"],
             "items":{items},"choice_lists":{lists}}}"#
     );
-    Model::new(FormDef::from_json(&json).unwrap())
+    FormDef::from_json(&json).unwrap()
 }
 
 fn q(kind: &str, name: &str, more: &str) -> String {
@@ -370,6 +374,27 @@ fn a_recheck_of_one_class_leaves_alone_what_reads_others() {
     assert_eq!(found(Classes::one(core)), [("rooms".to_owned(), Doubt::Constraint, core)]);
     let all = found(Classes::ALL);
     assert!(all.contains(&("poor".to_owned(), Doubt::Differs, sensitive)), "only who may read the income learns of it");
+}
+
+#[test]
+fn a_recheck_leaves_alone_what_only_the_phone_could_compute() {
+    let form = items(&[
+        q("text", "hamlet", ""),
+        q("calculate", "who", r#""calculation":"property('username')""#),
+        q("calculate", "code", r#""calculation":"pulldata('hamlets', 'code', 'name', ${hamlet})""#),
+        q("integer", "wells", r#""relevant":"${code} != ''","constraint":". < 10""#),
+        q("calculate", "twice", r#""calculation":"${wells} * 2""#),
+        q("integer", "roofs", r#""constraint":". < 10""#),
+    ]);
+    let mut def = def(&form, "{}");
+    def.extra.insert("files".to_owned(), serde_json::json!(["hamlets.csv"]));
+    let model = Arc::new(Model::new(def).unwrap());
+    let given = [("hamlet", "Upper".into()), ("who", "Li".into()), ("code", "07".into())];
+    let numbers = [("wells", 3), ("twice", 6), ("roofs", 12)].map(|(key, n)| (key, record::Value::Int(n)));
+    let answers: Edits = given.into_iter().chain(numbers).map(|(k, v)| (k.to_owned(), v)).collect();
+    let found = recheck(&Rules::of(model), &answers, around(), &RecheckOptions::default());
+    let keys: Vec<(&str, Doubt)> = found.iter().map(|f| (f.key.as_str(), f.doubt)).collect();
+    assert_eq!(keys, [("roofs", Doubt::Constraint)], "the list isn't here, and nobody is asked for a name");
 }
 
 #[test]

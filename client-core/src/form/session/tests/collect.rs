@@ -150,7 +150,7 @@ fn replay_writes_times_and_places_as_collect_does() {
     let form = items(&[q("time", "t", ""), q("geopoint", "p", "")]);
     let mut session = Session::as_collect(model(&form, "{}"), around());
     replay(&mut session, "/data/t", "08:30").unwrap();
-    replay(&mut session, "/data/p", "30.5 104 0 0").unwrap();
+    replay(&mut session, "/data/p", "30.5 104").unwrap();
     let export = |path: &str| session.value_for_export(session.at_path(path).unwrap()).to_string();
     assert_eq!((export("/data/t"), export("/data/p")), ("08:30:00.000-07:00".into(), "30.5 104.0 0.0 0.0".into()));
 }
