@@ -36,10 +36,12 @@ pub struct Purity {
     pub own_answer: bool,
     /// `position(..)`: changes when instances before it are added or removed; the repeat is among the dependencies.
     pub position: bool,
+    /// `property(..)`, `${last-saved#x}`, `jr:choice-name(..)`: what this phone knows, and the language of its screen.
+    pub device: bool,
 }
 
 impl Purity {
-    /// True when the result depends on nothing but the dependencies.
+    /// True when the result depends on nothing but the dependencies, as far as one phone is concerned.
     pub fn is_pure(self) -> bool {
         !(self.clock || self.random || self.own_answer)
     }
@@ -298,6 +300,7 @@ impl<'a> Resolver<'a> {
             Function::Random | Function::Uuid => self.purity.random = true,
             Function::Once => self.purity.own_answer = true,
             Function::Position => self.purity.position = true,
+            Function::Property | Function::ChoiceName => self.purity.device = true,
             _ => {}
         }
     }

@@ -67,6 +67,7 @@ impl Resolver<'_> {
             (Start::Instance(id), _) => return self.instance(at, id, &path.steps),
             (Start::LastSaved(name), _) => {
                 let node = self.name(at, name)?;
+                self.purity.device = true;
                 return Ok(CodeKind::LastSaved(node));
             }
             (Start::Call(call, filters), _) => {
@@ -259,6 +260,7 @@ impl Resolver<'_> {
         if id == "__last-saved" {
             let set = self.absolute(at, steps)?;
             let SetCode::Nodes(path) = set else { return Ok(CodeKind::Set(SetCode::Empty)) };
+            self.purity.device = true;
             return Ok(CodeKind::LastSaved(path.target));
         }
         let Some(table) = self.tree.table(id) else {
