@@ -245,10 +245,7 @@ fn a_record_about_several_subjects_shows_in_the_lists_of_each() {
     assert_eq!(filling.edits().len(), 0);
     filling.discard().unwrap();
     let too_many = vec![households[0]; SUBJECTS_MAX + 1];
-    assert!(matches!(
-        phone.start_about("meeting", &too_many),
-        Err(PhoneError::TooManySubjects { max: SUBJECTS_MAX })
-    ));
+    assert!(matches!(phone.start_about("meeting", &too_many), Err(PhoneError::TooManySubjects { max: SUBJECTS_MAX })));
     assert!(matches!(phone.start_about("visit", &households), Err(PhoneError::TooManySubjects { max: 1 })));
 }
 
