@@ -6,7 +6,7 @@ use std::sync::Arc;
 use doorstep_core::clock::{ManualClock, Millis, SeededEntropy};
 use doorstep_core::form::check::is_date;
 use doorstep_core::form::expression::days_from_civil;
-use doorstep_core::form::session::{Classes, Doubt, RecheckOptions, Rules, Surroundings, question_key, recheck};
+use doorstep_core::form::session::{Classes, Doubt, Found, RecheckOptions, Rules, Surroundings, question_key, recheck};
 use doorstep_core::form::{AnswerError, Catalog, Form, Sensitivity};
 use doorstep_core::id::{ChangeHash, Identity, RecordId, TenantKey};
 use doorstep_core::record::{FormRef, Record, Section, Value};
@@ -76,7 +76,18 @@ pub fn find(forms: &Catalog, form: &Arc<Form>, documents: &[Document<'_>]) -> Ve
             &all
         }
     };
-    for doubt in recheck(&rules, answers, surroundings(documents), &RecheckOptions { held, complete }) {
+    let written = documents.iter().map(|d| d.record.written_last()).max().unwrap_or_default();
+    let at =
+        |(claimed_s, zone)| recheck(&rules, answers, surroundings(claimed_s, zone), &RecheckOptions { held, complete });
+    let mut earlier: BTreeMap<Written, Vec<Found>> = BTreeMap::new();
+    for doubt in at(written) {
+        // a condition such as `. = today()` held when the answer was given
+        let given = (doubt.doubt == Doubt::Constraint).then(|| given_at(documents, &doubt.key)).flatten();
+        if let Some(given) = given.filter(|given| *given != written)
+            && !earlier.entry(given).or_insert_with(|| at(given)).contains(&doubt)
+        {
+            continue;
+        }
         // where there is no document of the class, nothing of it can be told either
         let own = form.class_of(&doubt.key).unwrap_or_default();
         let place = |class| documents.iter().position(|d| d.class == class);
@@ -104,9 +115,18 @@ fn unfit(forms: &Catalog, form: &Form, record: &Record, (key, value): (&String, 
     (!versions.any(|form| form.check_answer(key, value).is_ok())).then_some(Doubt::Unfit)
 }
 
-/// The clock and zone of an instance: those of the change that was written last, as its author claims.
-fn surroundings(documents: &[Document<'_>]) -> Surroundings {
-    let (claimed_s, zone_minutes) = documents.iter().map(|d| d.record.written_last()).max().unwrap_or_default();
+/// Claimed time in seconds since 1970, and zone in minutes east of UTC.
+type Written = (i64, i16);
+
+/// When and where an answer was given, as its author claims.
+fn given_at(documents: &[Document<'_>], key: &str) -> Option<Written> {
+    let record = documents.iter().find(|d| d.answers.contains_key(key))?.record;
+    let info = record.author_of(&record.put_by(Section::Answers, key)?)?;
+    Some((info.claimed_s, info.note.zone_minutes))
+}
+
+/// The clock and zone in which rules are evaluated: when and where the record was written.
+fn surroundings(claimed_s: i64, zone_minutes: i16) -> Surroundings {
     let now_ms = claimed_s.max(0).cast_unsigned().saturating_mul(1000);
     let entropy = Arc::new(SeededEntropy::new(0));
     Surroundings::new(Arc::new(ManualClock::at(now_ms)), entropy, zone_minutes.into())

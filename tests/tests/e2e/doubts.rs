@@ -219,12 +219,21 @@ fn rules_see_a_records_own_day_wherever_it_was_written() {
     }
     let filter = DoubtFilter { limit: 10, ..DoubtFilter::default() };
     assert_eq!(server.service.storage.doubts(server.township, &filter).unwrap(), []);
-    // a phone that says another zone than the day is of
+    // a later change elsewhere says nothing about a day that was right when it was given
     edit(&west, here, &[("guests", "1")]);
     sync(&west);
+    assert_eq!(server.service.storage.doubts(server.township, &filter).unwrap(), []);
+    // without its zone the same day is the one before
+    let draft = west.start("meals", None).unwrap();
+    west.answer_text(draft, "day", "2026-06-01").unwrap();
+    let elsewhere = west.finish(draft).unwrap();
+    sync(&west);
     let found = server.service.storage.doubts(server.township, &filter).unwrap();
-    assert_eq!(found.len(), 1, "in +08:00 it wasn't that day any more");
-    assert_eq!((found[0].doubt.key.as_str(), found[0].doubt.kind), ("day", Doubt::Constraint));
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].record, found[0].doubt.key.as_str(), found[0].doubt.kind),
+        (elsewhere, "day", Doubt::Constraint)
+    );
 }
 
 #[test]
