@@ -7,6 +7,7 @@
 //!
 //! Blocks: `instance` holds the answers, `evaluate` keeps them up to date, `answer` and `repeats` change them, `pages`,
 //! `choices` and `words` show them, `problems` judges them, `mapping` turns them into a record's answers and back.
+//! `collect` does as ODK Collect where a phone of ours doesn't, for comparing forms.
 
 mod answer;
 mod ask;

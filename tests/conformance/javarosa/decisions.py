@@ -26,6 +26,8 @@ def explain(rows, difference):
             return CLOCK
         if "max(" in logic and (theirs == "0" or theirs == "" or theirs == "4.9E-324"):
             return MAX
+        if "min(" in logic and theirs == "1.7976931348623157E308":
+            return MAX
         if any(f"count(${{{repeat}}})" in logic for repeat in around):
             return COUNT
         if "Infinity" in ours and theirs.lstrip("-") in ("2147483647", "2147483648"):

@@ -134,6 +134,8 @@ pub struct Rules {
     asks: bool,
     are_mixed: bool,
     classes: Classes,
+    /// By node: a rule reads it, or judges it.
+    ruled: Vec<bool>,
 }
 
 impl Rules {
@@ -153,7 +155,8 @@ impl Rules {
         let are_mixed = reads.iter().any(|r| r.rule.are_several());
         let of_leaf = |node| class_of(&model, node).map(Classes::one);
         let classes = model.leaves().filter_map(of_leaf).fold(Classes::default(), Classes::and);
-        Self { reads, has_logic, asks, are_mixed, classes, model }
+        let ruled = ruled(&model);
+        Self { reads, has_logic, asks, are_mixed, classes, ruled, model }
     }
 
     /// The form.
@@ -170,6 +173,18 @@ impl Rules {
     /// True when a rule reads answers of several classes: it needs all documents of the form instance.
     pub fn are_mixed(&self) -> bool {
         self.are_mixed
+    }
+
+    /// True for the key of an answer that no rule reads or judges: changing it changes nothing about the others.
+    pub fn leave_free(&self, key: &str) -> bool {
+        let Some(AnswerKey { instances, leaf: Leaf::Question(question) | Leaf::Tick { question, .. } }) =
+            AnswerKey::parse(key)
+        else {
+            return false;
+        };
+        let around: String = instances.iter().map(|(repeat, _)| format!("{repeat}/")).collect();
+        let node = self.model.keyed(&format!("{around}{question}"));
+        node.is_some_and(|node| self.ruled.get(node.0 as usize) == Some(&false))
     }
 
     /// The classes of the form's questions.
@@ -190,6 +205,24 @@ fn has_logic(model: &Model) -> bool {
         filtered || model.node(node).constraint.is_some() && unbounded(node)
     };
     !model.vertices().is_empty() || model.leaves().any(judged)
+}
+
+/// By node: whether a rule reads it, or judges it.
+fn ruled(model: &Model) -> Vec<bool> {
+    let tree = model.tree();
+    let mut ruled = vec![false; tree.len()];
+    let mut read = |code: &Resolved| {
+        for node in code.dependencies() {
+            ruled[node.node.0 as usize] = true;
+        }
+    };
+    model.vertices().iter().for_each(|vertex| read(&vertex.code));
+    model.leaves().flat_map(|node| rules_of(model, node)).for_each(read);
+    for node in model.leaves() {
+        let within = tree.chain(node).into_iter().any(|around| !model.standing(around).is_empty());
+        ruled[node.0 as usize] |= within || !rules_of(model, node).is_empty();
+    }
+    ruled
 }
 
 /// A node's constraint, choices and whether it is required.

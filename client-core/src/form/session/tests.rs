@@ -366,6 +366,8 @@ fn a_recheck_of_one_class_leaves_alone_what_reads_others() {
         .collect();
     let rules = Rules::of(model);
     assert!(rules.are_mixed());
+    let free: Vec<&str> = ["income", "persons", "poor", "rooms"].into_iter().filter(|k| rules.leave_free(k)).collect();
+    assert_eq!(free, Vec::<&str>::new());
     let (core, sensitive) = (crate::form::Sensitivity::Core, crate::form::Sensitivity::Sensitive);
     let found = |held| -> Vec<(String, Doubt, crate::form::Sensitivity)> {
         let options = RecheckOptions { held, complete: false };
@@ -374,6 +376,22 @@ fn a_recheck_of_one_class_leaves_alone_what_reads_others() {
     assert_eq!(found(Classes::one(core)), [("rooms".to_owned(), Doubt::Constraint, core)]);
     let all = found(Classes::ALL);
     assert!(all.contains(&("poor".to_owned(), Doubt::Differs, sensitive)), "only who may read the income learns of it");
+}
+
+#[test]
+fn an_answer_that_no_rule_reads_or_judges_is_left_free() {
+    let form = items(&[
+        q("text", "remark", ""),
+        q("integer", "age", ""),
+        q("text", "job", r#""relevant":"${age} > 17""#),
+        block("group", "work", r#""relevant":"${age} > 17""#, &[q("text", "place", "")]),
+        q("text", "name", r#""required":"true()""#),
+        block("repeat", "m", "", &[q("text", "note", ""), q("integer", "x", r#""constraint":". > 1""#)]),
+    ]);
+    let rules = Rules::of(model(&form, "{}"));
+    let keys = ["remark", "remark=a", "age", "job", "place", "name", "m#a/note", "m#a/x", "m#a/@order", "unknown"];
+    let free: Vec<&str> = keys.into_iter().filter(|key| rules.leave_free(key)).collect();
+    assert_eq!(free, ["remark", "remark=a", "m#a/note"]);
 }
 
 #[test]

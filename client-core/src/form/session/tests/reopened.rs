@@ -33,6 +33,19 @@ fn each_of_several_triggers_sets_a_calculation_off() {
     assert_eq!(get(&session, "/data/seen"), "1-2-3");
 }
 
+#[cfg(feature = "import")]
+#[test]
+fn several_triggers_of_a_workbook_all_count() {
+    let workbook = "survey,type,name,label,calculation,trigger\n,integer,a,A,,\n,integer,b,B,,\n\
+                    ,text,seen,Seen,\"concat(${a}, '-', ${b})\",\"${a}, ${b}\"\n";
+    let found = crate::form::import::import(workbook.as_bytes(), "f");
+    let mut session = Session::new(Arc::new(Model::new(found.def.unwrap()).unwrap()), around());
+    set(&mut session, "/data/a", "1").unwrap();
+    assert_eq!(get(&session, "/data/seen"), "1-");
+    set(&mut session, "/data/b", "2").unwrap();
+    assert_eq!(get(&session, "/data/seen"), "1-2");
+}
+
 #[test]
 fn choices_in_random_order_stay_in_it_when_a_form_is_opened_again() {
     let names: Vec<String> = (0..30).map(|i| format!(r#"{{"name":"c{i}"}}"#)).collect();
