@@ -28,7 +28,8 @@ impl Phone {
         area: AreaId,
         edits: &Edits,
     ) -> Result<Vec<PlannedDocument>, PhoneError> {
-        let again = filling.draft_row().record.map(|record| self.was_finished(record)).transpose()?.unwrap_or(false);
+        let edited = filling.draft_row().record.map(|record| self.record(record)).transpose()?;
+        let again = edited.is_some_and(|record| record.is_complete());
         let tenant_key = TenantKey(self.enrolled()?.tenant_key);
         let mut documents = Vec::new();
         for entity in entities(filling.session()) {
@@ -44,13 +45,6 @@ impl Phone {
             }
         }
         Ok(documents)
-    }
-
-    /// True when a change of the record finished its form.
-    fn was_finished(&self, record: RecordId) -> Result<bool, PhoneError> {
-        let record = self.record(record)?;
-        let complete = |hash| record.author_of(&hash).is_some_and(|author| author.note.is_complete);
-        Ok(record.history().into_iter().any(|entry| complete(entry.change)))
     }
 
     /// Where an entity's record is: that of its id, if it is on this phone and of the right type; or a new one, whose id follows

@@ -358,7 +358,9 @@ impl Work<'_> {
     fn write_plan(&mut self, draft: DraftId, plan: &FinishPlan) -> Result<Finished> {
         let mut finished = self.write_documents(&plan.documents, &plan.note, &Shown::Draft(draft))?;
         if !plan.further.is_empty() {
-            let further = self.write_documents(&plan.further, &plan.note, &Shown::DraftOrCurrent(draft))?;
+            // what was finished is the draft's form, not theirs
+            let note = ChangeNote { is_complete: false, ..plan.note.clone() };
+            let further = self.write_documents(&plan.further, &note, &Shown::DraftOrCurrent(draft))?;
             finished.changes.extend(further.changes);
         }
         Ok(finished)

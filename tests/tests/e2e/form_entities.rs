@@ -147,6 +147,7 @@ fn a_household_that_a_form_made_is_a_household_on_the_server_and_on_other_phones
     assert!(b.instance_answers(household).unwrap().contains_key("phone"));
     let row = server.service.storage.record_row(server.township, household).unwrap().unwrap();
     assert_eq!((row.area, row.projection.title.as_str()), (server.villages[1], "李四"));
+    assert_eq!(row.projection.doubts, 0, "another form was finished, not the household's own: nothing is missing yet");
 }
 
 #[test]
