@@ -280,6 +280,12 @@ impl Record {
         self.state.changes().iter().filter_map(|change| change.note.form.as_ref()).collect()
     }
 
+    /// The keys of answers that one of these changes put.
+    pub fn answers_put_by(&self, changes: &[ChangeHash]) -> Vec<&str> {
+        let by = |put: &state::Put| changes.contains(&self.state.put_by(put).hash);
+        self.state.puts(Section::Answers).filter(|(_, puts)| puts.iter().any(by)).map(|(key, _)| key).collect()
+    }
+
     /// The change that put the value which every reader sees under a key.
     pub fn put_by(&self, section: Section, key: &str) -> Option<ChangeHash> {
         Some(self.state.put_by(self.state.visible(section, key, None).first()?).hash)

@@ -53,15 +53,9 @@ pub fn mixed_rules(forms: &Catalog, form: &Arc<Form>) -> Option<Arc<Rules>> {
 /// The doubtful answers of a form instance, each with the document whose readers may learn of it. `documents` are all that there
 /// are, or one of a form whose rules read no other.
 pub fn find(forms: &Catalog, form: &Arc<Form>, documents: &[Document<'_>]) -> Vec<BTreeSet<NewDoubt>> {
-    let mut found: Vec<BTreeSet<NewDoubt>> = vec![BTreeSet::new(); documents.len()];
+    let mut found: Vec<BTreeSet<NewDoubt>> =
+        documents.iter().map(|d| unfit_answers(forms, form, d, d.answers.iter()).collect()).collect();
     let by = FormRef { name: form.name.clone(), version: form.version };
-    for (document, found) in documents.iter().zip(&mut found) {
-        let unfit = document.answers.iter().filter_map(|(key, value)| {
-            let kind = unfit(forms, form, document.record, (key, value))?;
-            Some(NewDoubt { key: question_key(key), kind, class: document.class, form: by.clone() })
-        });
-        found.extend(unfit);
-    }
     let Some(rules) = forms.rules(form) else { return found };
     let complete = documents.iter().any(|d| d.record.is_complete());
     if documents.is_empty() || !rules.say_more(complete) {
@@ -102,6 +96,38 @@ pub fn find(forms: &Catalog, form: &Arc<Form>, documents: &[Document<'_>]) -> Ve
         }
     }
     found
+}
+
+/// The doubtful answers among those that some changes put into a record that had none, where no rule reads or judges them: the
+/// others are as they were. `None` where the whole record must be looked at.
+pub fn find_free(
+    forms: &Catalog,
+    form: &Arc<Form>,
+    document: &Document<'_>,
+    changes: &[ChangeHash],
+) -> Option<BTreeSet<NewDoubt>> {
+    let rules = forms.rules(form)?;
+    let finished = |hash: &ChangeHash| document.record.author_of(hash).is_none_or(|info| info.note.is_complete);
+    let keys = document.record.answers_put_by(changes);
+    if changes.iter().any(finished) || !keys.iter().all(|key| rules.leave_free(key)) {
+        return None;
+    }
+    let put = keys.into_iter().filter_map(|key| document.answers.get_key_value(key));
+    Some(unfit_answers(forms, form, document, put).collect())
+}
+
+fn unfit_answers<'a>(
+    forms: &Catalog,
+    form: &Form,
+    document: &Document<'a>,
+    answers: impl Iterator<Item = (&'a String, &'a Value)>,
+) -> impl Iterator<Item = NewDoubt> {
+    let by = FormRef { name: form.name.clone(), version: form.version };
+    let Document { class, record, .. } = *document;
+    answers.filter_map(move |(key, value)| {
+        let kind = unfit(forms, form, record, (key, value))?;
+        Some(NewDoubt { key: question_key(key), kind, class, form: by.clone() })
+    })
 }
 
 /// What is wrong with an answer by itself. Bounds are a condition of the form as it is now; anything else may also fit as the

@@ -285,7 +285,11 @@ impl<'a> Merge<'a> {
             let arrived = |hash: &ChangeHash| new.iter().find(|c| c.hash == *hash).map(|c| own(c.device));
             let (judged, doubt) = doubts::judge_date(&form, &document, self.dates, arrived);
             (check.date_judged, check.found) = (judged, doubt.into_iter().collect());
+            let changed: Vec<ChangeHash> = new.iter().map(|c| c.hash).collect();
+            let was_right = base_heads.is_some() && doubts == 0;
+            let free = was_right.then(|| doubts::find_free(&self.forms, &form, &document, &changed)).flatten();
             match doubts::mixed_rules(&self.forms, &form) {
+                _ if free.is_some() => check.found.extend(free.unwrap_or_default()),
                 None => check.found.extend(doubts::find(&self.forms, &form, &[document]).into_iter().flatten()),
                 Some(rules) => {
                     let place = self.push.records.len();
