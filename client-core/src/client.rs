@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use data_encoding::HEXLOWER;
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{SigningKey, VerifyingKey};
 
 use crate::clock::{Clock, Entropy};
 use crate::form::session::Refusal;
 use crate::form::{AnswerError, Catalog, Form, Sensitivity, SubjectKind};
 use crate::id::{AreaId, Identity, RecordId, TenantKey};
-use crate::protocol::AreaEntry;
+use crate::protocol::invitation::ParseInvitationError;
+use crate::protocol::{AreaEntry, Invitation};
 use crate::record::{ChangeNote, Edit, FormRef, Record, Section, Value, View};
 use crate::store::{
     Counts, DraftId, DraftRow, Enrolment, FinishPlan, ListFilter, Notice, OpenError, OpenOptions, PlannedDocument,
@@ -79,6 +80,12 @@ pub enum PhoneError {
     /// The answers can't become a record.
     #[error("the answers can't become a record: {0}")]
     Record(#[from] crate::record::EditError),
+    /// A scanned text that isn't an invitation.
+    #[error(transparent)]
+    Invitation(#[from] ParseInvitationError),
+    /// Another server than that of the invitation answered, or one that doesn't hold its own key.
+    #[error("another server than that of the invitation answered")]
+    OtherServer,
     /// The server's answer to an enrolment can't be used.
     #[error("the server's answer can't be used")]
     Enrolment,
@@ -158,6 +165,19 @@ impl Phone {
     /// Enrols the phone on a server with a one-time code. When the answer was lost, the same code can be tried again. An
     /// enrolled phone refuses before it spends a code.
     pub fn enrol(&self, server_url: &str, code: &str) -> Result<Enrolment, PhoneError> {
+        self.enrol_with(server_url, code, None)
+    }
+
+    /// Enrols the phone with a scanned invitation ([`Invitation`]'s link), and only on the server that it names.
+    ///
+    /// # Errors
+    /// [`PhoneError::Invitation`] for any other text, [`PhoneError::OtherServer`] where another server answers.
+    pub fn enrol_by_link(&self, link: &str) -> Result<Enrolment, PhoneError> {
+        let invitation: Invitation = link.parse()?;
+        self.enrol_with(&invitation.server_url, &invitation.code, Some(invitation.identity))
+    }
+
+    fn enrol_with(&self, server_url: &str, code: &str, identity: Option<[u8; 32]>) -> Result<Enrolment, PhoneError> {
         if self.store.enrolment()?.is_some() {
             return Err(StoreError::AlreadyEnrolled.into());
         }
@@ -168,6 +188,15 @@ impl Phone {
             let bytes = HEXLOWER.decode(hex.as_bytes()).map_err(|_| PhoneError::Enrolment)?;
             bytes.try_into().map_err(|_| PhoneError::Enrolment)
         };
+        let server_identity = bytes(&answer.server_identity)?;
+        let public_key = SigningKey::from_bytes(&seed).verifying_key().to_bytes();
+        let vouched = VerifyingKey::from_bytes(&identity.unwrap_or(server_identity))
+            .ok()
+            .and_then(|identity| answer.certificate.verified(&identity))
+            .is_some_and(|certificate| certificate.public_key == HEXLOWER.encode(&public_key));
+        if identity.is_some_and(|wanted| wanted != server_identity) || !vouched {
+            return Err(PhoneError::OtherServer);
+        }
         let enrolment = Enrolment {
             tenant: answer.tenant,
             tenant_key: bytes(&answer.tenant_key)?,
@@ -177,7 +206,7 @@ impl Phone {
             user_name: answer.user_name,
             signing_seed: seed,
             server_url: server_url.to_owned(),
-            server_identity: bytes(&answer.server_identity)?,
+            server_identity,
             certificate: Some(answer.certificate),
         };
         self.store.enrol(&enrolment)?;

@@ -3,6 +3,7 @@
 pub mod admin;
 mod allocator;
 pub mod form;
+pub mod invite;
 pub mod people;
 #[cfg(feature = "tools")]
 pub mod phone;
@@ -38,8 +39,8 @@ enum Command {
     Form(form::FormArgs),
     /// Make an empty township with villages.
     Township(admin::TownshipArgs),
-    /// Invite a person's phone: prints a one-time code.
-    Invite(admin::InviteArgs),
+    /// Invite a person's phone: prints a one-time code; or many people's, as cards with QR codes for printing.
+    Invite(invite::InviteArgs),
     /// List the phones of a township: id, name, enrolled, last sync, how far behind, revoked.
     Phones(people::ListArgs),
     /// Shut a phone out for good, such as a lost one.
@@ -82,7 +83,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => crate::bench::bench(&args),
         Command::Form(args) => form::form(&args),
         Command::Township(args) => admin::township(&args),
-        Command::Invite(args) => admin::invite(&args),
+        Command::Invite(args) => invite::invite(&args),
         Command::Phones(args) => people::phones(&args),
         Command::Revoke(args) => people::revoke(&args),
         Command::Grants(args) => people::grants(&args),

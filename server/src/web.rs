@@ -10,6 +10,7 @@ use axum::Router;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use doorstep_core::protocol::invitation::JOIN_PATH;
 
 use crate::app::App;
 
@@ -17,13 +18,14 @@ mod answers;
 mod differences;
 mod doubts;
 mod households;
+mod join;
 mod overview;
 mod phones;
 mod quarantine;
 mod record;
 mod shell;
 mod sign_in;
-mod texts;
+pub(crate) mod texts;
 pub(crate) mod times;
 mod township;
 mod visits;
@@ -42,6 +44,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/doubts", get(doubts::get_doubts))
         .route("/phones", get(phones::get_phones))
         .route("/quarantine", get(quarantine::get_quarantine))
+        .route(JOIN_PATH, get(join::get_join))
         .route("/sign-in", get(sign_in::get_sign_in))
         .route("/static/pages.css", get(get_style))
         .route("/static/icon.svg", get(get_icon))

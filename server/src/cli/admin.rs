@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 use doorstep_core::clock::random;
-use doorstep_core::id::{AreaId, UserId};
-use doorstep_core::protocol::{AreaEntry, GrantEntry};
+use doorstep_core::id::AreaId;
+use doorstep_core::protocol::AreaEntry;
 
 use super::serve::{database_file, open_service, open_storage};
 use super::{DataOptions, Outcome};
 use crate::say;
-use crate::storage::{READS_CLOSED, Storage, TownshipId, User, sqlite};
+use crate::storage::{READS_CLOSED, Storage, TownshipId, sqlite};
 
 /// Only the data's place.
 #[derive(Args)]
@@ -34,22 +34,6 @@ pub struct TownshipArgs {
     /// A village's name; once for each.
     #[arg(long = "village", required = true)]
     villages: Vec<String>,
-}
-
-/// Options of `invite`.
-#[derive(Args)]
-pub struct InviteArgs {
-    #[command(flatten)]
-    data: DataOptions,
-    /// The person's name.
-    #[arg(long)]
-    name: String,
-    /// Their sending unit.
-    #[arg(long, default_value = "")]
-    unit: String,
-    /// The township's id, where there are several.
-    #[arg(long)]
-    township: Option<AreaId>,
 }
 
 /// Options of `backup`.
@@ -101,18 +85,6 @@ pub(super) fn the_township(
         None if townships.len() == 1 => Ok(townships[0]),
         _ => Err("name one of the townships with --township (make one with `doorstep township`)".into()),
     }
-}
-
-/// Makes an invitation.
-pub fn invite(args: &InviteArgs) -> Outcome {
-    let service = open_service(&args.data)?;
-    let township = the_township(&*service.storage, args.township)?;
-    let user = User { id: UserId(random(&*service.entropy)), name: args.name.clone(), unit: args.unit.clone() };
-    service.storage.put_users(std::slice::from_ref(&user))?;
-    let grant = GrantEntry { grant: 0, role: "helper".into(), area: township, subject: None, active: true };
-    service.storage.append_grants(user.id, &[grant])?;
-    say!("{}", service.invite(user.id, township)?);
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes a backup.

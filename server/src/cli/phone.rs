@@ -44,11 +44,14 @@ enum PhoneCommand {
     /// Enrol on a server with a one-time code, then sync once.
     Init {
         /// The server's address.
-        #[arg(long)]
-        server: String,
+        #[arg(long, requires = "code", required_unless_present = "link")]
+        server: Option<String>,
         /// The code.
-        #[arg(long)]
-        code: String,
+        #[arg(long, requires = "server")]
+        code: Option<String>,
+        /// What a card's QR code says, in place of address and code.
+        #[arg(long, conflicts_with_all = ["server", "code"])]
+        link: Option<String>,
     },
     /// List households.
     Households {
@@ -157,8 +160,12 @@ fn open_and_run(args: &PhoneArgs) -> Outcome {
 
 fn run(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
     match &args.command {
-        PhoneCommand::Init { server, code } => {
-            let enrolment = phone.enrol(server, code)?;
+        PhoneCommand::Init { server, code, link } => {
+            let enrolment = match (server, code, link) {
+                (_, _, Some(link)) => phone.enrol_by_link(link)?,
+                (Some(server), Some(code), None) => phone.enrol(server, code)?,
+                _ => return Err("give --server and --code, or --link".into()),
+            };
             say!("enrolled: {} ({})", enrolment.user_name, enrolment.device);
             sync(phone, args)
         }

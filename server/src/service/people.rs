@@ -37,9 +37,14 @@ impl Service {
     pub fn invite(&self, user: UserId, township: TownshipId) -> Result<String, StorageError> {
         let secret: [u8; 16] = random(&*self.entropy);
         let code = BASE32_NOPAD.encode(&secret);
-        self.storage.put_invitation(code_hash(&code), user, township, self.clock.now_ms() + INVITATION_MS)?;
+        self.storage.put_invitation(code_hash(&code), user, township, self.invitation_end_ms())?;
         let groups: Vec<String> = code.as_bytes().chunks(5).map(|c| String::from_utf8_lossy(c).into_owned()).collect();
         Ok(groups.join("-"))
+    }
+
+    /// Until when an invitation holds that is made now.
+    pub fn invitation_end_ms(&self) -> Millis {
+        self.clock.now_ms() + INVITATION_MS
     }
 
     /// Enrols a phone with an invitation.

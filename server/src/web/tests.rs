@@ -8,7 +8,7 @@ use askama::Template;
 
 use super::shell::{ErrorPage, Shell};
 use super::texts::{self, MISSING};
-use super::{differences, doubts, households, overview, phones, quarantine, record, sign_in, visits};
+use super::{differences, doubts, households, join, overview, phones, quarantine, record, sign_in, visits};
 use crate::messages::Language;
 
 const LANGUAGES: [Language; 2] = [Language::Zh, Language::En];
@@ -25,6 +25,7 @@ fn every_page(language: Language) -> Vec<(&'static str, String)> {
         ("doubts", doubts::DoubtsPage::sample(language).render().unwrap()),
         ("phones", phones::PhonesPage::sample(language).render().unwrap()),
         ("quarantine", quarantine::QuarantinePage::sample(language).render().unwrap()),
+        ("join", join::JoinPage::sample(language).render().unwrap()),
         ("sign-in", sign_in::SignInPage::sample(language).render().unwrap()),
         ("error", error.render().unwrap()),
     ]

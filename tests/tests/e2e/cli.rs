@@ -7,7 +7,7 @@ use doorstep_tests::harness::ServerProcess;
 use tempfile::TempDir;
 
 /// Runs a command that must succeed; gives its output.
-fn run(args: &[&str]) -> String {
+pub fn run(args: &[&str]) -> String {
     let output = Command::new(crate::BINARY).args(args).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "doorstep {}: {error}", args.join(" "));

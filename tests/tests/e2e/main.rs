@@ -10,6 +10,7 @@ mod form_entities;
 mod form_lists;
 mod forms;
 mod hostile;
+mod invitations;
 mod merging;
 mod networks;
 mod patience;

@@ -1,0 +1,201 @@
+//! `doorstep invite`: one-time codes for phones, for one person or as printed cards for many.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use askama::Template;
+use clap::Args;
+use doorstep_core::clock::random;
+use doorstep_core::id::{AreaId, UserId};
+use doorstep_core::protocol::{GrantEntry, Invitation};
+use qrcode::render::svg;
+use qrcode::{EcLevel, QrCode};
+
+use super::admin::the_township;
+use super::serve::open_service;
+use super::{DataOptions, Outcome};
+use crate::messages::Language;
+use crate::say;
+use crate::service::Service;
+use crate::storage::{TownshipId, User};
+use crate::web::{texts, times};
+
+/// Most people in one file.
+const PEOPLE_MAX: usize = 2_000;
+/// Longest name or unit, in characters.
+const NAME_CHARS: usize = 64;
+
+/// Options of `invite`.
+#[derive(Args)]
+pub struct InviteArgs {
+    #[command(flatten)]
+    data: DataOptions,
+    /// The person's name.
+    #[arg(long, required_unless_present = "people", conflicts_with = "people")]
+    name: Option<String>,
+    /// Their sending unit.
+    #[arg(long, default_value = "", conflicts_with = "people")]
+    unit: String,
+    /// Many people at once: a CSV file, a name and (or not) a unit a line.
+    #[arg(long, requires = "cards")]
+    people: Option<PathBuf>,
+    /// Writes cards with QR codes for printing on A4, as one HTML file that must not exist.
+    #[arg(long, requires = "address")]
+    cards: Option<PathBuf>,
+    /// The server's address as phones reach it, for QR codes: https://survey.example.org
+    #[arg(long)]
+    address: Option<String>,
+    /// The township's id, where there are several.
+    #[arg(long)]
+    township: Option<AreaId>,
+}
+
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// A person on a card.
+struct Card {
+    name: String,
+    unit: String,
+    code: String,
+    /// The QR code of the link, as SVG.
+    picture: String,
+}
+
+#[derive(Template)]
+#[template(path = "cards.html")]
+struct Cards {
+    township: String,
+    address: String,
+    until: String,
+    cards: Vec<Card>,
+}
+
+impl Cards {
+    fn zh(&self, key: &str) -> &'static str {
+        texts::text(key, Language::Zh)
+    }
+
+    fn en(&self, key: &str) -> &'static str {
+        texts::text(key, Language::En)
+    }
+}
+
+/// Makes invitations. People of the same name and unit are the same person: an invitation is for one more phone of theirs.
+pub fn invite(args: &InviteArgs) -> Outcome {
+    let people = match (&args.people, &args.name) {
+        (Some(file), _) => read_people(&std::fs::read(file)?)?,
+        (None, Some(name)) => vec![person(name, &args.unit).ok_or("a name has 1 to 64 characters")?],
+        (None, None) => return Err("give --name or --people".into()),
+    };
+    let service = open_service(&args.data)?;
+    let township = the_township(&*service.storage, args.township)?;
+    let users = users(&service, township, &people)?;
+    let Some(file) = &args.cards else {
+        for user in &users {
+            say!("{}", service.invite(user.id, township)?);
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let address = args.address.as_deref().unwrap_or_default().trim_end_matches('/');
+    let mut cards = Vec::new();
+    for user in &users {
+        let code = service.invite(user.id, township)?;
+        let invitation =
+            Invitation { server_url: address.to_owned(), identity: service.identity(), code: code.clone() };
+        let link = invitation.to_string();
+        if link.parse::<Invitation>().is_err() {
+            return Err(format!("{address:?} isn't an address as https://survey.example.org").into());
+        }
+        cards.push(Card { name: user.name.clone(), unit: user.unit.clone(), code, picture: picture(&link)? });
+    }
+    let (_, areas) = service.storage.areas(township)?;
+    let name = areas.iter().find(|a| a.area == township).map(|a| a.name_zh.clone()).unwrap_or_default();
+    let until = times::minute(service.invitation_end_ms()).unwrap_or_default();
+    let sheet = Cards { township: name, address: address.to_owned(), until, cards };
+    write_secret(file, &sheet.render()?)?;
+    say!("{} invitations in {}: print it, hand the cards out, delete the file", users.len(), file.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn person(name: &str, unit: &str) -> Option<(String, String)> {
+    let (name, unit) = (name.trim(), unit.trim());
+    let fits = !name.is_empty() && [name, unit].iter().all(|t| t.chars().count() <= NAME_CHARS);
+    fits.then(|| (name.to_owned(), unit.to_owned()))
+}
+
+/// People of a CSV file, UTF-8 with or without mark; each once.
+fn read_people(bytes: &[u8]) -> Result<Vec<(String, String)>, Fault> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| "the file isn't UTF-8; save it in the spreadsheet program as \"CSV UTF-8\"")?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut people = Vec::new();
+    let mut lines = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+    for (number, line) in lines.records().enumerate() {
+        let line = line?;
+        let (name, unit) = (line.get(0).unwrap_or_default(), line.get(1).unwrap_or_default());
+        let is_header = number == 0 && matches!(name.trim(), "姓名" | "name" | "Name");
+        if is_header || line.iter().all(|cell| cell.trim().is_empty()) {
+            continue;
+        }
+        let person = person(name, unit).ok_or_else(|| format!("line {}: a name has 1 to 64 characters", number + 1))?;
+        if !people.contains(&person) {
+            people.push(person);
+        }
+        if people.len() > PEOPLE_MAX {
+            return Err(format!("more than {PEOPLE_MAX} people; split the file").into());
+        }
+    }
+    if people.is_empty() { Err("there is nobody in the file".into()) } else { Ok(people) }
+}
+
+/// The users that these people are; new ones are made, with the right to the township's records.
+fn users(service: &Service, township: TownshipId, people: &[(String, String)]) -> Result<Vec<User>, Fault> {
+    let known: BTreeMap<(String, String), User> =
+        service.storage.users()?.into_iter().map(|u| ((u.name.clone(), u.unit.clone()), u)).collect();
+    let mut users = Vec::new();
+    for person in people {
+        if let Some(user) = known.get(person) {
+            users.push(user.clone());
+            continue;
+        }
+        let user = User { id: UserId(random(&*service.entropy)), name: person.0.clone(), unit: person.1.clone() };
+        service.storage.put_users(std::slice::from_ref(&user))?;
+        let grant = GrantEntry { grant: 0, role: "helper".into(), area: township, subject: None, active: true };
+        service.storage.append_grants(user.id, &[grant])?;
+        users.push(user);
+    }
+    Ok(users)
+}
+
+fn picture(link: &str) -> Result<String, Fault> {
+    let code = QrCode::with_error_correction_level(link, EcLevel::M)?;
+    Ok(code.render::<svg::Color<'_>>().min_dimensions(200, 200).quiet_zone(true).build())
+}
+
+/// Writes a file that only its owner may read, and never over another.
+fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests may stop at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_read_once_each_with_and_without_header_and_unit() {
+        let csv = "\u{feff}姓名,单位\n 张三 ,教育局\n\n李四\n张三,教育局\n";
+        let wanted = [("张三", "教育局"), ("李四", "")].map(|(n, u)| (n.to_owned(), u.to_owned()));
+        assert_eq!(read_people(csv.as_bytes()).unwrap(), wanted);
+        assert!(read_people("姓名\n".as_bytes()).is_err());
+        assert!(read_people(&[0xD0, 0xD5, 0xC3, 0xFB]).unwrap_err().to_string().contains("UTF-8"));
+        assert!(read_people("a,b\n,c\n".as_bytes()).unwrap_err().to_string().contains("line 2"));
+    }
+}
