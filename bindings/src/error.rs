@@ -60,6 +60,7 @@ impl From<client::PhoneError> for PhoneError {
             | Core::Refused(_)
             | Core::Unfinished { .. }
             | Core::TooManySubjects { .. }
+            | Core::Invitation(_)
             | Core::Record(_) => Self::NotAccepted(error.into()),
             error => Self::Refused(error.into()),
         }

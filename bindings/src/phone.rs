@@ -111,6 +111,11 @@ impl Phone {
         Ok(self.inner()?.enrol(&server_url, &code)?.user_name)
     }
 
+    /// Enrols the phone with what a card's QR code says; gives the person's name. Another server than the card's is refused.
+    pub fn enrol_by_link(&self, link: String) -> Result<String, PhoneError> {
+        Ok(self.inner()?.enrol_by_link(&link)?.user_name)
+    }
+
     /// The areas that the phone knows.
     pub fn areas(&self) -> Result<Vec<Area>, PhoneError> {
         Ok(self.inner()?.areas()?.into_iter().map(Into::into).collect())
