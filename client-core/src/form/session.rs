@@ -129,6 +129,10 @@ pub struct Session {
     collect: bool,
     /// In Collect: the place whose change is under way.
     focus: Option<Spot>,
+    /// In Collect: what has been evaluated, while that is asked for.
+    had_turn: Option<BTreeSet<u32>>,
+    /// In Collect: what isn't to be evaluated now.
+    left_out: BTreeSet<u32>,
 }
 
 impl Session {
@@ -165,6 +169,8 @@ impl Session {
             shuffle_seed,
             collect: false,
             focus: None,
+            had_turn: None,
+            left_out: BTreeSet::new(),
             model,
         };
         session.tick();

@@ -8,6 +8,7 @@ use super::{Changes, Refusal, Session, Surroundings};
 use crate::form::definition::QuestionKind;
 use crate::form::expression::{Moment, NodeId, NodeKind, Rows, Spot, Value};
 use crate::form::model::{Choices, Model, Role, VertexKind};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Session {
@@ -106,22 +107,30 @@ impl Session {
         self.repeat_applies(Spot { node: repeat, rows })
     }
 
-    /// Marks what a new instance concerns. In Collect only what speaks of the repeat, or of a question that stands in it
-    /// directly, notices.
-    pub(super) fn mark_created(&self, repeat: NodeId, rows: Rows, queue: &mut Queue) {
-        if !self.collect {
-            return self.mark_dependents(repeat, rows, queue);
+    /// Computes what a new instance concerns, in JavaRosa's three turns: what speaks of the repeat; what stands in the
+    /// instance; what reads the questions directly in it, except what had its turn already.
+    pub(super) fn settle_created(&mut self, repeat: NodeId, rows: Rows) {
+        let model = Arc::clone(&self.model);
+        let outer = rows.first(rows.as_slice().len().saturating_sub(1));
+        self.had_turn = Some(BTreeSet::new());
+        let mut queue = Queue::new();
+        self.mark_dependents(repeat, outer, &mut queue);
+        queue.retain(|(at, _)| model.vertices().get(*at as usize).is_some_and(|v| v.code.names_repeat(repeat)));
+        self.settle(queue);
+        self.focus = Some(Spot { node: repeat, rows });
+        let mut queue = Queue::new();
+        self.mark_inside(repeat, rows, &mut queue);
+        self.settle(queue);
+        self.left_out = self.had_turn.take().unwrap_or_default();
+        let mut queue = Queue::new();
+        for child in model.tree().children(repeat) {
+            if matches!(model.tree().kind(*child), NodeKind::Leaf(_)) {
+                self.mark_dependents(*child, rows, &mut queue);
+            }
         }
-        let tree = self.model.tree();
-        let mut all = Queue::new();
-        self.mark_dependents(repeat, rows, &mut all);
-        all.retain(|(at, _)| {
-            self.model.vertices().get(*at as usize).is_some_and(|vertex| {
-                let direct = |node: NodeId| tree.parent(node) == Some(repeat);
-                vertex.code.names_repeat(repeat) || vertex.code.dependencies().iter().any(|d| direct(d.node))
-            })
-        });
-        queue.append(&mut all);
+        self.settle(queue);
+        self.left_out.clear();
+        self.focus = None;
     }
 
     /// In Collect counted repeats get instances when somebody comes to them, after everything else.

@@ -35,6 +35,12 @@ impl Session {
             if self.collect && self.model.vertices().get(vertex as usize).is_some_and(|v| v.kind == VertexKind::Count) {
                 continue; // Session::come_to_counts
             }
+            if self.left_out.contains(&vertex) {
+                continue;
+            }
+            if let Some(turns) = &mut self.had_turn {
+                turns.insert(vertex);
+            }
             work += 1;
             if work > REEVALUATIONS_MAX {
                 self.fault(Fault::TooMuchWork);

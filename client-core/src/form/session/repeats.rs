@@ -155,9 +155,9 @@ impl Session {
             self.fill_new(repeat, rows.with(row), queue);
         }
         self.changed.insert((repeat, rows));
-        let focus = self.focus.take();
-        self.mark_created(repeat, rows, queue);
-        self.focus = focus;
+        if !self.collect {
+            self.mark_dependents(repeat, rows, queue);
+        }
     }
 
     /// A block that comes back may stand under other relevance than when it went.
@@ -193,16 +193,14 @@ impl Session {
 
     fn settle_new(&mut self, repeat: NodeId, rows: Rows) {
         self.give_defaults(rows, Some(repeat));
-        let mut queue = Queue::new();
-        let outer = rows.first(rows.as_slice().len().saturating_sub(1));
-        self.mark_created(repeat, outer, &mut queue);
         if self.collect {
-            self.settle(std::mem::take(&mut queue));
-            self.focus = Some(Spot { node: repeat, rows });
+            return self.settle_created(repeat, rows);
         }
+        let mut queue = Queue::new();
         self.mark_inside(repeat, rows, &mut queue);
+        let outer = rows.first(rows.as_slice().len().saturating_sub(1));
+        self.mark_dependents(repeat, outer, &mut queue);
         self.settle(queue);
-        self.focus = None;
     }
 
     /// In Collect a new instance has an instance of the repeats that stand in groups in it, by the way that workbooks are
@@ -217,7 +215,10 @@ impl Session {
     }
 
     fn fill_new(&mut self, repeat: NodeId, rows: Rows, queue: &mut Queue) {
-        self.copy_template(repeat, rows);
+        if self.collect {
+            self.copy_template(repeat, rows);
+            return self.settle_new(repeat, rows);
+        }
         self.give_defaults_into(rows, Some(repeat), queue);
         self.mark_inside(repeat, rows, queue);
     }

@@ -132,6 +132,23 @@ fn in_collect_a_new_instance_has_instances_of_repeats_in_its_groups_only() {
 }
 
 #[test]
+fn in_collect_what_had_its_turn_does_not_see_the_defaults_of_a_new_instance() {
+    let inside = [q("integer", "x", r#""default":"5""#)];
+    let form = items(&[
+        block("repeat", "r", "", &inside),
+        q("calculate", "sum", r#""calculation":"sum(${x})""#),
+        q("calculate", "seen", r#""calculation":"concat(${sum}, '/', count(${r}))""#),
+    ]);
+    let model = model(&form, "{}");
+    let seen = |mut session: Session| {
+        add(&mut session, "r", &[]);
+        get(&session, "/data/sum") + " " + &get(&session, "/data/seen")
+    };
+    assert_eq!(seen(Session::as_collect(Arc::clone(&model), around())), "10 5/2");
+    assert_eq!(seen(Session::new(model, around())), "10 10/2");
+}
+
+#[test]
 fn in_collect_a_blank_is_refused_and_a_condition_judged_also_where_a_question_does_not_apply() {
     let form = items(&[
         q("text", "a", ""),
