@@ -134,6 +134,9 @@ fn unfit_answers<'a>(
 /// form was when the record was written.
 fn unfit(forms: &Catalog, form: &Form, record: &Record, (key, value): (&String, &Value)) -> Option<Doubt> {
     let error = form.check_answer(key, value).err()?;
+    if error == AnswerError::UnknownQuestion {
+        return None; // another version's: no change made with this form could mend it
+    }
     if matches!(error, AnswerError::OutOfRange { .. }) && form.question_of(key)?.constraint.is_some() {
         return Some(Doubt::Constraint);
     }

@@ -157,8 +157,11 @@ impl<'a> Reading<'a> {
     }
 
     fn choice_label(&self, question: Option<&Question>, name: &str) -> String {
-        let choice = question.and_then(|q| self.choice_list(q)).and_then(|l| l.choice(name));
-        choice.map_or_else(|| name.to_owned(), |c| c.label(self.lang(), &self.form.default_language).to_owned())
+        let Some(question) = question else { return name.to_owned() };
+        let choice = self.choice_list(question).and_then(|list| list.choice(name));
+        let listed = choice.map(|c| c.label(self.lang(), &self.form.default_language).to_owned());
+        let attached = || self.form.attached_label(question, name, self.lang()).map(|label| label.to_string());
+        listed.or_else(attached).unwrap_or_else(|| name.to_owned())
     }
 
     /// The name of a thing in a repeat: its first text, else the start of its id.

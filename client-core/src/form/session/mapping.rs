@@ -76,7 +76,13 @@ impl Session {
 
     /// The place of an answer's key: a question (also by the key of one tick), or a repeat instance by its `@order`.
     pub fn spot(&self, key: &str) -> Option<Spot> {
-        let key = AnswerKey::parse(key)?;
+        self.spot_of(&AnswerKey::parse(key)?)
+    }
+
+    fn spot_of(&self, key: &AnswerKey<'_>) -> Option<Spot> {
+        if let (Leaf::Question(question) | Leaf::Tick { question, .. }, true) = (key.leaf, key.instances.is_empty()) {
+            return Some(Spot { node: self.model.keyed(question)?, rows: Rows::NONE });
+        }
         let mut scoped = String::new();
         let mut rows = Rows::NONE;
         for (repeat, id) in &key.instances {
@@ -249,15 +255,23 @@ impl Session {
 
     /// Takes over answers: instances first, in their order, then values.
     fn load(&mut self, answers: &Edits) {
-        let gone = removed(answers);
+        let parsed: Vec<_> = answers.iter().map(|(key, value)| (key, value, AnswerKey::parse(key))).collect();
+        let is_mark = |parsed: &&AnswerKey<'_>| parsed.leaf == Leaf::Deleted;
+        let marked = parsed.iter().filter(|(_, value, _)| **value == record::Value::Bool(true));
+        let gone: BTreeSet<Vec<(&str, &str)>> = marked
+            .filter_map(|(.., parsed)| parsed.as_ref().filter(is_mark))
+            .map(|key| key.instances.clone())
+            .collect();
         let mut places: Vec<(Vec<(&str, &str)>, i64)> = Vec::new();
         let mut seen = BTreeSet::new();
-        for key in answers.keys() {
-            let Some(parsed) = AnswerKey::parse(key) else { continue };
+        for parsed in parsed.iter().filter_map(|(.., parsed)| parsed.as_ref()) {
             for depth in 1..=parsed.instances.len() {
                 let place = &parsed.instances[..depth];
-                if seen.insert(place.to_vec()) && !is_gone(place, &gone) {
-                    places.push((place.to_vec(), order_of(place, answers)));
+                if !seen.contains(place) {
+                    seen.insert(place.to_vec());
+                    if !is_gone(place, &gone) {
+                        places.push((place.to_vec(), order_of(place, answers)));
+                    }
                 }
             }
         }
@@ -266,17 +280,17 @@ impl Session {
             self.load_instance(&place, order);
         }
         let mut ticks: BTreeMap<(NodeId, Rows), Vec<&str>> = BTreeMap::new();
-        for (key, value) in answers {
-            let Some(parsed) = AnswerKey::parse(key) else {
-                self.misfits.push(Misfit { key: key.clone(), value: value.clone() });
+        for (key, value, parsed) in &parsed {
+            let Some(parsed) = parsed else {
+                self.misfits.push(Misfit { key: (*key).clone(), value: (*value).clone() });
                 continue;
             };
             if is_gone(&parsed.instances, &gone) || matches!(parsed.leaf, Leaf::Order | Leaf::Deleted) {
                 continue;
             }
-            match (self.spot(key), parsed.leaf) {
+            match (self.spot_of(parsed), parsed.leaf) {
                 (Some(spot), Leaf::Tick { choice, .. }) if self.takes_ticks(spot.node) => {
-                    if *value == record::Value::Bool(true) {
+                    if **value == record::Value::Bool(true) {
                         ticks.entry((spot.node, spot.rows)).or_default().push(choice);
                     }
                 }
@@ -425,12 +439,6 @@ fn carries_anything(question: &Question) -> bool {
 }
 
 /// Places of instances that are marked as removed.
-fn removed(answers: &Edits) -> BTreeSet<Vec<(&str, &str)>> {
-    let marked = answers.iter().filter(|(_, value)| **value == record::Value::Bool(true));
-    let parsed = marked.filter_map(|(key, _)| AnswerKey::parse(key));
-    parsed.filter(|key| key.leaf == Leaf::Deleted).map(|key| key.instances).collect()
-}
-
 fn is_gone(place: &[(&str, &str)], gone: &BTreeSet<Vec<(&str, &str)>>) -> bool {
     !gone.is_empty() && (1..=place.len()).any(|depth| gone.contains(&place[..depth]))
 }

@@ -348,15 +348,20 @@ impl Session {
         }
     }
 
-    /// The rule of its own that an answer breaks.
+    /// The rule of its own that an answer breaks. Whether it fits its question by itself is looked at elsewhere, but for choices
+    /// that depend on other answers.
     fn broken_rule(&self, spot: Spot, complete: bool) -> Option<Doubt> {
-        if !complete && self.is_blank(spot) || !self.is_relevant(spot) {
+        let is_blank = self.is_blank(spot);
+        if is_blank && !complete || !self.is_relevant(spot) {
             return None;
         }
-        self.problem(spot).map(|kind| match kind {
-            ProblemKind::Required(_) => Doubt::Missing,
-            ProblemKind::Constraint(_) => Doubt::Constraint,
-            ProblemKind::Answer(_) => Doubt::Unfit,
+        let node = self.model.node(spot.node);
+        let chosen = matches!(&node.choices, Choices::Items(_, Some(_)) | Choices::Answers(_));
+        let is_judged = if is_blank { node.required.is_some() } else { chosen || node.constraint.is_some() };
+        is_judged.then(|| self.problem(spot)).flatten().and_then(|kind| match kind {
+            ProblemKind::Required(_) => Some(Doubt::Missing),
+            ProblemKind::Constraint(_) => Some(Doubt::Constraint),
+            ProblemKind::Answer(_) => chosen.then_some(Doubt::Unfit),
         })
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use doorstep_core::clock::{ManualClock, SeededEntropy};
-use doorstep_core::form::attachment::csv_table;
+use doorstep_core::form::attachment::read_table;
 use doorstep_core::form::expression::{NodeKind, Spot};
 use doorstep_core::form::import::{Severity, import};
 use doorstep_core::form::model::{Files, Model};
@@ -177,7 +177,7 @@ fn refused(refusal: &Refusal) -> Json {
     }
 }
 
-/// Reads a form: a workbook, or a definition as JSON. CSV files that it names are looked for beside it.
+/// Reads a form: a workbook, or a definition as JSON. Lists that it names are looked for beside it.
 fn load(path: &Path) -> Result<Model, ReplayError> {
     let bytes = std::fs::read(path)?;
     let def = if path.extension().is_some_and(|e| e == "json") {
@@ -192,8 +192,10 @@ fn load(path: &Path) -> Result<Model, ReplayError> {
     let mut files = Files::new();
     for name in def.extra.get("files").and_then(|f| f.as_array()).into_iter().flatten().filter_map(|n| n.as_str()) {
         let beside = path.with_file_name(name);
-        if name.ends_with(".csv") && !name.contains(['/', '\\']) && beside.exists() {
-            files.insert(name.to_owned(), Arc::new(csv_table(&std::fs::read(beside)?)));
+        if !name.contains(['/', '\\']) && beside.exists() {
+            let table =
+                read_table(name, &std::fs::read(beside)?).map_err(|e| ReplayError::Form(format!("{name}: {e}")))?;
+            files.insert(name.to_owned(), Arc::new(table));
         }
     }
     Model::with_files(Arc::new(Form::new(def)), &files).map_err(|errors| {
