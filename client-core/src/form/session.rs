@@ -127,6 +127,8 @@ pub struct Session {
     shuffle_seed: i64,
     /// Does as ODK Collect does (block `collect`).
     collect: bool,
+    /// A counted repeat begins with one instance and keeps what it has, as in JavaRosa.
+    keeps_instances: bool,
     /// In Collect: the place whose change is under way.
     focus: Option<Spot>,
     /// In Collect: what has been evaluated, while that is asked for.
@@ -168,6 +170,7 @@ impl Session {
             misfits: Vec::new(),
             shuffle_seed,
             collect: false,
+            keeps_instances: false,
             focus: None,
             had_turn: None,
             left_out: BTreeSet::new(),

@@ -45,7 +45,7 @@ pub struct InviteArgs {
     /// Writes cards with QR codes for printing on A4, as one HTML file that must not exist.
     #[arg(long, requires = "address")]
     cards: Option<PathBuf>,
-    /// The server's address as phones reach it, for QR codes: https://survey.example.org
+    /// The server's address as phones reach it, for QR codes, such as `https://survey.example.org`.
     #[arg(long)]
     address: Option<String>,
     /// The township's id, where there are several.

@@ -1,8 +1,9 @@
 """Differences between `doorstep form replay` and JavaRosa that are decided, with the reason.
 
-Beside these, replay follows JavaRosa where a phone of ours wouldn't (client-core/src/form/session/collect.rs): counted repeats
-begin with one instance and never shrink, answers that aren't offered any more go when choices are looked at, changes inside
-an instance aren't seen by the other ones.
+Beside these, replay follows JavaRosa where a phone of ours wouldn't (client-core/src/form/session/collect.rs): answers that aren't
+offered any more go when choices are looked at, changes inside an instance aren't seen by the other ones; and, with
+`--javarosa-counts` only (the dialect's 1.3 has repeats grow and shrink with their count), counted repeats begin with one
+instance and never shrink.
 """
 
 import re

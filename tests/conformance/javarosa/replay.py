@@ -255,7 +255,7 @@ def main():
         forms = prepare(folder, arguments)
         run = list(scripts(forms, seeds))
         now = (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=7)).strftime("%Y-%m-%dT%H:%M:%S")
-        ours = lines([arguments.doorstep, "form", "replay", "--zone", ZONE, "--now", now], [r[1] for r in run])
+        ours = lines([arguments.doorstep, "form", "replay", "--javarosa-counts", "--zone", ZONE, "--now", now], [r[1] for r in run])
         java = ["java", f"-Duser.timezone=GMT{ZONE}", "-Duser.language=en", "-cp", arguments.jar, str(HERE / "Replay.java")]
         theirs = lines(java + ["visit"] * arguments.visit, [r[2] for r in run])
     return report(forms, run, ours, theirs, arguments.show)

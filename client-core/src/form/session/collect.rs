@@ -1,7 +1,9 @@
 //! What ODK Collect does otherwise than a phone of ours, for comparing forms: nothing here keeps answers safe.
 //!
-//! In Collect a counted repeat begins with one instance and never shrinks; an answer that its filter doesn't offer any more is gone once somebody looks at
-//! the choices, without anything being computed anew; and a change inside a repeat instance isn't seen by the other instances.
+//! In Collect an answer that its filter doesn't offer any more is gone once somebody looks at the choices, without anything
+//! being computed anew, and a change inside a repeat instance isn't seen by the other instances. Counted repeats
+//! begin with one instance there and never shrink; that is only followed where it is asked for, as the dialect has them grow and
+//! shrink with their count.
 
 use super::evaluate::Queue;
 use super::{Changes, Refusal, Session, Surroundings};
@@ -16,6 +18,14 @@ impl Session {
     pub fn as_collect(model: Arc<Model>, around: Surroundings) -> Self {
         let mut session = Self::empty(model, around);
         session.collect = true;
+        session.begin();
+        session
+    }
+
+    /// Like [`Session::as_collect`], and counted repeats begin with one instance and never shrink.
+    pub fn as_javarosa(model: Arc<Model>, around: Surroundings) -> Self {
+        let mut session = Self::empty(model, around);
+        (session.collect, session.keeps_instances) = (true, true);
         session.begin();
         session
     }

@@ -34,7 +34,7 @@ impl Session {
                 NodeKind::Group => self.add_first_instances(*child, rows),
                 NodeKind::Repeat => {
                     let counted = matches!(model.detail(*child), Detail::Repeat(head) if head.counted);
-                    if (!counted || self.collect)
+                    if (!counted || self.keeps_instances)
                         && self.count(*child, rows) == 0
                         && let Some(row) = self.push_block(*child, rows, None)
                     {
@@ -134,7 +134,8 @@ impl Session {
         // a count beyond the limit stops at the limit, and a fault says so
         let wanted = wanted.min(INSTANCES_MAX as f64 + 1.0) as usize;
         let before = instances.shown;
-        if wanted == before || (self.collect && (wanted < before || !self.grows_now(repeat, rows))) {
+        let stays = if wanted < before { self.keeps_instances } else { self.collect && !self.grows_now(repeat, rows) };
+        if wanted == before || stays {
             return;
         }
         let Some(instances) = self.instance.instances_mut(&model, repeat, rows.as_slice()) else { return };
@@ -155,7 +156,7 @@ impl Session {
             self.fill_new(repeat, rows.with(row), queue);
         }
         self.changed.insert((repeat, rows));
-        if !self.collect {
+        if !self.collect || wanted < before {
             self.mark_dependents(repeat, rows, queue);
         }
     }

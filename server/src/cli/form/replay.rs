@@ -32,6 +32,9 @@ pub struct ReplayArgs {
     /// by itself. Without it as ODK Collect does.
     #[arg(long)]
     phone: bool,
+    /// Counted repeats begin with one instance and never shrink, as in JavaRosa. Without it they have as many as the count says.
+    #[arg(long, conflicts_with = "phone")]
+    javarosa_counts: bool,
 }
 
 /// One line: a form and what is done to it.
@@ -108,7 +111,11 @@ fn run(
     let clock = Arc::new(ManualClock::at(now_ms.cast_unsigned()));
     let mut around = Surroundings::new(clock, Arc::new(SeededEntropy::new(script.seed)), offset_minutes);
     around.language.clone_from(&args.language);
-    let mut session = if args.phone { Session::new(model, around) } else { Session::as_collect(model, around) };
+    let mut session = match (args.phone, args.javarosa_counts) {
+        (true, _) => Session::new(model, around),
+        (false, true) => Session::as_javarosa(model, around),
+        (false, false) => Session::as_collect(model, around),
+    };
     let (mut results, mut choices) = (Vec::new(), Vec::new());
     for step in &script.steps {
         let (result, offered) = match step {
