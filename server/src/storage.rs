@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use doorstep_core::clock::Millis;
-use doorstep_core::id::{ActorId, AreaId, ChangeHash, DeviceId, Identity, Incarnation, RecordId, TenantId, UserId};
+use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Identity, Incarnation, RecordId, TenantId, UserId};
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Outcome, Position, ScopeDigest};
 
 mod about;
@@ -21,6 +21,7 @@ pub mod doubts;
 pub mod figures;
 pub mod forms;
 pub mod page;
+pub mod people;
 pub mod postgres;
 pub mod refused;
 pub mod sqlite;
@@ -28,6 +29,7 @@ pub mod standing;
 
 pub use doubts::{Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 pub use forms::{FormChange, FormLogEntry};
+pub use people::{Device, SYNC_GAP_MS, User};
 pub use postgres::PostgresStorage;
 pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
 pub use sqlite::SqliteStorage;
@@ -88,53 +90,6 @@ pub struct Secrets {
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Secrets {{ tenant: {}, .. }}", self.tenant)
-    }
-}
-
-/// A person.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    /// Id.
-    pub id: UserId,
-    /// Name as shown.
-    pub name: String,
-    /// Sending unit, may be empty.
-    pub unit: String,
-}
-
-/// An enrolled device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// Id.
-    pub id: DeviceId,
-    /// Whose phone.
-    pub user: UserId,
-    /// Which township's feed it reads.
-    pub township: TownshipId,
-    /// Its Ed25519 public key.
-    pub public_key: [u8; 32],
-    /// When it was enrolled.
-    pub enrolled_ms: Millis,
-    /// No longer allowed.
-    pub revoked: bool,
-    /// The largest hello counter that is durable (a lower bound of what was seen).
-    pub counter: u64,
-    /// When it last synced; 0 for never.
-    pub last_sync_ms: Millis,
-    /// Server time of the sync before, for plausibility of form dates.
-    pub previous_sync_ms: Millis,
-    /// How far it has read, as it said last.
-    pub feed_seq: u64,
-}
-
-/// Syncs that follow each other so closely are one, as when a phone sends what it has in several parts.
-pub const SYNC_GAP_MS: Millis = 10 * 60 * 1000;
-
-impl Device {
-    /// Server time of its last sync before one that arrives now; 0 for none.
-    pub fn synced_before(&self, now_ms: Millis) -> Millis {
-        let apart = now_ms.saturating_sub(self.last_sync_ms) >= SYNC_GAP_MS;
-        if apart { self.last_sync_ms } else { self.previous_sync_ms }
     }
 }
 
@@ -202,10 +157,6 @@ pub struct Projection {
 pub struct NewChange {
     /// Hash.
     pub hash: ChangeHash,
-    /// Actor.
-    pub actor: ActorId,
-    /// The actor's number within the record.
-    pub actor_seq: u64,
     /// Which device sent it; `None` when a refill brings it back.
     pub device: Option<DeviceId>,
     /// The raw chunk.

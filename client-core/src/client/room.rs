@@ -79,27 +79,11 @@ mod tests {
 
     use super::*;
     use crate::client::NewRecord;
+    use crate::client::test_phone::enrolment;
     use crate::clock::{SystemClock, SystemEntropy};
-    use crate::id::{AreaId, DeviceId, TenantId, UserId};
-    use crate::store::Enrolment;
 
     fn phone(dir: &Path) -> Phone {
         Phone::open(dir, Arc::new(SystemClock), Arc::new(SystemEntropy)).unwrap().0
-    }
-
-    fn enrolment() -> Enrolment {
-        Enrolment {
-            tenant: TenantId([1; 16]),
-            tenant_key: [2; 32],
-            township: AreaId([3; 16]),
-            device: DeviceId([4; 16]),
-            user: UserId([5; 16]),
-            user_name: "测试".into(),
-            signing_seed: [6; 32],
-            server_url: "http://localhost".into(),
-            server_identity: [7; 32],
-            certificate: None,
-        }
     }
 
     #[test]

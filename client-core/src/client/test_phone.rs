@@ -21,7 +21,12 @@ pub(super) fn open(dir: &Path, seed: u64) -> Phone {
 pub(super) fn phone() -> (TempDir, Phone) {
     let dir = tempfile::tempdir().unwrap();
     let phone = open(dir.path(), 1);
-    let enrolment = Enrolment {
+    phone.store().enrol(&enrolment()).unwrap();
+    (dir, phone)
+}
+
+pub(super) fn enrolment() -> Enrolment {
+    Enrolment {
         tenant: TenantId([1; 16]),
         tenant_key: [2; 32],
         township: AreaId([3; 16]),
@@ -32,9 +37,7 @@ pub(super) fn phone() -> (TempDir, Phone) {
         server_url: "http://localhost".into(),
         server_identity: [7; 32],
         certificate: None,
-    };
-    phone.store().enrol(&enrolment).unwrap();
-    (dir, phone)
+    }
 }
 
 /// Gives a phone forms as a sync would.

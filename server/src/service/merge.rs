@@ -494,9 +494,7 @@ fn by_record(waiting: Vec<(DeviceId, HeldChange)>) -> HashMap<RecordId, Vec<(Dev
 }
 
 fn new_change(hash: ChangeHash, bytes: &[u8], device: Option<DeviceId>) -> NewChange {
-    let head = ChangeHead::read(bytes);
-    let (actor, actor_seq) = head.map_or((doorstep_core::id::ActorId([0; 16]), 0), |h| (h.actor, h.seq));
-    NewChange { hash, actor, actor_seq, device, bytes: bytes.to_vec() }
+    NewChange { hash, device, bytes: bytes.to_vec() }
 }
 
 fn held(frame: &RecordFrame, hash: ChangeHash, bytes: &[u8], reason: &str) -> HeldChange {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use doorstep_core::id::{ActorId, AreaId, Chain, ChangeHash, DeviceId, Identity, RecordId, TenantId, UserId};
+use doorstep_core::id::{AreaId, Chain, ChangeHash, DeviceId, Identity, RecordId, TenantId, UserId};
 use doorstep_core::protocol::{Outcome, Position, ScopeDigest, State};
 
 use super::{
@@ -100,13 +100,7 @@ fn enrol(storage: &dyn Storage, township: AreaId) -> Device {
 }
 
 fn change(device: &Device, size: usize) -> NewChange {
-    NewChange {
-        hash: new_hash(),
-        actor: ActorId([8; 16]),
-        actor_seq: 1,
-        device: Some(device.id),
-        bytes: vec![0x5a; size],
-    }
+    NewChange { hash: new_hash(), device: Some(device.id), bytes: vec![0x5a; size] }
 }
 
 /// A record that nobody has seen, with one change.

@@ -60,10 +60,7 @@ pub async fn get_differences(
     request: Request,
     query: Result<Query<DifferencesQuery>, QueryRejection>,
 ) -> Response {
-    let query = query.map(|Query(q)| q).unwrap_or_default();
-    let (service, asked) = (app.service.clone(), request.clone());
-    let page = app.blocking(move || load(&service, &asked, &query)).await;
-    request.answer(page.and_then(|page| page))
+    request.load(&app, query.map(|Query(q)| q).unwrap_or_default(), load).await
 }
 
 #[cfg(test)]

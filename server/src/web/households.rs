@@ -349,9 +349,7 @@ pub async fn post_households(
 }
 
 async fn respond(app: &App, request: Request, query: ListQuery) -> Response {
-    let (service, asked) = (app.service.clone(), request.clone());
-    let page = app.blocking(move || load(&service, &asked, &query)).await;
-    request.answer(page.and_then(|page| page))
+    request.load(app, query, load).await
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::api::office::OfficeAccess;
 use crate::app::App;
 use crate::limits;
 use crate::messages::{self, Language};
+use crate::service::Service;
 
 const COOKIE: &str = "doorstep_lang";
 /// How long a browser remembers its language, in seconds.
@@ -84,6 +85,18 @@ impl Request {
             as_of: String::new(),
             signed_in: false,
         }
+    }
+
+    /// The page that `load` makes on a worker thread of what is asked for, or the page that says why there is none.
+    pub async fn load<T: Template + Send + 'static, Q: Send + 'static>(
+        self,
+        app: &App,
+        query: Q,
+        load: fn(&Service, &Self, &Q) -> Result<T, ApiError>,
+    ) -> Response {
+        let (service, asked) = (app.service.clone(), self.clone());
+        let page = app.blocking(move || load(&service, &asked, &query)).await;
+        self.answer(page.and_then(|page| page))
     }
 
     /// The page, or the page that says why there is none.

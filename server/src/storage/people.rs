@@ -1,0 +1,53 @@
+//! People and their devices.
+
+use doorstep_core::clock::Millis;
+use doorstep_core::id::{DeviceId, UserId};
+
+use super::TownshipId;
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Id.
+    pub id: UserId,
+    /// Name as shown.
+    pub name: String,
+    /// Sending unit, may be empty.
+    pub unit: String,
+}
+
+/// An enrolled device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Id.
+    pub id: DeviceId,
+    /// Whose phone.
+    pub user: UserId,
+    /// Which township's feed it reads.
+    pub township: TownshipId,
+    /// Its Ed25519 public key.
+    pub public_key: [u8; 32],
+    /// When it was enrolled.
+    pub enrolled_ms: Millis,
+    /// No longer allowed.
+    pub revoked: bool,
+    /// The largest hello counter that is durable (a lower bound of what was seen).
+    pub counter: u64,
+    /// When it last synced; 0 for never.
+    pub last_sync_ms: Millis,
+    /// Server time of the sync before, for plausibility of form dates.
+    pub previous_sync_ms: Millis,
+    /// How far it has read, as it said last.
+    pub feed_seq: u64,
+}
+
+/// Syncs that follow each other so closely are one, as when a phone sends what it has in several parts.
+pub const SYNC_GAP_MS: Millis = 10 * 60 * 1000;
+
+impl Device {
+    /// Server time of its last sync before one that arrives now; 0 for none.
+    pub fn synced_before(&self, now_ms: Millis) -> Millis {
+        let apart = now_ms.saturating_sub(self.last_sync_ms) >= SYNC_GAP_MS;
+        if apart { self.last_sync_ms } else { self.previous_sync_ms }
+    }
+}
