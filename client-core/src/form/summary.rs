@@ -26,6 +26,15 @@ pub struct ListColumns {
     /// The repeat whose instances are persons.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub persons: String,
+    /// The question of that repeat with the day on which the person joined; blank for one who always belonged to it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub joined: String,
+    /// The question of that repeat with the day on which the person left: whoever left is no person any more.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub absent: String,
+    /// The question with the day on which the record ended: it has no persons any more.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub ended: String,
     /// Questions that search looks in; `repeat/question` for those of a repeat.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub search: Vec<String>,
@@ -35,6 +44,33 @@ impl ListColumns {
     /// True when lists show nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// How many persons belonged to the record on a day (`YYYY-MM-DD`): who joined on that day is one, who left on it isn't
+    /// any more. A record that had ended by then has none.
+    pub fn persons_on(&self, answers: &BTreeMap<String, Value>, day: &str) -> u32 {
+        let by_then = |key: &str| match answers.get(key).map(shown) {
+            Some(text) if !text.is_empty() => Some(text.as_str() <= day),
+            _ => None,
+        };
+        if self.persons.is_empty() || by_then(&self.ended) == Some(true) {
+            return 0;
+        }
+        let belongs = |key: &String| {
+            let Some(instance) = self.instance_of_person(key, answers) else { return false };
+            let since = by_then(&format!("{instance}/{}", self.joined));
+            let until = by_then(&format!("{instance}/{}", self.absent));
+            since != Some(false) && until != Some(true)
+        };
+        u32::try_from(answers.keys().filter(|key| belongs(key)).count()).unwrap_or(u32::MAX)
+    }
+
+    /// The instance, as `member#a1`, for the `name` of one of the repeat of persons that isn't marked as removed: each person
+    /// has one name, and counts once.
+    fn instance_of_person<'a>(&self, key: &'a str, answers: &BTreeMap<String, Value>) -> Option<&'a str> {
+        let instance = key.strip_suffix("/name")?;
+        instance.strip_prefix(self.persons.as_str())?.strip_prefix('#')?;
+        (answers.get(&format!("{instance}/@deleted")) != Some(&Value::Bool(true))).then_some(instance)
     }
 }
 
@@ -51,7 +87,7 @@ pub struct Summary {
     pub status: String,
     /// The day, `YYYY-MM-DD`.
     pub day: String,
-    /// Persons that weren't removed.
+    /// Persons that belong to it now.
     pub persons: u32,
 }
 
@@ -73,11 +109,14 @@ impl Summary {
         };
         let mut found = Vec::new();
         let mut persons = 0usize;
+        let has_persons = !columns.persons.is_empty() && text(&columns.ended).is_empty();
         for (key, value) in answers {
             if !columns.search.is_empty() && columns.search.iter().any(|wanted| is_of(wanted, key)) {
                 found.push(shown(value));
             }
-            persons += usize::from(!columns.persons.is_empty() && is_person(&columns.persons, key, answers));
+            persons += usize::from(has_persons && columns.instance_of_person(key, answers).is_some_and(|instance| {
+                columns.absent.is_empty() || text(&format!("{instance}/{}", columns.absent)).is_empty()
+            }));
         }
         summary.search = found.join(" ").to_lowercase();
         summary.persons = u32::try_from(persons).unwrap_or(u32::MAX);
@@ -103,16 +142,9 @@ fn is_of(wanted: &str, key: &str) -> bool {
     }
 }
 
-/// True for the `name` of an instance of the repeat that isn't marked as removed: each person counts once.
-fn is_person(repeat: &str, key: &str, answers: &BTreeMap<String, Value>) -> bool {
-    let Some(instance) = key.strip_prefix(repeat).and_then(|k| k.strip_prefix('#')?.strip_suffix("/name")) else {
-        return false;
-    };
-    let removed = answers.get(&format!("{repeat}#{instance}/@deleted"));
-    removed != Some(&Value::Bool(true))
-}
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 mod tests {
     use super::*;
 
@@ -144,6 +176,46 @@ mod tests {
     }
 
     #[test]
+    fn who_left_and_an_ended_household_count_no_more() {
+        let text = |t: &str| Value::Text(t.to_owned());
+        let mut household = answers(&[
+            ("member#a/name", text("Wang")),
+            ("member#a/left_on", text("2020-05-02")),
+            ("member#b/name", text("Zhao")),
+            ("member#b/left_on", Value::Blank),
+            ("member#c/name", text("Qian")),
+            ("member#c/joined_on", text("2020-06-01")),
+        ]);
+        let persons = |answers: &_| Summary::of("household", answers).persons;
+        assert_eq!(persons(&household), 2);
+        household.insert("ended_on".to_owned(), Value::Blank);
+        assert_eq!(persons(&household), 2);
+        household.insert("ended_on".to_owned(), text("2020-07-01"));
+        assert_eq!(persons(&household), 0);
+    }
+
+    #[test]
+    fn persons_on_a_day_are_those_who_joined_by_then_and_had_not_left() {
+        let text = |t: &str| Value::Text(t.to_owned());
+        let household = answers(&[
+            ("member#a/name", text("Wang")),
+            ("member#b/name", text("Zhao")),
+            ("member#b/joined_on", text("2020-03-01")),
+            ("member#b/left_on", text("2020-05-02")),
+            ("member#c/name", text("Qian")),
+            ("member#c/left_on", text("2020-06-01")),
+            ("member#d/name", text("Sun")),
+            ("member#d/@deleted", Value::Bool(true)),
+            ("ended_on", text("2020-12-31")),
+        ]);
+        let form = Pack::built_in().form_of_type("household").unwrap();
+        let on = |day: &str| form.list.persons_on(&household, day);
+        assert_eq!((on("2020-02-29"), on("2020-03-01"), on("2020-05-01")), (2, 3, 3));
+        assert_eq!((on("2020-05-02"), on("2020-06-01"), on("2020-12-30")), (2, 1, 1));
+        assert_eq!(on("2020-12-31"), 0);
+    }
+
+    #[test]
     fn a_part_with_sensitive_answers_shows_nothing_in_lists() {
         let summary = Summary::of("household.sensitive", &answers(&[("phone", Value::Text("1".into()))]));
         assert_eq!(summary, Summary::default());
@@ -153,7 +225,8 @@ mod tests {
     fn every_question_that_a_form_lists_is_one_of_its_questions() {
         for form in Pack::built_in().forms() {
             let columns = &form.list;
-            for name in [&columns.title, &columns.label, &columns.status, &columns.day] {
+            let ListColumns { title, label, status, day, joined, absent, ended, .. } = columns;
+            for name in [title, label, status, day, joined, absent, ended] {
                 assert!(name.is_empty() || form.question(name).is_some(), "{}: {name}", form.name);
             }
             for name in &columns.search {

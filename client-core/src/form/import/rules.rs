@@ -412,6 +412,9 @@ fn check_lists_of_records(survey: &Survey<'_>, problems: &mut Problems) {
         ("doorstep::list_status", &list.status),
         ("doorstep::list_day", &list.day),
         ("doorstep::list_persons", &list.persons),
+        ("doorstep::list_joined", &list.joined),
+        ("doorstep::list_absent", &list.absent),
+        ("doorstep::list_ended", &list.ended),
     ];
     let several = list.search.iter().map(|name| ("doorstep::list_search", name));
     for (setting, value) in single.into_iter().chain(several) {

@@ -109,6 +109,9 @@ impl Settings {
             ["doorstep", "list_status"] => text.clone_into(&mut self.list.status),
             ["doorstep", "list_day"] => text.clone_into(&mut self.list.day),
             ["doorstep", "list_persons"] => text.clone_into(&mut self.list.persons),
+            ["doorstep", "list_joined"] => text.clone_into(&mut self.list.joined),
+            ["doorstep", "list_absent"] => text.clone_into(&mut self.list.absent),
+            ["doorstep", "list_ended"] => text.clone_into(&mut self.list.ended),
             ["doorstep", "list_search"] => {
                 self.list.search = text.split([' ', ',']).filter(|n| !n.is_empty()).map(str::to_owned).collect();
             }
