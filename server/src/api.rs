@@ -1,5 +1,6 @@
 //! The HTTP API: the exchange for phones, JSON for programs. Who asks is an extractor argument of every handler.
 
+pub mod audit;
 mod doubts;
 pub mod enrol;
 pub mod error;

@@ -74,6 +74,7 @@ pub fn build_router(app: Arc<App>) -> Router {
         .merge(api::enrol::router())
         .merge(api::records::router())
         .merge(api::forms::router())
+        .merge(api::audit::router())
         .merge(api::office::router())
         .merge(web::router())
         .merge(health::router())

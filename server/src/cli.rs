@@ -2,6 +2,8 @@
 
 pub mod admin;
 mod allocator;
+pub mod audit;
+mod files;
 pub mod form;
 pub mod invite;
 pub mod people;
@@ -49,6 +51,8 @@ enum Command {
     Grants(people::ListArgs),
     /// End a grant: the person's phones drop what no other grant covers.
     EndGrant(people::EndGrantArgs),
+    /// The audit log: who signed in, looked at masked answers, exported, changed rights and phones.
+    Audit(audit::AuditArgs),
     /// Write a consistent copy of the database, keys included.
     Backup(admin::BackupArgs),
     /// Put a copy back; the old database is set aside and reading stays closed until `reopen`.
@@ -88,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Revoke(args) => people::revoke(&args),
         Command::Grants(args) => people::grants(&args),
         Command::EndGrant(args) => people::end_grant(&args),
+        Command::Audit(args) => audit::audit(&args),
         Command::Backup(args) => admin::backup(&args),
         Command::Restore(args) => admin::restore(&args),
         Command::Reopen(args) => admin::reopen(&args),

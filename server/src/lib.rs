@@ -8,6 +8,7 @@ pub mod cli;
 mod connections;
 #[cfg(feature = "tools")]
 pub mod demo;
+mod export;
 pub mod health;
 pub mod limits;
 #[cfg(feature = "tools")]

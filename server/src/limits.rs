@@ -35,6 +35,10 @@ pub const REFUSED_UPLOADS: RefusedLimits = RefusedLimits {
 pub const STAGED_UPLOAD_MS: u64 = 3 * 24 * 3600 * 1000;
 /// How often the server looks whether forms changed, and records are to be computed anew.
 pub const REFRESH: Duration = Duration::from_secs(10);
+/// Bytes of an export in one part, and how many parts wait for whoever downloads it.
+pub const EXPORT_PART: usize = 64 << 10;
+/// See [`EXPORT_PART`].
+pub const EXPORT_PARTS: usize = 4;
 /// How often housekeeping runs.
 pub const HOUSEKEEPING: Duration = Duration::from_secs(600);
 

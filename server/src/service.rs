@@ -1,5 +1,6 @@
 //! Use cases: what the server does with a request, whoever brings it. No SQL and no HTTP here.
 
+pub mod audit;
 pub mod committer;
 mod doubts;
 pub mod exchange;
@@ -54,6 +55,7 @@ pub struct Service {
     bulk_left: Arc<AtomicUsize>,
     catalog: forms::CatalogCache,
     refreshed: refresh::LastRefresh,
+    refused_sign_ins: audit::RefusedSignIns,
 }
 
 impl Service {
@@ -86,6 +88,7 @@ impl Service {
             bulk_left: Arc::new(AtomicUsize::new(reply::BULK_MAX)),
             catalog: forms::CatalogCache::default(),
             refreshed: refresh::LastRefresh::default(),
+            refused_sign_ins: audit::RefusedSignIns::default(),
         }))
     }
 

@@ -13,6 +13,7 @@ use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Identity, Incarnation, Rec
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Outcome, Position, ScopeDigest};
 
 mod about;
+pub mod audit;
 pub mod chain;
 pub mod columns;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub mod refused;
 pub mod sqlite;
 pub mod standing;
 
+pub use audit::{AuditEntry, AuditFilter, AuditRow, AuditStorage};
 pub use doubts::{Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 pub use forms::{FormChange, FormLogEntry};
 pub use people::{Device, SYNC_GAP_MS, User};
@@ -429,7 +431,7 @@ pub struct QuarantineRow {
 }
 
 /// A server's database.
-pub trait Storage: Send + Sync {
+pub trait Storage: AuditStorage + Send + Sync {
     /// The tenant's secrets; `fresh` is stored and returned on first use.
     fn secrets(&self, fresh: &Secrets) -> Result<Secrets>;
     /// A setting; small texts such as `reads_closed`.

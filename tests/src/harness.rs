@@ -41,8 +41,18 @@ impl TestServer {
         Self::on(storage)
     }
 
+    /// A server on a fresh SQLite database in `dir`, whose pages and API are guarded.
+    pub fn start_with_office(dir: &Path, office: OfficeAccess) -> Self {
+        let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&dir.join("doorstep.db")).expect("storage opens"));
+        Self::on_with_office(storage, office)
+    }
+
     /// A server on this storage; makes a township if there is none.
     pub fn on(storage: Arc<dyn Storage>) -> Self {
+        Self::on_with_office(storage, OfficeAccess::Open)
+    }
+
+    fn on_with_office(storage: Arc<dyn Storage>, office: OfficeAccess) -> Self {
         let committer = Committer::grouped(storage.clone()).expect("a thread");
         let service = Service::open(storage, Arc::new(SystemClock), Arc::new(SystemEntropy), committer).expect("opens");
         let (township, villages) = ensure_township(&service);
@@ -50,7 +60,7 @@ impl TestServer {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel::<()>();
-        let app = App::new(service.clone(), OfficeAccess::Open);
+        let app = App::new(service.clone(), office);
         runtime.spawn(app::run(app, listener, async move {
             let _ = stopped.await;
         }));

@@ -21,6 +21,7 @@ use super::ApiError;
 use super::office::{Office, same_origin};
 use crate::app::App;
 use crate::service::Service;
+use crate::service::audit::{Actor, form_retired};
 use crate::service::forms::{AttachedFiles, FormError};
 
 /// The largest body that publishes a form: a workbook with its lists.
@@ -96,7 +97,7 @@ struct Parcel {
 
 /// Publishes the workbook in the body. 200 with what the import says and the version; 422 with what is wrong.
 async fn publish_form(
-    _: Office,
+    office: Office,
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     Query(query): Query<PublishQuery>,
@@ -111,7 +112,7 @@ async fn publish_form(
     app.blocking(move || {
         let (workbook, files) = if in_parcel { unpack(&body)? } else { (body.to_vec(), AttachedFiles::new()) };
         drop(body);
-        publish(&shared.service, &workbook, &files, &query)
+        publish(&shared.service, office.actor(), &workbook, &files, &query)
     })
     .await?
 }
@@ -125,6 +126,7 @@ fn unpack(body: &[u8]) -> Result<(Vec<u8>, AttachedFiles), ApiError> {
 
 fn publish(
     service: &Service,
+    actor: Actor,
     workbook: &[u8],
     files: &AttachedFiles,
     query: &PublishQuery,
@@ -139,6 +141,7 @@ fn publish(
     let name = def.name.clone();
     match service.publish_with(def, files) {
         Ok(done) => {
+            service.audit_published(actor, &name, &done)?;
             answer["published"] = json!({
                 "name": name, "version": done.version, "is_new": done.is_new, "bytes": done.whole,
                 "difference_bytes": done.difference,
@@ -157,7 +160,7 @@ fn publish(
 }
 
 async fn retire_form(
-    _: Office,
+    office: Office,
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     Path((name, version)): Path<(String, String)>,
@@ -167,6 +170,9 @@ async fn retire_form(
     let shared = app.clone();
     app.blocking(move || match shared.service.retire_form(&name, version) {
         Ok(newly) => {
+            if newly {
+                shared.service.audit(office.actor(), form_retired(&name, version))?;
+            }
             let current = shared.service.forms()?.newest(&name).map(|form| form.version);
             Ok(Json(json!({"name": name, "version": version, "newly": newly, "current": current})))
         }

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::ApiError;
 use crate::app::App;
+use crate::service::audit::{Act, Action, Actor};
 
 const COOKIE: &str = "doorstep_office";
 /// How long a browser stays signed in.
@@ -55,6 +56,13 @@ impl OfficeAccess {
 /// The office: an extractor that only lets it through.
 #[derive(Debug, Clone, Copy)]
 pub struct Office;
+
+impl Office {
+    /// Who it is in the audit log.
+    pub fn actor(self) -> Actor {
+        Actor::Office
+    }
+}
 
 impl FromRequestParts<Arc<App>> for Office {
     type Rejection = Response;
@@ -113,7 +121,17 @@ async fn post_sign_in(
     Form(form): Form<SignIn>,
 ) -> Result<Response, ApiError> {
     same_origin(&headers)?;
-    if !app.office.opens(form.key.trim()) {
+    let opens = app.office.opens(form.key.trim());
+    let service = app.service.clone();
+    app.blocking(move || {
+        if opens {
+            service.audit(Actor::Office, Act::new(Action::SignIn)).map(drop)
+        } else {
+            service.audit_refused_sign_in()
+        }
+    })
+    .await??;
+    if !opens {
         return Ok(Redirect::to("/sign-in?wrong=1").into_response());
     }
     let until_ms = app.service.clock.now_ms() + SESSION.as_millis() as Millis;

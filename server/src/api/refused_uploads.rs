@@ -17,6 +17,7 @@ use super::office::Office;
 use super::records::township;
 use crate::app::App;
 use crate::limits;
+use crate::service::audit::{Act, Action};
 use crate::service::view::{self, People};
 use crate::storage::RefusedUploadRow;
 
@@ -72,7 +73,7 @@ async fn list_uploads(
 }
 
 async fn get_bytes(
-    _: Office,
+    office: Office,
     State(app): State<Arc<App>>,
     Path(no): Path<u64>,
     Query(query): Query<UploadQuery>,
@@ -81,7 +82,10 @@ async fn get_bytes(
     let bytes = app
         .blocking(move || {
             let township = township(&shared, query.township.as_deref())?;
-            shared.service.storage.refused_upload_bytes(township, no)?.ok_or_else(ApiError::not_found)
+            let bytes = shared.service.storage.refused_upload_bytes(township, no)?.ok_or_else(ApiError::not_found)?;
+            let act = Act::new(Action::Export).in_township(township).about("upload", no);
+            shared.service.audit(office.actor(), act)?;
+            Ok::<_, ApiError>(bytes)
         })
         .await??;
     let headers = [

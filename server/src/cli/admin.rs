@@ -8,9 +8,10 @@ use doorstep_core::clock::random;
 use doorstep_core::id::AreaId;
 use doorstep_core::protocol::AreaEntry;
 
-use super::serve::{database_file, open_service, open_storage};
+use super::serve::{database_file, open_service};
 use super::{DataOptions, Outcome};
 use crate::say;
+use crate::service::audit::{Act, Action, Actor};
 use crate::storage::{READS_CLOSED, Storage, TownshipId, sqlite};
 
 /// Only the data's place.
@@ -69,6 +70,8 @@ pub fn township(args: &TownshipArgs) -> Outcome {
     };
     let mut areas = vec![area(township, None, "township", &args.name, &args.name_en)];
     areas.extend(args.villages.iter().map(|v| area(id(), Some(township), "village", v, "")));
+    let made = areas.len() as u64;
+    service.audit(Actor::CommandLine, Act::new(Action::AreaChanged).in_township(township).with("made", made))?;
     service.storage.put_areas(township, &areas)?;
     say!("township {township} with {} villages", args.villages.len());
     Ok(ExitCode::SUCCESS)
@@ -92,7 +95,9 @@ pub fn backup(args: &BackupArgs) -> Outcome {
     if args.to.exists() {
         return Err("the file exists already; a backup never replaces a file".into());
     }
-    open_storage(&args.data)?.backup(&args.to)?;
+    let service = open_service(&args.data)?;
+    service.audit(Actor::CommandLine, Act::new(Action::Export).with("what", "backup"))?;
+    service.storage.backup(&args.to)?;
     say!("backup written to {}", args.to.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -107,13 +112,16 @@ pub fn restore(args: &RestoreArgs) -> Outcome {
     if let Some(old) = set_aside {
         say!("the old database was set aside as {}", old.display());
     }
+    open_service(&args.data)?.audit(Actor::CommandLine, Act::new(Action::Restored))?;
     say!("phones can push; they read again after `doorstep reopen`");
     Ok(ExitCode::SUCCESS)
 }
 
 /// Opens reading.
 pub fn reopen(args: &DataArgs) -> Outcome {
-    open_storage(&args.data)?.set_setting(READS_CLOSED, "0")?;
+    let service = open_service(&args.data)?;
+    service.audit(Actor::CommandLine, Act::new(Action::Reopened))?;
+    service.storage.set_setting(READS_CLOSED, "0")?;
     say!("reading is open");
     Ok(ExitCode::SUCCESS)
 }

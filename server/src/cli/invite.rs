@@ -1,9 +1,8 @@
 //! `doorstep invite`: one-time codes for phones, for one person or as printed cards for many.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use askama::Template;
@@ -15,11 +14,13 @@ use qrcode::render::svg;
 use qrcode::{EcLevel, QrCode};
 
 use super::admin::the_township;
+use super::files::new_private_file;
 use super::serve::open_service;
 use super::{DataOptions, Outcome};
 use crate::messages::Language;
 use crate::say;
 use crate::service::Service;
+use crate::service::audit::{Act, Action, Actor};
 use crate::storage::{TownshipId, User};
 use crate::web::{texts, times};
 
@@ -93,6 +94,8 @@ pub fn invite(args: &InviteArgs) -> Outcome {
     let service = open_service(&args.data)?;
     let township = the_township(&*service.storage, args.township)?;
     let users = users(&service, township, &people)?;
+    let invited = users.iter().map(|u| Act::new(Action::DeviceInvited).in_township(township).user(u.id));
+    service.audit_all(Actor::CommandLine, invited)?;
     let Some(file) = &args.cards else {
         for user in &users {
             say!("{}", service.invite(user.id, township)?);
@@ -115,7 +118,7 @@ pub fn invite(args: &InviteArgs) -> Outcome {
     let name = areas.iter().find(|a| a.area == township).map(|a| a.name_zh.clone()).unwrap_or_default();
     let until = times::minute(service.invitation_end_ms()).unwrap_or_default();
     let sheet = Cards { township: name, address: address.to_owned(), until, cards };
-    write_secret(file, &sheet.render()?)?;
+    new_private_file(file)?.write_all(sheet.render()?.as_bytes())?;
     say!("{} invitations in {}: print it, hand the cards out, delete the file", users.len(), file.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -164,6 +167,8 @@ fn users(service: &Service, township: TownshipId, people: &[(String, String)]) -
         let user = User { id: UserId(random(&*service.entropy)), name: person.0.clone(), unit: person.1.clone() };
         service.storage.put_users(std::slice::from_ref(&user))?;
         let grant = GrantEntry { grant: 0, role: "helper".into(), area: township, subject: None, active: true };
+        let given = Act::new(Action::GrantGiven).in_township(township).user(user.id).area(grant.area);
+        service.audit(Actor::CommandLine, given.with("role", grant.role.as_str()))?;
         service.storage.append_grants(user.id, &[grant])?;
         users.push(user);
     }
@@ -173,15 +178,6 @@ fn users(service: &Service, township: TownshipId, people: &[(String, String)]) -
 fn picture(link: &str) -> Result<String, Fault> {
     let code = QrCode::with_error_correction_level(link, EcLevel::M)?;
     Ok(code.render::<svg::Color<'_>>().min_dimensions(200, 200).quiet_zone(true).build())
-}
-
-/// Writes a file that only its owner may read, and never over another.
-fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use doorstep_core::id::{AreaId, DeviceId, UserId};
 use doorstep_core::protocol::GrantEntry;
 
 use super::admin::the_township;
-use super::serve::open_storage;
+use super::serve::{open_service, open_storage};
 use super::{DataOptions, Outcome};
 use crate::say;
+use crate::service::audit::{Act, Action, Actor};
 use crate::storage::{Storage, StorageError};
 use crate::web::times;
 
@@ -67,9 +68,13 @@ pub fn phones(args: &ListArgs) -> Outcome {
 
 /// Shuts a phone out.
 pub fn revoke(args: &RevokeArgs) -> Outcome {
-    if !open_storage(&args.data)?.revoke_device(args.device)? {
+    let service = open_service(&args.data)?;
+    let Some(device) = service.storage.device(args.device)? else {
         return Err("no phone has this id; `doorstep phones` lists them".into());
-    }
+    };
+    let act = Act::new(Action::DeviceRevoked).in_township(device.township).device(device.id).user(device.user);
+    service.audit(Actor::CommandLine, act)?;
+    service.storage.revoke_device(device.id)?;
     say!("revoked: this phone neither reads nor sends any more");
     Ok(ExitCode::SUCCESS)
 }
@@ -97,11 +102,14 @@ pub fn grants(args: &ListArgs) -> Outcome {
 
 /// Ends a grant.
 pub fn end_grant(args: &EndGrantArgs) -> Outcome {
-    let storage = open_storage(&args.data)?;
-    let entry = active(&*storage, args.user)?.into_iter().find(|entry| entry.grant == args.grant);
+    let service = open_service(&args.data)?;
+    let storage = &service.storage;
+    let entry = active(&**storage, args.user)?.into_iter().find(|entry| entry.grant == args.grant);
     let Some(entry) = entry else {
         return Err("this person has no such grant (any more); `doorstep grants` lists them".into());
     };
+    let act = Act::new(Action::GrantEnded).user(args.user).area(entry.area);
+    service.audit(Actor::CommandLine, act.with("grant", entry.grant).with("role", entry.role.as_str()))?;
     storage.append_grants(args.user, &[GrantEntry { active: false, ..entry }])?;
     say!("ended: the person's phones drop what no other grant covers when they sync next");
     Ok(ExitCode::SUCCESS)

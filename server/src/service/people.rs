@@ -10,6 +10,7 @@ use doorstep_core::protocol::enrol::{Certificate, EnrolAgainBody, SignedCertific
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 
+use super::audit::{Act, Action, Actor};
 use super::{Refused, Service};
 use crate::storage::chain::Links;
 use crate::storage::{Device, READS_CLOSED, StorageError, TownshipId, User};
@@ -65,7 +66,13 @@ impl Service {
             previous_sync_ms: 0,
             feed_seq: 0,
         };
-        self.storage.redeem_invitation(code_hash(&request.code), &device, now_ms)?.ok_or(Refused::Invitation)
+        let redeemed = self.storage.redeem_invitation(code_hash(&request.code), &device, now_ms)?;
+        let enrolled = redeemed.ok_or(Refused::Invitation)?;
+        if enrolled.id == device.id {
+            let act = Act::new(Action::DeviceEnrolled).in_township(enrolled.township);
+            self.audit(Actor::Device(enrolled.id), act.device(enrolled.id).user(enrolled.user))?;
+        }
+        Ok(enrolled)
     }
 
     /// The server's word for an enrolment.
@@ -134,6 +141,8 @@ impl Service {
             previous_sync_ms: 0,
             feed_seq: 0,
         };
+        let act = Act::new(Action::DeviceReturned).in_township(device.township).device(device.id).user(device.user);
+        self.audit(Actor::Device(device.id), act)?;
         self.storage.set_setting(READS_CLOSED, "1")?;
         if !self.storage.users()?.iter().any(|u| u.id == certificate.user) {
             let user = User { id: certificate.user, name: certificate.user_name, unit: String::new() };

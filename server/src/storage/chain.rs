@@ -4,6 +4,7 @@ use doorstep_core::id::{Chain, ChangeHash, Incarnation, RecordId, UserId, first1
 use doorstep_core::protocol::{GrantEntry, Writer};
 use hmac::Mac;
 
+use super::audit::AuditEntry;
 use super::forms::FormChange;
 
 /// The kind of a feed entry that is a change.
@@ -15,13 +16,19 @@ pub struct Links {
     feed: hmac::Hmac<sha2::Sha256>,
     grant: hmac::Hmac<sha2::Sha256>,
     form: hmac::Hmac<sha2::Sha256>,
+    audit: hmac::Hmac<sha2::Sha256>,
 }
 
 impl Links {
     /// With the tenant's chain key.
     pub fn new(chain_key: &[u8; 32]) -> Self {
         let link = |purpose| keyed(chain_key, purpose);
-        Self { feed: link("doorstep/feed/1"), grant: link("doorstep/grant/1"), form: link("doorstep/form/1") }
+        Self {
+            feed: link("doorstep/feed/1"),
+            grant: link("doorstep/grant/1"),
+            form: link("doorstep/form/1"),
+            audit: link("doorstep/audit/1"),
+        }
     }
 
     /// The chain after a change.
@@ -59,6 +66,22 @@ impl Links {
         let mut mac = self.grant.clone();
         mac.update(&previous.0);
         mac.update(&user.0);
+        mac.update(&w.0);
+        Chain(first16(&mac.finalize().into_bytes()))
+    }
+
+    /// The chain after an entry of the audit log.
+    pub fn audit(&self, previous: Chain, entry: &AuditEntry) -> Chain {
+        let mut w = Writer::new();
+        w.number(entry.at_ms);
+        w.text(&entry.actor);
+        w.text(&entry.action);
+        w.optional(entry.township, |w, t| w.raw(&t.0));
+        w.text(&entry.subjects);
+        w.text(&entry.reason);
+        w.text(&entry.details);
+        let mut mac = self.audit.clone();
+        mac.update(&previous.0);
         mac.update(&w.0);
         Chain(first16(&mac.finalize().into_bytes()))
     }

@@ -15,6 +15,7 @@ use super::{
     Secrets, Storage,
 };
 
+mod audit;
 mod commits;
 mod databases;
 mod doubts;

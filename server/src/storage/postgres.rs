@@ -27,6 +27,7 @@ use super::{
 };
 
 mod about;
+mod audit;
 mod commit;
 mod connect;
 mod doubts;

@@ -23,6 +23,7 @@ use super::{
 };
 
 mod about;
+mod audit;
 mod backup;
 mod commit;
 mod doubts;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
 mod api;
+mod audit;
 mod cli;
 mod cuts;
 mod doubts;

@@ -11,6 +11,7 @@ use super::check;
 use crate::cli::serve::open_service;
 use crate::cli::{DataOptions, Outcome};
 use crate::say;
+use crate::service::audit::{Actor, form_retired};
 use crate::service::forms::{AttachedFiles, FormError};
 
 /// Options of `form publish`.
@@ -60,7 +61,12 @@ pub fn publish(args: &PublishArgs) -> Outcome {
     // what is missing after all, the service says
     found.problems.retain(|problem| problem.code != Code::MissingFile);
     check::print_problems(&found, &args.language);
-    match open_service(&args.data)?.publish_with(def, &files) {
+    let service = open_service(&args.data)?;
+    let published = service.publish_with(def, &files);
+    if let Ok(done) = &published {
+        service.audit_published(Actor::CommandLine, &name, done)?;
+    }
+    match published {
         Ok(done) if !done.is_new => say!("{name} {} says the same already: nothing published", done.version),
         Ok(done) => match done.difference {
             Some(bytes) => say!("published {name} {} ({bytes} bytes to a phone with the version before)", done.version),
@@ -120,6 +126,7 @@ fn state(catalog: &Catalog, name: &str, version: u32, retired: bool) -> &'static
 pub fn retire(args: &RetireArgs) -> Outcome {
     let service = open_service(&args.data)?;
     if service.retire_form(&args.name, args.version)? {
+        service.audit(Actor::CommandLine, form_retired(&args.name, args.version))?;
         say!("retired {} {}", args.name, args.version);
     } else {
         say!("{} {} was retired before", args.name, args.version);

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0006_form.sql"),
     include_str!("../migrations/postgres/0007_doubt.sql"),
     include_str!("../migrations/postgres/0008_about.sql"),
+    include_str!("../migrations/postgres/0009_audit.sql"),
 ];
 
 /// The lock that several starting servers queue at.

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0005_form.sql"),
     include_str!("../migrations/sqlite/0006_doubt.sql"),
     include_str!("../migrations/sqlite/0007_about.sql"),
+    include_str!("../migrations/sqlite/0008_audit.sql"),
 ];
 
 /// The newest schema.
