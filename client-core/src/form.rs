@@ -17,6 +17,7 @@ pub mod index;
 pub mod messages;
 pub mod model;
 pub mod pack;
+pub mod phone_list;
 pub mod session;
 pub mod summary;
 pub mod text;
@@ -30,6 +31,7 @@ pub use definition::{
 };
 pub use index::Form;
 pub use pack::Pack;
+pub use phone_list::PhoneList;
 pub use summary::{ListColumns, Summary};
 pub use text::LocalText;
 pub use validate::Problem;

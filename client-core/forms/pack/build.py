@@ -6,7 +6,7 @@
     build.py --check    writes nothing; exit status 1 when a workbook isn't what its sources give
 
 A form's folder holds survey.csv and settings.csv; choices/LIST.csv are shared. A workbook gets the lists that its
-survey names, in select questions or as instance('LIST').
+survey names, in select questions or as instance('LIST'); lists that the survey takes from a file are made on the phone.
 """
 
 import csv
@@ -22,6 +22,7 @@ PACK = Path(__file__).resolve().parent
 MADE = datetime(2026, 1, 1)
 SELECT = re.compile(r"^(?:select_one|select_multiple|rank)\s+(\S+)")
 INSTANCE = re.compile(r"instance\('([^']+)'\)")
+ON_PHONE = re.compile(r"_from_file\s+(\S+)\.csv")
 WIDE = {"label::zh": 36, "label::en": 36, "type": 26, "name": 24}
 
 
@@ -39,6 +40,7 @@ def read(path):
 def lists_of(header, rows):
     """Names of the choice lists that a survey uses, in the order of first use."""
     kind = header.index("type")
+    on_phone = {name for row in rows for name in ON_PHONE.findall(row[kind])}
     used = {}
     for row in rows:
         select = SELECT.match(row[kind])
@@ -46,7 +48,7 @@ def lists_of(header, rows):
             used[select.group(1)] = None
         for cell in row:
             used.update(dict.fromkeys(INSTANCE.findall(cell)))
-    return list(used)
+    return [name for name in used if name not in on_phone]
 
 
 def choices_of(names):

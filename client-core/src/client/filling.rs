@@ -51,7 +51,7 @@ impl Phone {
     pub fn fill(&self, draft: DraftId, options: FillOptions) -> Result<Filling, PhoneError> {
         let draft = self.draft(draft)?;
         let form = self.form_of(&draft)?;
-        let model = self.model(&form)?;
+        let model = self.model(&form, draft.subject)?;
         let mut around = Surroundings::new(self.clock.clone(), self.entropy.clone(), options.offset_minutes);
         around.language.clone_from(&options.language);
         if let Some(enrolment) = self.store.enrolment()? {

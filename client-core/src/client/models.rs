@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::{Phone, PhoneError};
 use crate::form::attachment;
-use crate::form::entity::record_type;
 use crate::form::expression::Table;
 use crate::form::model::{Files, Model};
-use crate::form::{AnswerKey, Form};
+use crate::form::{AnswerKey, Form, PhoneList};
+use crate::record::key::Leaf;
 use crate::id::RecordId;
+use crate::protocol::AreaEntry;
 use crate::record::Value;
 use crate::store::{ListFilter, Row};
 
@@ -17,9 +18,9 @@ use crate::store::{ListFilter, Row};
 pub const LISTED_RECORDS_MAX: u32 = 5_000;
 
 impl Phone {
-    /// A form ready to run, with the lists of records that it names.
-    pub(super) fn model(&self, form: &Arc<Form>) -> Result<Arc<Model>, PhoneError> {
-        let lists = self.record_lists(form)?;
+    /// A form about `subject` ready to run, with the lists that it names and this phone makes.
+    pub(super) fn model(&self, form: &Arc<Form>, subject: Option<RecordId>) -> Result<Arc<Model>, PhoneError> {
+        let lists = self.phone_lists(form, subject)?;
         let model = match lists.is_empty() {
             true => self.store.forms()?.model(form),
             false => Model::with_files(Arc::clone(form), &lists).ok().map(Arc::new),
@@ -27,24 +28,32 @@ impl Phone {
         model.ok_or(PhoneError::FormLogic)
     }
 
-    /// Lists that a form needs and doesn't carry, where they are named as a type of records: `household.csv` has the
-    /// households on this phone, `name` being the record's id, `label` its title, and the core answers as columns.
-    fn record_lists(&self, form: &Form) -> Result<Files, PhoneError> {
+    /// Lists that a form needs and doesn't carry.
+    fn phone_lists(&self, form: &Form, subject: Option<RecordId>) -> Result<Files, PhoneError> {
         let mut lists = Files::new();
         for file in attachment::missing(form) {
-            let Some(record_type) = file.strip_suffix(".csv").and_then(record_type) else { continue };
-            let filter =
-                ListFilter { record_type: Some(record_type), limit: LISTED_RECORDS_MAX, ..ListFilter::default() };
-            let rows = self.store.list(&filter)?;
+            let rows = match PhoneList::named(file) {
+                Some(PhoneList::Records(record_type)) => self.record_rows(record_type)?,
+                Some(PhoneList::Areas) => self.store.areas()?.into_iter().map(area_cells).collect(),
+                Some(PhoneList::OfSubject(repeat)) => match subject {
+                    Some(subject) => instance_rows(&repeat, &self.record(subject)?.answers()),
+                    None => Vec::new(),
+                },
+                None => continue,
+            };
             let mut table = Table::new();
-            for row in &rows {
-                let answers = self.record(row.id)?.answers();
-                let cells = record_cells(row, &answers);
+            for cells in rows {
                 table.push(cells.iter().map(|(column, text)| (column.as_str(), Arc::from(text.as_str()))));
             }
             lists.insert(file.to_owned(), Arc::new(table));
         }
         Ok(lists)
+    }
+
+    fn record_rows(&self, record_type: String) -> Result<Vec<Cells>, PhoneError> {
+        let filter = ListFilter { record_type: Some(record_type), limit: LISTED_RECORDS_MAX, ..ListFilter::default() };
+        let rows = self.store.list(&filter)?;
+        rows.iter().map(|row| Ok(record_cells(row, &self.record(row.id)?.answers()))).collect()
     }
 
     /// The records that a record is about, as far as it says: its subject first.
@@ -57,8 +66,52 @@ impl Phone {
     }
 }
 
-fn record_cells(row: &Row, answers: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
-    let mut cells = BTreeMap::new();
+/// One item of a list, by column.
+type Cells = BTreeMap<String, String>;
+
+fn area_cells(area: AreaEntry) -> Cells {
+    let label = if area.name_zh.is_empty() { area.name_en } else { area.name_zh };
+    let columns = [
+        ("name", area.area.to_string()),
+        ("label", label),
+        ("parent", area.parent.map(|parent| parent.to_string()).unwrap_or_default()),
+        ("level", area.level),
+        ("code", area.code),
+    ];
+    columns.into_iter().map(|(column, text)| (column.to_owned(), text)).collect()
+}
+
+/// The instances of a repeat that weren't removed, in their order.
+fn instance_rows(repeat: &str, answers: &BTreeMap<String, Value>) -> Vec<Cells> {
+    let mut rows: BTreeMap<&str, Cells> = BTreeMap::new();
+    let mut order: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut removed = Vec::new();
+    for (key, value) in answers {
+        let Some(parsed) = AnswerKey::parse(key) else { continue };
+        let [(of, instance)] = parsed.instances.as_slice() else { continue };
+        match (parsed.leaf, value) {
+            _ if *of != repeat => {}
+            (Leaf::Question(question), _) => {
+                rows.entry(instance).or_default().insert(question.to_owned(), text_of(value));
+            }
+            (Leaf::Order, Value::Int(place)) => drop(order.insert(instance, *place)),
+            (Leaf::Deleted, Value::Bool(true)) => removed.push(*instance),
+            _ => {}
+        }
+    }
+    rows.retain(|instance, _| !removed.contains(instance));
+    let mut rows: Vec<(&str, Cells)> = rows.into_iter().collect();
+    rows.sort_by_key(|(instance, _)| (order.get(instance).copied().unwrap_or_default(), *instance));
+    let named = |(instance, mut cells): (&str, Cells)| {
+        let label = cells.remove("name").unwrap_or_default();
+        cells.extend([("name".to_owned(), instance.to_owned()), ("label".to_owned(), label)]);
+        cells
+    };
+    rows.into_iter().map(named).collect()
+}
+
+fn record_cells(row: &Row, answers: &BTreeMap<String, Value>) -> Cells {
+    let mut cells = Cells::new();
     for (key, value) in answers {
         let plain = AnswerKey::parse(key).is_some_and(|k| k.instances.is_empty());
         if plain && !key.contains('=') {

@@ -7,7 +7,7 @@ use super::index::Form;
 
 /// Made of the workbooks in `forms/pack`; a test of the importer compares them.
 /// Made of the workbooks in `forms/pack`; a test of the importer compares them.
-const BUILT_IN: [&str; 11] = [
+const BUILT_IN: [&str; 22] = [
     include_str!("../../forms/household.json"),
     include_str!("../../forms/visit.json"),
     include_str!("../../forms/screening.json"),
@@ -19,6 +19,17 @@ const BUILT_IN: [&str; 11] = [
     include_str!("../../forms/activity.json"),
     include_str!("../../forms/satisfaction.json"),
     include_str!("../../forms/knowledge_check.json"),
+    include_str!("../../forms/birth.json"),
+    include_str!("../../forms/death.json"),
+    include_str!("../../forms/marriage_in.json"),
+    include_str!("../../forms/marriage_out.json"),
+    include_str!("../../forms/member_in.json"),
+    include_str!("../../forms/member_out.json"),
+    include_str!("../../forms/new_head.json"),
+    include_str!("../../forms/household_move.json"),
+    include_str!("../../forms/household_split.json"),
+    include_str!("../../forms/household_union.json"),
+    include_str!("../../forms/household_end.json"),
 ];
 
 /// A set of forms that belong together.

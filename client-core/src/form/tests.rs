@@ -22,7 +22,7 @@ fn small(items: &str) -> FormDef {
 
 #[test]
 fn the_built_in_pack_has_no_faults() {
-    assert_eq!(Pack::built_in().forms().len(), 11);
+    assert_eq!(Pack::built_in().forms().len(), 22);
     for form in Pack::built_in().forms() {
         assert_eq!(form.validate(), [], "{}", form.name);
         assert_eq!(Pack::built_in().form_of_type(&form.record_type).unwrap().name, form.name);

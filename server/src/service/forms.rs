@@ -8,7 +8,7 @@ use doorstep_core::form::attachment;
 use doorstep_core::form::compare::{Break, breaks};
 use doorstep_core::form::entity::record_type;
 use doorstep_core::form::version::DefinitionBytes;
-use doorstep_core::form::{Catalog, ChoiceSource, Form, FormDef, Pack, QuestionKind, Version};
+use doorstep_core::form::{Catalog, ChoiceSource, Form, FormDef, Pack, PhoneList, QuestionKind, Version};
 use doorstep_core::id::Identity;
 use doorstep_core::protocol::{FormBytes, FormEntry, FormsKnown, FormsNews, Position, ReplyFrame, forms, limits};
 
@@ -123,8 +123,7 @@ impl Service {
         Err(FormError::Busy)
     }
 
-    /// All lists that the form needs must be with it, with the names of choices in them. Lists named as a type of records that
-    /// a form makes are made on each phone.
+    /// All lists that the form needs must be with it, with the names of choices in them, but for those that each phone makes.
     fn check_lists(&self, def: &FormDef) -> Result<(), FormError> {
         let catalog = self.forms()?;
         let current = catalog.current();
@@ -134,12 +133,13 @@ impl Service {
             .chain(def.entity_lists())
             .filter_map(|list| record_type(&list.name))
             .collect();
-        let of_records = |name: &&str| {
-            let named = name.strip_suffix(".csv").and_then(record_type);
-            named.is_some_and(|named| catalog.of_type(&named).is_some() || declared.contains(&named))
+        let on_phone = |name: &&str| match PhoneList::named(name) {
+            Some(PhoneList::Records(named)) => catalog.of_type(&named).is_some() || declared.contains(&named),
+            Some(PhoneList::Areas | PhoneList::OfSubject(_)) => true,
+            None => false,
         };
         let missing: Vec<String> =
-            attachment::missing(def).into_iter().filter(|n| !of_records(n)).map(str::to_owned).collect();
+            attachment::missing(def).into_iter().filter(|n| !on_phone(n)).map(str::to_owned).collect();
         if !missing.is_empty() {
             return Err(FormError::MissingFiles(missing));
         }

@@ -13,6 +13,8 @@ use super::survey::Survey;
 use super::table::{Table, snake_case};
 use super::workbook::{SheetKind, Workbook};
 use crate::form::definition::{Choice, ChoiceSource, Question};
+use crate::form::pack::Pack;
+use crate::form::phone_list::PhoneList;
 use crate::form::text::UNNAMED_LANGUAGE;
 use crate::record::key;
 use crate::record::limits::REPEAT_DEPTH;
@@ -353,7 +355,18 @@ fn check_files(survey: &Survey<'_>, table: &Table<'_>, problems: &mut Problems) 
         if clash {
             problems.add(Diagnostic::new(Code::FileClash, place.clone()).with("name", stem));
         }
-        problems.add(Diagnostic::new(Code::MissingFile, place).with("name", file));
+        if !on_every_phone(file) {
+            problems.add(Diagnostic::new(Code::MissingFile, place).with("name", file));
+        }
+    }
+}
+
+/// True for lists that phones make whatever forms were published.
+fn on_every_phone(file: &str) -> bool {
+    match PhoneList::named(file) {
+        Some(PhoneList::Areas | PhoneList::OfSubject(_)) => true,
+        Some(PhoneList::Records(record_type)) => Pack::built_in().form_of_type(&record_type).is_some(),
+        None => false,
     }
 }
 
