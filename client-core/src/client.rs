@@ -25,6 +25,7 @@ use crate::sync::{
 pub mod answer;
 mod entities;
 pub mod filling;
+mod life;
 mod models;
 mod room;
 pub mod screen;

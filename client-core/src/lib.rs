@@ -12,6 +12,7 @@ pub mod fault;
 pub mod files;
 pub mod form;
 pub mod id;
+pub mod life;
 pub mod protocol;
 pub mod record;
 #[cfg(feature = "store")]

@@ -130,6 +130,7 @@ impl Phone {
         let mut further = Vec::new();
         if is_complete {
             further = self.entity_documents(filling, placed.id, placed.area, &edits)?;
+            further.extend(self.event_documents(filling, placed.id, placed.subject)?);
             let made = further.iter().filter(|d| d.identity.key.first() == Some(&placed.id));
             if let (None, [only]) = (placed.subject, made.collect::<Vec<_>>().as_slice()) {
                 placed.subject = Some(only.id);
@@ -165,6 +166,11 @@ impl Filling {
     /// The draft.
     pub fn draft(&self) -> DraftId {
         self.draft.id
+    }
+
+    /// The record's answers that the form was opened with.
+    pub(super) fn base(&self) -> &Edits {
+        &self.base
     }
 
     pub(super) fn draft_row(&self) -> &DraftRow {

@@ -8,10 +8,10 @@ use crate::form::attachment;
 use crate::form::expression::Table;
 use crate::form::model::{Files, Model};
 use crate::form::{AnswerKey, Form, PhoneList};
-use crate::record::key::Leaf;
 use crate::id::RecordId;
 use crate::protocol::AreaEntry;
 use crate::record::Value;
+use crate::record::key::Leaf;
 use crate::store::{ListFilter, Row};
 
 /// How many records a list of records offers.

@@ -5,7 +5,7 @@ use crate::record::Value;
 use crate::record::key::{AnswerKey, Leaf};
 
 use super::definition::{ChoiceSource, Question, QuestionKind};
-use super::index::{Form, NO_CHANGE, SUBJECTS};
+use super::index::{Form, is_reserved_name};
 
 /// The longest text of one answer, in bytes.
 pub const TEXT_BYTES_MAX: usize = 32 * 1024;
@@ -66,12 +66,8 @@ impl Form {
                 self.repeat_class(&key).ok_or(AnswerError::UnknownQuestion)?;
                 if key.leaf.takes(value) { Ok(()) } else { Err(AnswerError::WrongKind) }
             }
-            Leaf::Tick { question: NO_CHANGE | SUBJECTS, .. } if key.instances.is_empty() => {
-                if key.leaf.takes(value) {
-                    Ok(())
-                } else {
-                    Err(AnswerError::WrongKind)
-                }
+            Leaf::Tick { question, .. } if key.instances.is_empty() && is_reserved_name(question) => {
+                if key.leaf.takes(value) { Ok(()) } else { Err(AnswerError::WrongKind) }
             }
             Leaf::Tick { choice, .. } => {
                 let question = self.question_at(&key).ok_or(AnswerError::UnknownQuestion)?;

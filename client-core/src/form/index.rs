@@ -20,10 +20,18 @@ pub const NO_CHANGE: &str = "_no_change";
 /// The reserved question under which a record says, by ticks, which records it is about, where there are several.
 pub const SUBJECTS: &str = "_subjects";
 
-/// True for keys of answers that no question asks for: [`NO_CHANGE`] and [`SUBJECTS`].
+/// The reserved question under which a household says, by ticks, which events were applied to it ([`crate::life`]).
+pub const EVENTS: &str = "_events";
+
+/// True for the names of reserved questions.
+pub(super) fn is_reserved_name(question: &str) -> bool {
+    matches!(question, NO_CHANGE | SUBJECTS | EVENTS)
+}
+
+/// True for keys of answers that no question asks for: [`NO_CHANGE`], [`SUBJECTS`] and [`EVENTS`].
 pub fn is_reserved(key: &str) -> bool {
     let question = key.split_once('=').map_or(key, |(question, _)| question);
-    matches!(question, NO_CHANGE | SUBJECTS)
+    is_reserved_name(question)
 }
 
 /// The records that a record names under [`SUBJECTS`].
@@ -117,7 +125,9 @@ impl Form {
         let key = AnswerKey::parse(key)?;
         match key.leaf {
             Leaf::Order | Leaf::Deleted => self.repeat_class(&key),
-            Leaf::Tick { question: NO_CHANGE | SUBJECTS, .. } if key.instances.is_empty() => Some(Sensitivity::Core),
+            Leaf::Tick { question, .. } if key.instances.is_empty() && is_reserved_name(question) => {
+                Some(Sensitivity::Core)
+            }
             _ => self.indexed(&key).map(|i| i.class),
         }
     }

@@ -37,7 +37,7 @@ pub use choices::Offered;
 pub use mapping::{Edits, Misfit};
 pub use pages::{Entry, EntryKind, Page, PageId, Progress};
 pub use problems::{Problem, ProblemKind};
-pub use recheck::{Classes, Doubt, Found, ParseDoubtError, RecheckOptions, Rules, question_key, recheck};
+pub use recheck::{Classes, Doubt, Found, ParseDoubtError, RecheckOptions, Rules, question_key, recheck, recomputed};
 
 /// The most repeat instances of a form instance, all repeats together.
 pub const INSTANCES_MAX: usize = 20_000;

@@ -114,9 +114,12 @@ impl Summary {
             if !columns.search.is_empty() && columns.search.iter().any(|wanted| is_of(wanted, key)) {
                 found.push(shown(value));
             }
-            persons += usize::from(has_persons && columns.instance_of_person(key, answers).is_some_and(|instance| {
-                columns.absent.is_empty() || text(&format!("{instance}/{}", columns.absent)).is_empty()
-            }));
+            persons += usize::from(
+                has_persons
+                    && columns.instance_of_person(key, answers).is_some_and(|instance| {
+                        columns.absent.is_empty() || text(&format!("{instance}/{}", columns.absent)).is_empty()
+                    }),
+            );
         }
         summary.search = found.join(" ").to_lowercase();
         summary.persons = u32::try_from(persons).unwrap_or(u32::MAX);
@@ -141,7 +144,6 @@ fn is_of(wanted: &str, key: &str) -> bool {
         }),
     }
 }
-
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]

@@ -182,7 +182,7 @@ impl Session {
     }
 
     /// True when everything is held that a node's value and relevance are made of.
-    fn has_inputs(&self, node: NodeId, held: &BTreeSet<Sensitivity>) -> bool {
+    pub(super) fn has_inputs(&self, node: NodeId, held: &BTreeSet<Sensitivity>) -> bool {
         if held.len() == 3 {
             return true; // every class there is
         }

@@ -324,6 +324,26 @@ pub fn recheck(rules: &Rules, answers: &Edits, around: Surroundings, options: &R
     found
 }
 
+/// Computed answers that a record's other answers give and that it doesn't hold, for a record changed elsewhere than in its own
+/// form. What depends on clock or chance stays as it is, and so does what reads answers of a class beyond `held`.
+pub fn recomputed(model: &Arc<Model>, answers: &Edits, around: Surroundings, held: &BTreeSet<Sensitivity>) -> Edits {
+    let session = Session::open(Arc::clone(model), around, answers);
+    let mut edits = Edits::new();
+    for spot in session.leaf_spots() {
+        let pure = session.model.calculation(spot.node).is_some_and(|v| v.code.purity().is_pure());
+        if !pure || !session.has_inputs(spot.node, held) {
+            continue;
+        }
+        let now = if session.is_relevant(spot) { session.answer_at(spot) } else { Value::Blank };
+        if let Some(key) = session.key(spot)
+            && *answers.get(&key).unwrap_or(&Value::Blank) != now
+        {
+            edits.insert(key, now);
+        }
+    }
+    edits
+}
+
 impl Session {
     /// What is wrong with a value beside others: it is computed and they give another one, or it doesn't apply.
     fn doubtful_value(
