@@ -12,6 +12,7 @@ mod form_lists;
 mod forms;
 mod hostile;
 mod invitations;
+mod life;
 mod merging;
 mod networks;
 mod patience;

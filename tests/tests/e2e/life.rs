@@ -1,0 +1,264 @@
+//! Events in the life of households, between real phones and a real server.
+
+use doorstep_core::client::filling::FillOptions;
+use doorstep_core::client::{NewRecord, Phone};
+use doorstep_core::id::{AreaId, RecordId};
+use doorstep_core::record::{Section, Value};
+use doorstep_core::store::ListFilter;
+use doorstep_tests::harness::{TestServer, add_household, edit, sync};
+use tempfile::TempDir;
+
+fn scratch<const N: usize>() -> [TempDir; N] {
+    std::array::from_fn(|_| TempDir::new().unwrap())
+}
+
+/// A household with a head, a wife and a son, filled as on a screen; gives the instances of the three.
+fn family(phone: &Phone, village: AreaId, number: &str, head: &str) -> (RecordId, [String; 3]) {
+    let draft = phone.start("household", None).unwrap();
+    let mut filling = phone.fill(draft, FillOptions::default()).unwrap();
+    let mut say = |path: &str, text: &str| filling.answer_at(&format!("/data/{path}"), text).unwrap();
+    for (path, text) in [("head_name", head), ("household_no", number), ("village", "青山村"), ("status", "out")] {
+        say(&format!("basics/{path}"), text);
+    }
+    say("member[1]/name", head);
+    say("member[1]/relation", "head");
+    for (index, name, relation) in [(2, "王五", "spouse"), (3, "李小明", "son")] {
+        filling.add_at("/data/member").unwrap();
+        filling.answer_at(&format!("/data/member[{index}]/name"), name).unwrap();
+        filling.answer_at(&format!("/data/member[{index}]/relation"), relation).unwrap();
+    }
+    let area = Some(village);
+    let household = phone.finish_filled(filling, &NewRecord { area, campaign: None }).unwrap();
+    let answers = phone.record(household).unwrap().answers();
+    let instance = |name: &str| {
+        let key = answers.iter().find(|(k, v)| k.ends_with("/name") && **v == Value::from(name)).unwrap().0;
+        key.strip_prefix("member#").unwrap().strip_suffix("/name").unwrap().to_owned()
+    };
+    (household, [instance(head), instance("王五"), instance("李小明")])
+}
+
+/// Fills the form of an event about a household and finishes it.
+fn happens(phone: &Phone, event: &str, household: RecordId, answers: &[(&str, &str)]) -> RecordId {
+    let draft = phone.start(event, Some(household)).unwrap();
+    say(phone, draft, answers)
+}
+
+fn correct(phone: &Phone, event: RecordId, answers: &[(&str, &str)]) {
+    let draft = phone.edit(event).unwrap();
+    say(phone, draft, answers);
+}
+
+fn say(phone: &Phone, draft: doorstep_core::store::DraftId, answers: &[(&str, &str)]) -> RecordId {
+    let mut filling = phone.fill(draft, FillOptions::default()).unwrap();
+    for (question, text) in answers {
+        let spot = filling.session().spot(question);
+        let spot = spot.or_else(|| filling.session().at_path(&format!("/data/{question}"))).unwrap();
+        filling.answer(spot, text).unwrap_or_else(|error| panic!("{question}={text}: {error}"));
+    }
+    let problems: Vec<String> = filling.session().problems().iter().map(|p| format!("{p:?}")).collect();
+    phone.finish_filled(filling, &NewRecord::default()).unwrap_or_else(|error| panic!("{error}: {problems:?}"))
+}
+
+fn said(phone: &Phone, record: RecordId, key: &str) -> String {
+    match phone.instance_answers(record).unwrap().remove(key) {
+        Some(Value::Text(text)) => text,
+        _ => String::new(),
+    }
+}
+
+/// Persons in the list of households on a phone, by household.
+fn persons(phone: &Phone) -> Vec<(RecordId, u32)> {
+    let filter = ListFilter { record_type: Some("household".into()), limit: 100, ..ListFilter::default() };
+    phone.list(filter).unwrap().into_iter().map(|row| (row.id, phone_persons(phone, row.id))).collect()
+}
+
+fn phone_persons(phone: &Phone, household: RecordId) -> u32 {
+    let form = phone.form("household").unwrap();
+    doorstep_core::form::Summary::by(&form.list, &phone.record(household).unwrap().answers()).persons
+}
+
+fn on_server(server: &TestServer, household: RecordId) -> (u32, u32, u32) {
+    let row = server.service.storage.record_row(server.township, household).unwrap().unwrap().projection;
+    (row.persons, row.differences, row.doubts)
+}
+
+fn settled(phones: &[&Phone]) {
+    for _ in 0..2 {
+        phones.iter().for_each(|phone| drop(sync(phone)));
+    }
+}
+
+#[test]
+fn a_birth_and_a_death_are_in_the_household_on_phone_and_server_and_the_past_stays() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let (household, [head, wife, _]) = family(&a, server.villages[0], "0001", "李四");
+    settled(&[&a, &b]);
+    assert_eq!(on_server(&server, household), (3, 0, 0));
+    happens(
+        &a,
+        "birth",
+        household,
+        &[("happened_on", "2026-03-01"), ("name", "李小红"), ("sex", "female"), ("relation", "granddaughter")],
+    );
+    happens(&b, "death", household, &[("happened_on", "2026-04-01"), ("member", &head), ("new_head", &wife)]);
+    settled(&[&a, &b]);
+    let (persons, differences, _) = on_server(&server, household);
+    assert_eq!(persons, 3, "one more, one less");
+    assert_eq!(differences, 1, "the number that each of the two computed");
+    for phone in [&a, &b] {
+        assert_eq!(said(phone, household, "head_name"), "王五");
+        assert_eq!(phone_persons(phone, household), 3);
+        let form = phone.form("household").unwrap();
+        let answers = phone.record(household).unwrap().answers();
+        let on = |day: &str| form.list.persons_on(&answers, day);
+        assert_eq!((on("2026-02-28"), on("2026-03-01"), on("2026-04-01")), (3, 4, 3));
+        let history = phone.record(household).unwrap().history();
+        assert!(history.iter().any(|e| e.key == "head_name" && e.value == Value::from("李四")));
+        assert!(
+            history.iter().any(|e| e.section == Section::Answers && e.form.as_ref().is_some_and(|f| f.name == "birth"))
+        );
+    }
+    // whoever opens the household's own form and finishes it computes anew
+    let draft = a.edit(household).unwrap();
+    let filling = a.fill(draft, FillOptions::default()).unwrap();
+    a.finish_filled(filling, &NewRecord::default()).unwrap();
+    settled(&[&a, &b]);
+    assert_eq!(on_server(&server, household), (3, 0, 0));
+}
+
+#[test]
+fn one_child_registered_by_two_phones_is_two_persons_that_look_alike_and_not_one_lost() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let (household, _) = family(&a, server.villages[0], "0001", "李四");
+    settled(&[&a, &b]);
+    let child = [("happened_on", "2026-03-01"), ("name", "李小红"), ("sex", "female"), ("relation", "granddaughter")];
+    let events = [&a, &b].map(|phone| happens(phone, "birth", household, &child));
+    settled(&[&a, &b]);
+    // both stand there with the same name and day: a possible duplicate, with a doubt about the number
+    let (persons, differences, doubts) = on_server(&server, household);
+    assert_eq!((persons, differences, doubts), (5, 0, 1));
+    correct(&b, events[1], &[("withdrawn", "OK")]);
+    settled(&[&a, &b]);
+    assert_eq!(on_server(&server, household), (4, 0, 0));
+    assert_eq!(phone_persons(&a, household), 4);
+}
+
+#[test]
+fn a_household_splits_while_another_phone_edits_it_and_nobody_is_counted_twice() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let (household, [_, wife, son]) = family(&a, server.villages[0], "0001", "李四");
+    settled(&[&a, &b]);
+    edit(&b, household, &[("address", "二组 3 号"), (&format!("member#{son}/education"), "senior")]);
+    let both = format!("{wife} {son}");
+    happens(
+        &a,
+        "household_split",
+        household,
+        &[
+            ("happened_on", "2026-05-01"),
+            ("members", &both),
+            ("split_head", &son),
+            ("household_no", "0002"),
+            ("moved[1]/moved_relation", "mother"),
+        ],
+    );
+    settled(&[&a, &b]);
+    for phone in [&a, &b] {
+        let mut counted = persons(phone);
+        counted.sort_by_key(|(id, _)| *id != household);
+        assert_eq!(counted.iter().map(|(_, persons)| *persons).collect::<Vec<_>>(), [1, 2]);
+        let new = counted[1].0;
+        assert_eq!((said(phone, new, "head_name"), said(phone, new, "household_no")), ("李小明".into(), "0002".into()));
+        assert_eq!(said(phone, new, "village"), "青山村");
+        assert_eq!(said(phone, new, &format!("member#{wife}/relation")), "mother");
+        assert_eq!(
+            (said(phone, household, "address"), said(phone, household, "head_name")),
+            ("二组 3 号".into(), "李四".into())
+        );
+        assert_eq!(on_server(&server, new), (2, 0, 0));
+    }
+    assert_eq!(on_server(&server, household), (1, 0, 0));
+}
+
+#[test]
+fn two_households_unite_and_a_union_that_was_wrong_is_taken_back() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let (household, _) = family(&a, server.villages[0], "0001", "李四");
+    let (other, [other_head, ..]) = family(&a, server.villages[0], "0002", "赵六");
+    settled(&[&a, &b]);
+    let said_there = other.to_string();
+    let union = happens(
+        &b,
+        "household_union",
+        household,
+        &[("happened_on", "2026-05-01"), ("other_household", &said_there), ("other_head_relation", "sibling")],
+    );
+    settled(&[&a, &b]);
+    assert_eq!((on_server(&server, household), on_server(&server, other)), ((6, 0, 0), (0, 0, 0)));
+    assert_eq!(said(&a, household, &format!("member#{other_head}/relation")), "sibling");
+    assert_eq!((said(&a, other, "ended_on"), said(&a, other, "ended_why")), ("2026-05-01".into(), "united".into()));
+    correct(&a, union, &[("withdrawn", "OK")]);
+    settled(&[&a, &b]);
+    assert_eq!((on_server(&server, household), on_server(&server, other)), ((3, 0, 0), (3, 0, 0)));
+    assert_eq!(said(&b, other, "ended_on"), "");
+}
+
+#[test]
+fn a_new_head_and_the_end_of_a_household() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let (household, [head, _, son]) = family(&a, server.villages[0], "0001", "李四");
+    settled(&[&a, &b]);
+    happens(
+        &a,
+        "new_head",
+        household,
+        &[("happened_on", "2026-05-01"), ("new_head", &son), ("old_head_relation", "father")],
+    );
+    settled(&[&a, &b]);
+    assert_eq!(said(&b, household, "head_name"), "李小明");
+    assert_eq!(said(&b, household, &format!("member#{head}/relation")), "father");
+    assert_eq!(on_server(&server, household), (3, 0, 0));
+    happens(
+        &b,
+        "household_end",
+        household,
+        &[("happened_on", "2026-06-01"), ("ended_why", "moved_away"), ("went_to", "县城")],
+    );
+    settled(&[&a, &b]);
+    assert_eq!(on_server(&server, household), (0, 0, 0));
+    assert_eq!(phone_persons(&a, household), 0);
+}
+
+#[test]
+fn who_has_left_is_not_offered_again_and_households_that_ended_are_not_offered_for_a_union() {
+    let dirs = scratch::<2>();
+    let server = TestServer::start(dirs[0].path());
+    let a = server.phone(dirs[1].path(), "甲");
+    let (household, [_, wife, _]) = family(&a, server.villages[0], "0001", "李四");
+    let ended = add_household(&a, server.villages[0], "0002", "赵六");
+    happens(&a, "death", household, &[("happened_on", "2026-04-01"), ("member", &wife)]);
+    happens(&a, "household_end", ended, &[("happened_on", "2026-06-01"), ("ended_why", "died_out")]);
+    let offered = |event: &str, question: &str| -> Vec<String> {
+        let draft = a.start(event, Some(household)).unwrap();
+        let filling = a.fill(draft, FillOptions::default()).unwrap();
+        let spot = filling.session().spot(question).unwrap();
+        let labels = filling.session().choices(spot).iter().map(|choice| choice.label.to_string()).collect();
+        filling.discard().unwrap();
+        labels
+    };
+    assert_eq!(offered("death", "member"), ["李四", "李小明"]);
+    assert!(offered("household_union", "other_household").is_empty());
+    sync(&a);
+    let villages = offered("household_move", "to_village");
+    assert!(villages.contains(&"石桥村".to_owned()), "{villages:?}");
+}
