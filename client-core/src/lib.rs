@@ -15,6 +15,7 @@ pub mod id;
 pub mod life;
 pub mod protocol;
 pub mod record;
+pub mod rights;
 #[cfg(feature = "store")]
 pub mod store;
 #[cfg(feature = "sync")]

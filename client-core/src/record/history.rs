@@ -2,7 +2,7 @@
 
 use crate::id::{ActorId, ChangeHash, UserId};
 
-use super::state::{OpKey, Put};
+use super::state::{OpKey, Past, Put};
 use super::{ChangeNote, Edit, FormRef, Record, Section, Value};
 
 /// What is known of a change beside its operations.
@@ -126,9 +126,18 @@ impl Record {
 
     /// The events, ordered causally, then by counter and actor. An id that was written concurrently appears once for each.
     pub fn events(&self) -> Vec<Event> {
+        self.events_in(None)
+    }
+
+    /// The events that there were at these heads, in the same order.
+    pub fn events_at(&self, heads: &[ChangeHash]) -> Vec<Event> {
+        if heads == self.state.heads() { self.events_in(None) } else { self.events_in(Some(&self.state.past(heads))) }
+    }
+
+    fn events_in(&self, at: Option<&Past>) -> Vec<Event> {
         let mut events: Vec<(OpKey, Event)> = Vec::new();
         for (key, puts) in self.state.puts(Section::Events) {
-            for put in self.state.visible_of(puts, None) {
+            for put in self.state.visible_of(puts, at) {
                 let Value::Text(json) = &put.value else { continue };
                 let by = self.state.put_by(put);
                 let event = Event { id: key.to_owned(), json: json.clone(), change: by.hash, actor: by.actor };
