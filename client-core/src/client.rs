@@ -439,7 +439,7 @@ impl Phone {
         for (class, edits) in by_class {
             let identity = Identity::part(&record_type, class.as_str(), id);
             let part = identity.derived_id(tenant_key).ok_or(PhoneError::UnknownRecord)?;
-            documents.push(PlannedDocument { identity, id: part, area, subject: Some(id), edits });
+            documents.push(PlannedDocument { identity, id: part, area, subject: Some(subject.unwrap_or(id)), edits });
         }
         Ok(documents)
     }

@@ -92,6 +92,11 @@ byte_id!(/// One link of a keyed chain: opaque to whoever lacks the server's key
 byte_id!(/// A message authentication code.
     MacTag, 16);
 
+impl AreaId {
+    /// No area: where a record lies that has left a device's scope.
+    pub const NOWHERE: Self = Self([0; 16]);
+}
+
 /// How often a record was re-rooted by the server; 0 at first.
 pub type Incarnation = u32;
 

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use automerge::{Automerge, Change};
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ActorId, ChangeHash, Identity};
+use crate::id::{ActorId, ChangeHash, Identity, UserId};
 
 pub use edit::pieces;
 pub use history::{ChangeInfo, Event, HistoryEntry};
@@ -103,6 +103,39 @@ pub struct Accepted {
     pub claimed_s: i64,
     /// User, form and origin.
     pub note: ChangeNote,
+}
+
+/// What came of checking a change.
+#[derive(Debug)]
+pub enum Checked {
+    /// The record has it.
+    Known(ChangeHash),
+    /// It can be taken.
+    New(Candidate),
+}
+
+/// A change that passed the guard and isn't in its record yet.
+#[derive(Debug)]
+pub struct Candidate {
+    change: Known,
+    operations: Vec<state::Operation>,
+}
+
+impl Candidate {
+    /// Its hash.
+    pub fn hash(&self) -> ChangeHash {
+        self.change.hash
+    }
+
+    /// What it builds on.
+    pub fn deps(&self) -> &[ChangeHash] {
+        &self.change.deps
+    }
+
+    /// What it puts where.
+    pub fn puts(&self) -> impl Iterator<Item = (Section, &str, &Value)> {
+        self.operations.iter().map(|o| (o.section, &*o.key, &o.value))
+    }
 }
 
 /// A record.
@@ -195,6 +228,29 @@ impl Record {
         }
     }
 
+    /// Checks a raw change from elsewhere without taking it: whoever may refuse it for other reasons looks into it first.
+    pub fn check(&self, raw: &[u8]) -> Result<Checked, Refusal> {
+        Ok(match guard::check(self, raw)? {
+            guard::Checked::Known(hash) => Checked::Known(hash),
+            guard::Checked::New(change, operations) => Checked::New(Candidate { change, operations }),
+        })
+    }
+
+    /// Takes a change that was checked against this record as it is now. With `by_automerge`, automerge makes the record, saves
+    /// it and loads it again, which must give the same; a refusal leaves the record as it was.
+    pub fn take(&mut self, candidate: Candidate, by_automerge: bool) -> Result<(), Refusal> {
+        let Candidate { change, operations } = candidate;
+        if !by_automerge {
+            self.state.insert(change, operations);
+            return Ok(());
+        }
+        let mut next = self.clone();
+        next.state.insert(change, operations);
+        next.check_with_automerge()?;
+        *self = next;
+        Ok(())
+    }
+
     /// Takes changes from the own storage, which the guard let through before; in causal order or not, but none may be
     /// without its dependencies. A failure leaves the record as it was.
     pub fn apply_trusted<B: AsRef<[u8]>>(&mut self, raw: impl IntoIterator<Item = B>) -> Result<(), Refusal> {
@@ -268,6 +324,11 @@ impl Record {
     pub fn written_last(&self) -> (i64, i16) {
         let last = self.state.changes().iter().max_by_key(|change| (change.claimed_s, change.max_op, change.hash));
         last.map_or((0, USUAL_ZONE_MINUTES), |change| (change.claimed_s, change.note.zone_minutes))
+    }
+
+    /// True when nobody but this user has written in the record.
+    pub fn is_only_by(&self, user: UserId) -> bool {
+        self.state.changes().iter().all(|change| change.note.user == user)
     }
 
     /// True when a change says that the form was finished with it.

@@ -91,6 +91,26 @@ pub struct Role {
     pub rights: Vec<Right>,
 }
 
+/// Which types a role reads in one class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readable {
+    /// The class.
+    pub class: Sensitivity,
+    /// Types that are read.
+    pub named: Vec<String>,
+    /// Set when all others are read too but these.
+    pub others_but: Option<Vec<String>>,
+}
+
+impl Readable {
+    /// True when records of a type (with class: `household.sensitive`) are among these.
+    pub fn covers(&self, record_type: &str) -> bool {
+        let (base, class) = type_and_class(record_type);
+        let has = |list: &[String]| list.iter().any(|t| t == base);
+        class == Some(self.class) && (has(&self.named) || self.others_but.as_ref().is_some_and(|but| !has(but)))
+    }
+}
+
 /// Why a table of roles can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -200,6 +220,20 @@ impl Role {
     /// True when records of this type (with class: `household.sensitive`) may be read.
     pub fn reads(&self, record_type: &str) -> bool {
         self.rights_on(record_type).any(|right| right.actions.contains(&Action::Read))
+    }
+
+    /// What the role reads, class by class, for a database to look for.
+    pub fn readable(&self) -> Vec<Readable> {
+        let reads = |right: &&Right, class| right.actions.contains(&Action::Read) && right.classes.contains(&class);
+        let every: Vec<&String> = self.rights.iter().flat_map(|right| &right.types).filter(|t| *t != "*").collect();
+        let of = |class| {
+            let read = self.rights.iter().filter(|right| reads(right, class)).flat_map(|right| &right.types);
+            let (stars, named): (Vec<&String>, Vec<&String>) = read.partition(|t| *t == "*");
+            let owned = |names: &[&String]| names.iter().map(|t| (*t).clone()).collect::<Vec<_>>();
+            let others_but = (!stars.is_empty()).then(|| owned(&every));
+            Readable { class, named: owned(&named), others_but }
+        };
+        [Sensitivity::Core, Sensitivity::Sensitive, Sensitivity::Office].into_iter().map(of).collect()
     }
 
     /// True when every record of every type and class may be read.

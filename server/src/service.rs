@@ -13,6 +13,7 @@ mod refresh;
 pub mod refused;
 mod refused_upload;
 pub mod reply;
+pub mod rights;
 pub mod view;
 
 use std::collections::HashMap;

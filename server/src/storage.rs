@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use doorstep_core::clock::Millis;
 use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Identity, Incarnation, RecordId, TenantId, UserId};
-use doorstep_core::protocol::{AreaEntry, GrantEntry, Outcome, Position, ScopeDigest};
+use doorstep_core::protocol::{AreaEntry, Outcome, Position, ScopeDigest};
+use doorstep_core::rights::Role;
 
 mod about;
 pub mod audit;
@@ -25,6 +26,7 @@ pub mod page;
 pub mod people;
 pub mod postgres;
 pub mod refused;
+pub mod rights;
 pub mod sqlite;
 pub mod standing;
 
@@ -34,6 +36,7 @@ pub use forms::{FormChange, FormLogEntry};
 pub use people::{Device, SYNC_GAP_MS, User};
 pub use postgres::PostgresStorage;
 pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
+pub use rights::{AreaChange, AreaEnd, AreaPast, Claims, Grant, Move, Place, Placement, RightsStorage, Unit};
 pub use sqlite::SqliteStorage;
 pub use standing::{MergeBase, PlanPull, PushBase, PushQuery, ReplyQuery, Standing};
 
@@ -148,6 +151,8 @@ pub struct Projection {
     pub persons: u32,
     /// The day that the record is about, `YYYY-MM-DD`; empty where there is none.
     pub day: String,
+    /// The state that the record is in (`doorstep_core::rights::OPEN` unless an event says otherwise).
+    pub state: String,
     /// How many answers stand differently.
     pub differences: u32,
     /// How many doubtful answers are open; written by the storage, which keeps their entries.
@@ -255,6 +260,10 @@ pub struct PreparedPush {
     pub settled: Vec<(RecordId, ChangeHash)>,
     /// Refused changes, each with the device that sent it.
     pub quarantined: Vec<(DeviceId, HeldChange)>,
+    /// Records that lie elsewhere from now on, with everything about them.
+    pub moves: Vec<Move>,
+    /// Grants that follow from it: whoever makes a record may read and write it.
+    pub grants: Vec<(UserId, Grant)>,
 }
 
 /// What became of a prepared push.
@@ -290,9 +299,31 @@ pub struct BranchState {
     pub last_hash: [u8; 32],
 }
 
+/// What a role reads.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Reads {
+    /// Everything.
+    #[default]
+    All,
+    /// What the role may read.
+    By(Arc<Role>),
+}
+
+impl Reads {
+    /// True when records of this type are read.
+    pub fn covers(&self, record_type: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::By(role) => role.reads(record_type),
+        }
+    }
+}
+
 /// What part of a township a device may read. An empty list of areas and of subjects reads nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Scope {
+    /// Only records of types that the role reads.
+    pub reads: Reads,
     /// The whole township.
     pub whole: bool,
     /// Records placed in these areas (already expanded to all areas below).
@@ -308,17 +339,33 @@ pub struct PullQuery {
     pub township: TownshipId,
     /// Read the feed after this number.
     pub after: u64,
-    /// Grants whose fills are complete: their news come by the feed.
-    pub complete: Scope,
+    /// Grants whose fills are complete, those of one role together: their news come by the feed.
+    pub complete: Vec<Scope>,
     /// Unfinished fills: (grant, scope, born after). Feed news of their records count only up to the fill's position.
     pub fills: Vec<(u64, Scope, u64)>,
     /// About how many bytes of changes a page may have; at least one record comes.
     pub bytes_max: usize,
 }
 
+/// How a record comes into a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Arrival {
+    /// With what is new of it, or in a fill.
+    #[default]
+    Known,
+    /// It lies elsewhere now, still in scope.
+    Placed,
+    /// It came into the scope by a move: all its changes come.
+    Entered,
+    /// It left the scope by a move: nothing of it comes.
+    Left,
+}
+
 /// A record of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PulledRecord {
+    /// How it comes.
+    pub arrival: Arrival,
     /// Id.
     pub id: RecordId,
     /// Type and key.
@@ -361,6 +408,8 @@ pub struct PullPage {
 pub struct RecordRow {
     /// Id.
     pub id: RecordId,
+    /// The core record of its form instance: itself, unless it is a sensitive or office part.
+    pub core: RecordId,
     /// Type.
     pub record_type: String,
     /// Placement.
@@ -431,7 +480,7 @@ pub struct QuarantineRow {
 }
 
 /// A server's database.
-pub trait Storage: AuditStorage + Send + Sync {
+pub trait Storage: AuditStorage + RightsStorage + Send + Sync {
     /// The tenant's secrets; `fresh` is stored and returned on first use.
     fn secrets(&self, fresh: &Secrets) -> Result<Secrets>;
     /// A setting; small texts such as `reads_closed`.
@@ -456,9 +505,9 @@ pub trait Storage: AuditStorage + Send + Sync {
     fn users(&self) -> Result<Vec<User>>;
     /// Appends to a user's log of grants; grant numbers are given here (1, 2, 3 ...) where `entry.grant` is 0. The chain of
     /// entry n is HMAC-SHA-256(chain key, "doorstep/grant/1", previous chain, user, encoded entry), first 16 bytes.
-    fn append_grants(&self, user: UserId, entries: &[GrantEntry]) -> Result<Position>;
+    fn append_grants(&self, user: UserId, entries: &[Grant]) -> Result<Position>;
     /// A user's grant entries after a number, with their positions; and where the log stands.
-    fn grants(&self, user: UserId, after: u64) -> Result<(Position, Vec<(Position, GrantEntry)>)>;
+    fn grants(&self, user: UserId, after: u64) -> Result<(Position, Vec<(Position, Grant)>)>;
 
     /// Stores an invitation: SHA-256 of its secret, for whom, where, until when.
     fn put_invitation(&self, secret_hash: [u8; 32], user: UserId, township: TownshipId, until_ms: Millis)

@@ -137,8 +137,8 @@ pub fn ensure_township(service: &Service) -> (TownshipId, [AreaId; 2]) {
 pub fn code_for(service: &Service, township: TownshipId, name: &str) -> String {
     let user = UserId(random(&SystemEntropy));
     service.storage.put_users(&[User { id: user, name: name.into(), unit: String::new() }]).expect("users");
-    let grant = GrantEntry { grant: 0, role: "helper".into(), area: township, subject: None, active: true };
-    service.storage.append_grants(user, &[grant]).expect("grants");
+    let grant = GrantEntry { grant: 0, role: "township_office".into(), area: township, subject: None, active: true };
+    service.storage.append_grants(user, &[grant.into()]).expect("grants");
     service.invite(user, township).expect("invitation")
 }
 

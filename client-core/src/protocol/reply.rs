@@ -8,6 +8,7 @@ use super::records::{RecordFrame, read_records, write_records};
 use super::status::{Outcome, read_outcomes, write_outcomes};
 use crate::clock::Millis;
 use crate::id::{AreaId, Chain, MacTag, RecordId, TenantKey};
+use crate::rights::ROLES_BYTES_MAX;
 
 /// First frame of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -179,6 +180,8 @@ pub enum ReplyFrame {
         position: Position,
         /// The entries.
         entries: Vec<GrantEntry>,
+        /// The roles of the township's own as JSON (`crate::rights::Roles`); empty where those of the program hold.
+        roles: String,
     },
     /// The area table, whole.
     Areas {
@@ -269,10 +272,13 @@ impl ReplyFrame {
                 write_position(&mut w, head);
                 kind::REFILLED
             }
-            Self::Grants { position, entries } => {
+            Self::Grants { position, entries, roles } => {
                 write_position(&mut w, position);
                 w.number(entries.len() as u64);
                 entries.iter().for_each(|entry| entry.write(&mut w));
+                if !roles.is_empty() {
+                    w.text(roles);
+                }
                 kind::GRANTS
             }
             Self::Areas { version, areas } => {
@@ -346,7 +352,8 @@ impl ReplyFrame {
                 let position = read_position(r)?;
                 let n = r.count(100_000, "number of grants")?;
                 let entries = (0..n).map(|_| GrantEntry::read(r)).collect::<Result<_, _>>()?;
-                Self::Grants { position, entries }
+                let roles = if r.is_empty() { "" } else { r.text(ROLES_BYTES_MAX, "roles")? };
+                Self::Grants { position, entries, roles: roles.to_owned() }
             }
             kind::AREAS => {
                 let version = r.number()?;

@@ -13,8 +13,16 @@ fn role(name: &str) -> Arc<Role> {
 fn the_roles_of_the_pack_are_those_of_the_field() {
     let names: Vec<&str> = Roles::builtin().iter().map(|r| r.name.as_str()).collect();
     let field = [
-        "county", "helper", "inspector", "poverty_clerk", "responsible_unit", "supervisor", "township_leader",
-        "township_office", "village_cadre", "work_team",
+        "county",
+        "helper",
+        "inspector",
+        "poverty_clerk",
+        "responsible_unit",
+        "supervisor",
+        "township_leader",
+        "township_office",
+        "village_cadre",
+        "work_team",
     ];
     assert_eq!(names, field);
     assert!(Roles::builtin().iter().all(|r| ["zh", "en"].iter().all(|l| r.label.in_language(l).is_some())));
@@ -43,6 +51,20 @@ fn reading_goes_by_type_and_class() {
     }
     assert!(role("township_office").reads_all());
     assert!(!role("helper").reads_all());
+}
+
+#[test]
+fn what_a_database_looks_for_is_what_the_role_reads() {
+    let types = ["household", "visit", "problem", "satisfaction", "inspection", "income_ledger", "unheard_of"];
+    for role in Roles::builtin().iter() {
+        for suffix in ["", ".sensitive", ".office", ".secret"] {
+            for base in types {
+                let record_type = format!("{base}{suffix}");
+                let looked_for = role.readable().iter().any(|readable| readable.covers(&record_type));
+                assert_eq!(looked_for, role.reads(&record_type), "{} {record_type}", role.name);
+            }
+        }
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::content::{self, Held, Stored, changes, held, state};
 use super::error::Result;
 use super::remake::ReRooted;
 use crate::fault;
-use crate::id::{ActorId, ChangeHash, RecordId};
+use crate::id::{ActorId, AreaId, ChangeHash, RecordId};
 use crate::protocol::{ChangeHead, Delivery, RecordBody, RecordFrame, Source, WireChange};
 use crate::record::Record;
 
@@ -62,6 +62,7 @@ impl Store {
                 report.own_actor_clash = after.clash;
                 report.remade = work.take_branch(&HashSet::new(), &after.rerooted)?.changes;
             }
+            work.drop_lost()?;
             Ok(report)
         })
     }
@@ -75,7 +76,12 @@ impl Work<'_> {
         report: &mut DeliveryReport,
         after: &mut Aftermath,
     ) -> Result<()> {
-        let held = match held(self.db, frame.id)? {
+        let found = held(self.db, frame.id)?;
+        if found.is_none() && matches!(&frame.body, RecordBody::Changes(changes) if changes.is_empty()) {
+            // it moved, and never was here
+            return Ok(());
+        }
+        let held = match found {
             Some(held) if held.identity != frame.identity => {
                 report.refused.push((frame.id, "identity".to_owned()));
                 return Ok(());
@@ -219,13 +225,18 @@ impl Work<'_> {
 
     /// The server says where a record is.
     fn place(&self, mut held: Held, frame: &RecordFrame) -> Result<Held> {
-        if held.area != frame.area || held.subject != frame.subject {
-            (held.area, held.subject) = (frame.area, frame.subject);
+        let left = frame.area == AreaId::NOWHERE;
+        let subject = if left { held.subject } else { frame.subject };
+        if held.area != frame.area || held.subject != subject {
+            (held.area, held.subject) = (frame.area, subject);
             self.db.prepare_cached("UPDATE record SET area = ?, subject = ? WHERE no = ?")?.execute(params![
                 held.area.0,
                 held.subject.map(|s| s.0),
                 held.no
             ])?;
+        }
+        if left {
+            self.note_loss()?;
         }
         Ok(held)
     }

@@ -302,10 +302,11 @@ impl Store {
 fn instance_of(db: &Connection, core: RecordId) -> Result<Vec<Held>> {
     let Some(held) = held(db, core)? else { return Ok(Vec::new()) };
     let mut statement = db.prepare_cached(&format!(
-        "SELECT {} FROM record WHERE subject = ?1 AND type > ?2 || '.' AND type < ?2 || '/' AND key = ?1",
+        "SELECT {} FROM record WHERE subject = ?3 AND type > ?2 || '.' AND type < ?2 || '/' AND key = ?1",
         content::HELD
     ))?;
-    let parts = statement.query_map(params![core.0, held.identity.record_type], content::held_from)?;
+    let about = held.subject.unwrap_or(core);
+    let parts = statement.query_map(params![core.0, held.identity.record_type, about.0], content::held_from)?;
     let parts = parts.collect::<rusqlite::Result<Vec<_>>>()?;
     Ok(std::iter::once(held).chain(parts).collect())
 }

@@ -1,6 +1,8 @@
 //! The user's grants: what the phone may read, and the log of it that a restored server gets back.
 
-use rusqlite::params;
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
 
 use super::Store;
 use super::connection::{Durability, Work, clear_meta, meta, number, set_meta};
@@ -8,6 +10,7 @@ use super::error::Result;
 use crate::fault;
 use crate::id::Chain;
 use crate::protocol::{GrantEntry, GrantLog, Position};
+use crate::rights::Roles;
 
 /// The entries of the log, from the first, as the wire writes them.
 const LOG: &str = "grants_log";
@@ -15,6 +18,8 @@ const LOG: &str = "grants_log";
 const LOG_CHAIN: &str = "grants_log_chain";
 /// How many there are.
 const LOG_LENGTH: &str = "grants_log_length";
+/// The township's own roles as JSON; empty where those of the program hold.
+const ROLES: &str = "roles";
 /// True while the log is to be shown to a server that lacks part of it.
 const BRING: &str = "grants_bring";
 
@@ -23,11 +28,14 @@ impl Store {
     /// that ended isn't any more.
     ///
     /// Records that no grant covers any more go at once, those with own open changes when these have a final state.
-    pub fn apply_grants(&self, position: Position, entries: &[GrantEntry]) -> Result<()> {
+    pub fn apply_grants(&self, position: Position, entries: &[GrantEntry], roles: &str) -> Result<()> {
         let whole = position.seq == entries.len() as u64;
         let mut shrank = entries.iter().any(|entry| !entry.active);
         self.in_transaction(Durability::Power, |work| {
             work.keep_log(position, entries)?;
+            // another table of roles may let them read less
+            shrank |= meta::<String>(work.db, ROLES)?.unwrap_or_default() != roles;
+            set_meta(work.db, ROLES, roles)?;
             if whole {
                 shrank |= work.db.execute("DELETE FROM grant_entry", [])? > 0;
                 work.db.execute("DELETE FROM fill", [])?;
@@ -60,6 +68,11 @@ impl Store {
         })
     }
 
+    /// The roles, as far as the server told them.
+    pub fn roles(&self) -> Result<Arc<Roles>> {
+        self.connections.read(roles)
+    }
+
     /// The log as far as the server told it; `None` if the phone doesn't have it from the start.
     pub fn grant_log(&self) -> Result<Option<GrantLog>> {
         self.connections.read(|db| {
@@ -90,6 +103,13 @@ impl Store {
     pub fn grants_shown(&self) -> Result<()> {
         self.in_transaction(Durability::Power, |work| clear_meta(work.db, BRING))
     }
+}
+
+pub(super) fn roles(db: &Connection) -> Result<Arc<Roles>> {
+    let own = meta::<String>(db, ROLES)?.filter(|json| !json.is_empty());
+    // a table that this version can't read gives nobody more than the program's own
+    let own = own.and_then(|json| Roles::from_json(&json).ok());
+    Ok(own.map_or_else(|| Roles::builtin().clone(), |own| Arc::new(own.over(Roles::builtin()))))
 }
 
 impl Work<'_> {

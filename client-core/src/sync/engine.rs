@@ -431,13 +431,13 @@ impl Engine {
                 report.brought_back += u64::from(stored);
                 round.again = true;
             }
-            ReplyFrame::Grants { position, entries } => {
+            ReplyFrame::Grants { position, entries, roles } => {
                 let lost = position.seq < self.store.sync_state()?.grants.seq && self.store.grant_log()?.is_some();
                 if lost && !memory.shown_grants {
                     self.store.grants_were_lost()?;
                     round.again = true;
                 } else {
-                    self.store.apply_grants(position, &entries)?;
+                    self.store.apply_grants(position, &entries, &roles)?;
                 }
             }
             ReplyFrame::Areas { version, areas } => self.store.apply_areas(version, &areas)?,

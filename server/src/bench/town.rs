@@ -53,7 +53,7 @@ impl Town {
         let user = User { id: UserId(random(&SystemEntropy)), name: "测量".into(), unit: String::new() };
         self.service.storage.put_users(std::slice::from_ref(&user))?;
         let grant = GrantEntry { grant: 0, role: "helper".into(), area, subject: None, active: true };
-        self.service.storage.append_grants(user.id, &[grant])?;
+        self.service.storage.append_grants(user.id, &[grant.into()])?;
         Ok(user)
     }
 

@@ -169,7 +169,7 @@ fn users(service: &Service, township: TownshipId, people: &[(String, String)]) -
         let grant = GrantEntry { grant: 0, role: "helper".into(), area: township, subject: None, active: true };
         let given = Act::new(Action::GrantGiven).in_township(township).user(user.id).area(grant.area);
         service.audit(Actor::CommandLine, given.with("role", grant.role.as_str()))?;
-        service.storage.append_grants(user.id, &[grant])?;
+        service.storage.append_grants(user.id, &[grant.into()])?;
         users.push(user);
     }
     Ok(users)

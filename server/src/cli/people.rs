@@ -12,6 +12,7 @@ use super::serve::{open_service, open_storage};
 use super::{DataOptions, Outcome};
 use crate::say;
 use crate::service::audit::{Act, Action, Actor};
+use crate::service::rights::current;
 use crate::storage::{Storage, StorageError};
 use crate::web::times;
 
@@ -82,8 +83,8 @@ pub fn revoke(args: &RevokeArgs) -> Outcome {
 /// A user's grants that haven't ended.
 fn active(storage: &dyn Storage, user: UserId) -> Result<Vec<GrantEntry>, StorageError> {
     let (_, log) = storage.grants(user, 0)?;
-    let newest: BTreeMap<u64, GrantEntry> = log.into_iter().map(|(_, entry)| (entry.grant, entry)).collect();
-    Ok(newest.into_values().filter(|entry| entry.active).collect())
+    let entries = current(&log).into_iter().map(|(_, grant)| grant.entry.clone());
+    Ok(entries.filter(|entry| entry.active).collect())
 }
 
 /// Lists grants in a township that haven't ended, one a line.
@@ -110,7 +111,7 @@ pub fn end_grant(args: &EndGrantArgs) -> Outcome {
     };
     let act = Act::new(Action::GrantEnded).user(args.user).area(entry.area);
     service.audit(Actor::CommandLine, act.with("grant", entry.grant).with("role", entry.role.as_str()))?;
-    storage.append_grants(args.user, &[GrantEntry { active: false, ..entry }])?;
+    storage.append_grants(args.user, &[GrantEntry { active: false, ..entry }.into()])?;
     say!("ended: the person's phones drop what no other grant covers when they sync next");
     Ok(ExitCode::SUCCESS)
 }

@@ -119,7 +119,7 @@ fn register(service: &Arc<Service>, township: &Township) -> Result<(), Fault> {
         let village = helper.households.first().map(|h| township.villages[township.households[*h].village].area);
         let area = village.unwrap_or(township.area);
         let grant = GrantEntry { grant: 0, role: "helper".into(), area, subject: None, active: true };
-        service.storage.append_grants(helper.user, &[grant])?;
+        service.storage.append_grants(helper.user, &[grant.into()])?;
     }
     let office = Office::start(service, office_user, township.area)?;
     let households: Vec<FormInstance> = township

@@ -184,6 +184,8 @@ mod tests {
             waiting: Vec::new(),
             settled: Vec::new(),
             quarantined: Vec::new(),
+            moves: Vec::new(),
+            grants: Vec::new(),
         }
     }
 

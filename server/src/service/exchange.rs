@@ -16,8 +16,9 @@ use doorstep_core::protocol::{
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
 
-use super::merge::Sender;
+use super::merge::{Sender, subjects};
 use super::refused_upload::refusal_of;
+use super::rights::Rights;
 use super::{Refused, ReplyStream, Service};
 use crate::metrics::add;
 use crate::storage::{BatchRow, Committed, Device, PreparedPush, PushBase, PushQuery};
@@ -172,7 +173,10 @@ impl Exchange {
             return Err(UploadRefusal::Signature.into());
         }
         let records: Vec<RecordId> = batch.records.iter().map(|frame| frame.id).collect();
+        let subjects = subjects(&batch.records);
         let query = PushQuery {
+            subjects: &subjects,
+            user: self.device.user,
             township: self.device.township,
             device: self.device.id,
             branch: header.branch,
@@ -180,7 +184,7 @@ impl Exchange {
             records: &records,
         };
         for _ in 0..MERGE_TRIES {
-            let PushBase { branch, taken, merge: base } = service.storage.push_base(&query)?;
+            let PushBase { branch, taken, merge: mut base } = service.storage.push_base(&query)?;
             if header.number <= branch.last {
                 let same = taken.filter(|row| row.hash == batch.hash() || fault::bug("trust_batch_number"));
                 let Some(row) = same else {
@@ -200,7 +204,12 @@ impl Exchange {
                 return Ok(());
             }
             let sender = Sender::Author { device: &self.device, branch: header.branch };
-            let merge = service.merge(sender, self.hello.counter, self.received_ms)?.judging_dates();
+            let mut merge = service.merge(sender, self.hello.counter, self.received_ms)?.judging_dates();
+            if let Some(claims) = base.claims.take().filter(|_| !fault::bug("trust_scope")) {
+                let seen = self.hello.feed.map_or(0, |feed| feed.seq);
+                let rights = Rights::of(&claims, self.device.township, self.hello.grants, seen, self.received_ms);
+                merge = merge.by_rights(rights, claims);
+            }
             let push = merge.on(base).batch(batch, digest)?;
             let outcomes = push.batch.as_ref().map(|row| row.outcomes.clone()).unwrap_or_default();
             if fault::bug("acknowledge_before_commit") {

@@ -1,6 +1,7 @@
 //! Guard and merge: from a decoded batch or refill to a prepared push. Reads storage, writes nothing.
 
 mod instances;
+mod permit;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,15 +10,19 @@ use doorstep_core::fault;
 use doorstep_core::form::Catalog;
 use doorstep_core::id::{ChangeHash, DeviceId, RecordId, TenantKey, branch_actor};
 use doorstep_core::protocol::{Batch, ChangeHead, ManifestEntry, Outcome, RecordBody, RecordFrame, Refill, State};
-use doorstep_core::record::{ChangeNote, Record, Refusal};
+use doorstep_core::record::{Candidate, ChangeNote, Checked, Record, Refusal};
+use doorstep_core::rights::Role;
 
 use super::doubts::{self, DateBounds, Document};
 use super::projection::project;
+use super::rights::Rights;
 use crate::storage::{
-    BatchRow, Device, DoubtCheck, HeldChange, MergeBase, NewChange, PreparedPush, PreparedRecord, Storage,
+    BatchRow, Claims, Device, DoubtCheck, HeldChange, MergeBase, NewChange, PreparedPush, PreparedRecord, Storage,
     StorageError, StoredRecord,
 };
 use instances::Part;
+use permit::Places;
+pub use permit::subjects;
 
 /// Changes of one device that may wait for others.
 const WAITING_CHANGES_MAX: u64 = 1_000;
@@ -85,6 +90,12 @@ pub struct Merge<'a> {
     /// Bounds of the form dates in what the sender made itself.
     dates: Option<DateBounds>,
     parts: Vec<Part>,
+    /// What the author may write; `None`: everything, for the server's own and what receipts vouch for.
+    rights: Option<(Rights, Claims)>,
+    /// Where records lie that are named, and the push's own.
+    places: Places,
+    /// Records that the author made with this push, each with the role that let them be made.
+    made: HashMap<RecordId, Arc<Role>>,
     waiting_left: Option<(u64, u64)>,
     quarantine_left: Option<(u64, u64)>,
 }
@@ -104,6 +115,8 @@ impl<'a> Merge<'a> {
             waiting: Vec::new(),
             settled: Vec::new(),
             quarantined: Vec::new(),
+            moves: Vec::new(),
+            grants: Vec::new(),
         };
         Self {
             storage,
@@ -115,6 +128,9 @@ impl<'a> Merge<'a> {
             tenant_key: None,
             dates: None,
             parts: Vec::new(),
+            rights: None,
+            places: Places::new(),
+            made: HashMap::new(),
             waiting_left: None,
             quarantine_left: None,
         }
@@ -135,8 +151,15 @@ impl<'a> Merge<'a> {
         self
     }
 
+    /// Writes only what these rights allow.
+    pub fn by_rights(mut self, rights: Rights, claims: Claims) -> Self {
+        self.rights = Some((rights, claims));
+        self
+    }
+
     /// Gives what was read of the upload's records already; otherwise it is read when they are merged.
-    pub fn on(mut self, base: MergeBase) -> Self {
+    pub fn on(mut self, mut base: MergeBase) -> Self {
+        self.places = std::mem::take(&mut base.places);
         self.base = Some(base);
         self
     }
@@ -221,6 +244,7 @@ impl<'a> Merge<'a> {
         waiting: Vec<(DeviceId, HeldChange)>,
     ) -> Result<(), StorageError> {
         let RecordBody::Changes(changes) = &frame.body else { return Ok(()) };
+        let frame = &self.placed(frame, stored.as_ref());
         if let Some(stored) = &stored {
             if stored.identity != frame.identity {
                 return self.refuse_all(frame, "identity");
@@ -263,7 +287,7 @@ impl<'a> Merge<'a> {
             self.change(frame, &mut merging, change.hash, &change.bytes)?;
         }
         if !waiting.is_empty() {
-            self.settle(&mut merging, waiting);
+            self.settle(frame, &mut merging, waiting)?;
         }
         if !merging.new.is_empty() {
             self.finish_record(frame, merging);
@@ -327,7 +351,18 @@ impl<'a> Merge<'a> {
             self.hold(frame, hash, bytes, State::Quarantined, reason)?;
             return Ok(());
         }
-        match accept(&mut merging.record, hash, bytes) {
+        let checked = check(&merging.record, hash, bytes);
+        if let Ok(candidate) = &checked {
+            let is_stored = merging.base_heads.is_some();
+            if let Err(forbidden) =
+                self.permit(frame, &merging.record, is_stored, self.sender.device().user, candidate)?
+            {
+                merging.refused.insert(hash);
+                self.hold(frame, hash, bytes, State::Quarantined, &forbidden.reason())?;
+                return Ok(());
+            }
+        }
+        match checked.and_then(|candidate| take(&mut merging.record, hash, candidate)) {
             Ok(()) => {
                 let device = match self.sender {
                     Sender::Author { device, .. } => Some(device.id),
@@ -412,7 +447,12 @@ impl<'a> Merge<'a> {
     }
 
     /// Tries what waited for this record, until nothing more fits.
-    fn settle(&mut self, merging: &mut Merging, mut waiting: Vec<(DeviceId, HeldChange)>) {
+    fn settle(
+        &mut self,
+        frame: &RecordFrame,
+        merging: &mut Merging,
+        mut waiting: Vec<(DeviceId, HeldChange)>,
+    ) -> Result<(), StorageError> {
         loop {
             let before = waiting.len();
             let mut still = Vec::new();
@@ -421,7 +461,15 @@ impl<'a> Merge<'a> {
                     self.push.settled.push((change.record, change.hash));
                     continue;
                 }
-                match accept(&mut merging.record, change.hash, &change.bytes) {
+                let checked = check(&merging.record, change.hash, &change.bytes);
+                if let Ok(candidate) = &checked
+                    && let Err(forbidden) = self.permit_waiting(device, frame, &merging.record, candidate)?
+                {
+                    self.push.settled.push((change.record, change.hash));
+                    self.push.quarantined.push((device, HeldChange { reason: forbidden.reason(), ..change }));
+                    continue;
+                }
+                match checked.and_then(|candidate| take(&mut merging.record, change.hash, candidate)) {
                     Ok(()) => {
                         self.push.settled.push((change.record, change.hash));
                         merging.new.push(new_change(change.hash, &change.bytes, Some(device)));
@@ -435,7 +483,7 @@ impl<'a> Merge<'a> {
                 }
             }
             if still.is_empty() || still.len() == before {
-                return;
+                return Ok(());
             }
             waiting = still;
         }
@@ -478,11 +526,18 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// Guards and applies a change; only what is really in the document afterwards counts.
-fn accept(record: &mut Record, hash: ChangeHash, bytes: &[u8]) -> Result<(), Refusal> {
+/// Guards a change that the record lacks.
+fn check(record: &Record, hash: ChangeHash, bytes: &[u8]) -> Result<Candidate, Refusal> {
+    match record.check(bytes)? {
+        Checked::New(candidate) if candidate.hash() == hash => Ok(candidate),
+        Checked::New(_) | Checked::Known(_) => Err(Refusal::Checksum),
+    }
+}
+
+/// Takes a change that passed.
+fn take(record: &mut Record, hash: ChangeHash, candidate: Candidate) -> Result<(), Refusal> {
     let sampled = u32::from_be_bytes([hash.0[0], hash.0[1], hash.0[2], hash.0[3]]).is_multiple_of(RELOAD_CHECK_EVERY);
-    let accepted = if sampled || cfg!(debug_assertions) { record.accept_checked(bytes) } else { record.accept(bytes) }?;
-    if accepted.hash != hash { Err(Refusal::Checksum) } else { Ok(()) }
+    record.take(candidate, sampled || cfg!(debug_assertions))
 }
 
 fn by_record(waiting: Vec<(DeviceId, HeldChange)>) -> HashMap<RecordId, Vec<(DeviceId, HeldChange)>> {

@@ -175,7 +175,7 @@ fn split(instance: &FormInstance, form: Option<&Form>, tenant_key: &TenantKey) -
     for (class, edits) in by_class {
         let identity = Identity::part(record_type, class, instance.id);
         if let Some(id) = identity.derived_id(tenant_key) {
-            documents.push((frame(id, identity, Some(instance.id)), edits));
+            documents.push((frame(id, identity, Some(instance.subject.unwrap_or(instance.id))), edits));
         }
     }
     documents

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::audit::{Act, Action, Actor};
 use super::{Refused, Service};
 use crate::storage::chain::Links;
-use crate::storage::{Device, READS_CLOSED, StorageError, TownshipId, User};
+use crate::storage::{Device, Grant, READS_CLOSED, StorageError, TownshipId, User};
 
 /// How long an invitation holds.
 const INVITATION_MS: Millis = 7 * 24 * 3600 * 1000;
@@ -116,11 +116,12 @@ impl Service {
         }
         let (head, known) = self.storage.grants(user, 0)?;
         let lost = log.entries.get(known.len()..).unwrap_or_default();
-        let same = known.iter().zip(&log.entries).all(|((_, ours), theirs)| ours == theirs);
+        let same = known.iter().zip(&log.entries).all(|((_, ours), theirs)| ours.entry == *theirs);
         if lost.is_empty() || !same {
             return Ok(());
         }
-        self.storage.append_grants(user, lost)?;
+        let lost: Vec<Grant> = lost.iter().cloned().map(Grant::from).collect();
+        self.storage.append_grants(user, &lost)?;
         tracing::warn!(%user, after = head.seq, entries = lost.len(), "a phone brought back grants that this database had forgotten");
         Ok(())
     }

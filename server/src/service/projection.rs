@@ -14,6 +14,8 @@ pub fn project(record: &Record, form: Option<&Form>) -> (Projection, Answers) {
     let summary = listed.map(|form| Summary::by(&form.list, &answers)).unwrap_or_default();
     let Summary { title, label, search, status, day, persons } = summary;
     let differences = u32::try_from(view.differences.len()).unwrap_or(u32::MAX);
-    let projection = Projection { json: view.json, title, label, search, status, persons, day, differences, doubts: 0 };
+    let state = record.standing();
+    let projection =
+        Projection { json: view.json, title, label, search, status, persons, day, state, differences, doubts: 0 };
     (projection, answers)
 }

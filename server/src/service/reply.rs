@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use doorstep_core::fault;
-use doorstep_core::id::{ChangeHash, RecordId};
+use doorstep_core::id::{AreaId, ChangeHash, RecordId};
 use doorstep_core::protocol::{
     Delivery, Position, Receipt, RecordBody, RecordFrame, ReplyEncoder, ReplyFrame, ScopeDigest, Source, Weight,
     Welcome, WireChange, limits,
 };
 
+use doorstep_core::rights::Roles;
+
 use super::exchange::{Exchange, Pushed};
+use super::rights::{add_scope, current, scope_of};
 use super::{Refused, merge};
 use crate::metrics::add;
-use crate::storage::{PullPage, PullQuery, PulledRecord, ReplyQuery, Scope, Standing, StoredRecord, SyncNote};
+use crate::storage::{Arrival, PullPage, PullQuery, PulledRecord, Reads, ReplyQuery, Standing, StoredRecord, SyncNote};
 
 /// Changes of a record from which on a snapshot is tried in a fill.
 const SNAPSHOT_FROM: usize = 12;
@@ -135,7 +138,9 @@ impl ReplyStream {
         for pulled in &page.feed {
             let news: Vec<WireChange> =
                 pulled.changes.iter().filter(|c| !self.held.contains(&(pulled.id, c.hash))).map(wire).collect();
-            if !news.is_empty() {
+            if pulled.arrival == Arrival::Left {
+                records.push(elsewhere(pulled));
+            } else if !news.is_empty() || pulled.arrival != Arrival::Known {
                 records.push(frame(pulled, RecordBody::Changes(news)));
             }
         }
@@ -160,14 +165,10 @@ impl ReplyStream {
         }
         if page.fill_complete {
             encoder.push(&ReplyFrame::FillClosed { grant })?;
-            query.fills.retain(|(g, scope, _)| {
-                if *g == grant {
-                    query.complete.whole |= scope.whole;
-                    query.complete.areas.extend(&scope.areas);
-                    query.complete.subjects.extend(&scope.subjects);
-                }
-                *g != grant
-            });
+            let (closed, open) = std::mem::take(&mut query.fills).into_iter().partition(|(g, ..)| *g == grant);
+            query.fills = open;
+            let closed: Vec<_> = closed;
+            closed.into_iter().for_each(|(_, scope, _)| add_scope(&mut query.complete, scope));
         } else if let Some(after) = after {
             query.fills.iter_mut().filter(|(g, ..)| *g == grant).for_each(|fill| fill.2 = after);
         }
@@ -212,17 +213,19 @@ fn plan(exchange: &Exchange, standing: &Standing, welcome: &mut Welcome) -> Opti
     }
     let position = hello.feed.unwrap_or(standing.head);
     let mut frames = Vec::new();
-    let log = &standing.grants;
+    let log = &standing.claims.grants;
     let grants_head = log.last().map(|(at, _)| *at).unwrap_or_default();
     // what the device says it knows counts only if it is a point of the log; else it gets the whole log, also an empty one:
     // it shows what a restored database lacks, and nobody is left without a word about reading nothing
     let known = if log.iter().any(|(at, _)| *at == hello.grants) { hello.grants.seq } else { 0 };
     if known != grants_head.seq || log.is_empty() {
-        let news = log.iter().filter(|(at, _)| at.seq > known).map(|(_, entry)| entry.clone()).collect();
-        frames.push(ReplyFrame::Grants { position: grants_head, entries: news });
+        let news = log.iter().filter(|(at, _)| at.seq > known).map(|(_, grant)| grant.entry.clone()).collect();
+        let roles = &standing.claims.roles;
+        let own = if **roles == **Roles::builtin() { String::new() } else { roles.to_json() };
+        frames.push(ReplyFrame::Grants { position: grants_head, entries: news, roles: own });
     }
     if standing.areas_version != hello.areas {
-        frames.push(ReplyFrame::Areas { version: standing.areas_version, areas: standing.areas.to_vec() });
+        frames.push(ReplyFrame::Areas { version: standing.areas_version, areas: standing.claims.areas.to_vec() });
     }
     if let Some(known) = hello.forms.as_ref().filter(|_| !hello.cost_only) {
         frames.extend(super::forms::news(&standing.forms, known));
@@ -230,55 +233,26 @@ fn plan(exchange: &Exchange, standing: &Standing, welcome: &mut Welcome) -> Opti
     let mut query = PullQuery {
         township,
         after: position.seq,
-        complete: Scope::default(),
+        complete: Vec::new(),
         fills: Vec::new(),
         bytes_max: limits::FRAME_RECORDS_TARGET,
     };
     let mut whole = false;
-    let mut current: Vec<(u64, u64, &doorstep_core::protocol::GrantEntry)> = Vec::new();
-    for (at, entry) in log {
-        current.retain(|(_, grant, _)| *grant != entry.grant);
-        current.push((at.seq, entry.grant, entry));
-    }
-    for (at, grant, entry) in current.into_iter().filter(|(.., entry)| entry.active) {
-        let scope = scope_of(entry, township, &standing.areas);
-        whole |= scope.whole;
+    let now_ms = exchange.received_ms;
+    for (at, given) in current(log).into_iter().filter(|(_, given)| given.holds_at(now_ms)) {
+        let (at, grant) = (at.seq, given.entry.grant);
+        let scope = scope_of(given, township, &standing.claims);
+        whole |= scope.whole && scope.reads == Reads::All;
         let unfinished = hello.fills.iter().find(|f| f.grant == grant).map(|f| f.after);
         let fresh = at > known || hello.feed.is_none();
         match unfinished.or(fresh.then_some(0)) {
             Some(after) => query.fills.push((grant, scope, after)),
-            None => {
-                query.complete.whole |= scope.whole;
-                query.complete.areas.extend(scope.areas);
-                query.complete.subjects.extend(scope.subjects);
-            }
+            None => add_scope(&mut query.complete, scope),
         }
     }
     // a first cursor is only news if the device has none
     let position = if hello.feed.is_none() { Position { seq: u64::MAX, ..Position::default() } } else { position };
     Some(Plan { frames, query, position, whole })
-}
-
-fn scope_of(
-    entry: &doorstep_core::protocol::GrantEntry,
-    township: crate::storage::TownshipId,
-    areas: &[doorstep_core::protocol::AreaEntry],
-) -> Scope {
-    if let Some(subject) = entry.subject {
-        return Scope { subjects: vec![subject], ..Scope::default() };
-    }
-    if entry.area == township {
-        return Scope { whole: true, ..Scope::default() };
-    }
-    let mut inside = vec![entry.area];
-    let mut next = 0;
-    while next < inside.len() {
-        let below = areas.iter().filter(|a| a.parent == Some(inside[next])).map(|a| a.area);
-        let fresh: Vec<_> = below.filter(|a| !inside.contains(a)).collect();
-        inside.extend(fresh);
-        next += 1;
-    }
-    Scope { areas: inside, ..Scope::default() }
 }
 
 fn wire(change: &crate::storage::StoredChange) -> WireChange {
@@ -294,6 +268,11 @@ fn frame(pulled: &PulledRecord, body: RecordBody) -> RecordFrame {
         subject: pulled.subject,
         body,
     }
+}
+
+/// That a record lies outside the device's scope now: its area is told as nowhere.
+fn elsewhere(pulled: &PulledRecord) -> RecordFrame {
+    RecordFrame { area: AreaId::NOWHERE, subject: None, ..frame(pulled, RecordBody::Changes(Vec::new())) }
 }
 
 /// All changes, or a snapshot where that is allowed and smaller.

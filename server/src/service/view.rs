@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use doorstep_core::clock::Millis;
 use doorstep_core::form::{Form, Sensitivity};
-use doorstep_core::id::{ChangeHash, DeviceId, RecordId, UserId};
+use doorstep_core::id::{ChangeHash, DeviceId, Identity, RecordId, UserId};
 use doorstep_core::record::{Record, Section};
 use serde::Serialize;
 use serde_json::Value;
@@ -129,7 +129,8 @@ pub fn record_page(service: &Service, township: TownshipId, id: RecordId) -> Res
     let names = people(service, township)?;
     let about =
         storage.list_records(township, &RecordFilter { subject: Some(id), limit: 200, ..RecordFilter::default() })?;
-    let (parts, about) = about.into_iter().partition(|r: &RecordRow| is_part_of(&r.record_type, &row.record_type));
+    let about = about.into_iter().filter(|r| r.core == r.id).collect();
+    let parts = parts(service, township, &row)?;
     let view = record.view();
     let circumstances = Circumstances::new(&stored, &names);
     let differences = view
@@ -157,8 +158,14 @@ pub fn record_page(service: &Service, township: TownshipId, id: RecordId) -> Res
     Ok(Some(RecordPage { row, json: view.json, differences, history, parts, about, answers: record.answers(), form }))
 }
 
-fn is_part_of(part_type: &str, core_type: &str) -> bool {
-    part_type.strip_prefix(core_type).is_some_and(|rest| rest.starts_with('.'))
+/// The other sensitivity classes of a core record's form instance, as far as there are any.
+fn parts(service: &Service, township: TownshipId, row: &RecordRow) -> Result<Vec<RecordRow>, StorageError> {
+    let mut parts = Vec::new();
+    for class in [Sensitivity::Sensitive, Sensitivity::Office].into_iter().filter(|_| row.core == row.id) {
+        let id = Identity::part(&row.record_type, class.as_str(), row.id).derived_id(&service.tenant_key());
+        parts.extend(id.map(|id| service.storage.record_row(township, id)).transpose()?.flatten());
+    }
+    Ok(parts)
 }
 
 struct Circumstances<'a> {

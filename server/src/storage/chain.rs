@@ -1,14 +1,18 @@
 //! The keyed chains of feeds and grant logs: opaque to phones, so that nobody can forge a position.
 
-use doorstep_core::id::{Chain, ChangeHash, Incarnation, RecordId, UserId, first16, keyed};
+use doorstep_core::id::{AreaId, Chain, ChangeHash, Incarnation, RecordId, UserId, first16, keyed};
 use doorstep_core::protocol::{GrantEntry, Writer};
 use hmac::Mac;
+use sha2::{Digest, Sha256};
 
 use super::audit::AuditEntry;
 use super::forms::FormChange;
 
 /// The kind of a feed entry that is a change.
 pub const KIND_CHANGE: u8 = 1;
+
+/// The kind of a feed entry that says that a record lies elsewhere.
+pub const KIND_MOVE: u8 = 2;
 
 /// Makes the links of a server's chains.
 #[derive(Clone)]
@@ -33,9 +37,27 @@ impl Links {
 
     /// The chain after a change.
     pub fn change(&self, previous: Chain, record: RecordId, incarnation: Incarnation, hash: &ChangeHash) -> Chain {
+        self.entry(previous, KIND_CHANGE, record, incarnation, hash)
+    }
+
+    /// The entry of a move, which stands in the place of a change's hash, and the chain after it.
+    pub fn moved(
+        &self,
+        previous: Chain,
+        record: RecordId,
+        incarnation: Incarnation,
+        to: AreaId,
+    ) -> (ChangeHash, Chain) {
+        // the chain before makes each move's entry another one
+        let hash = Sha256::new_with_prefix(b"doorstep/move/1").chain_update(previous.0).chain_update(record.0);
+        let hash = ChangeHash(hash.chain_update(to.0).finalize().into());
+        (hash, self.entry(previous, KIND_MOVE, record, incarnation, &hash))
+    }
+
+    fn entry(&self, previous: Chain, kind: u8, record: RecordId, incarnation: Incarnation, hash: &ChangeHash) -> Chain {
         let mut mac = self.feed.clone();
         mac.update(&previous.0);
-        mac.update(&[KIND_CHANGE]);
+        mac.update(&[kind]);
         mac.update(&record.0);
         mac.update(&incarnation.to_be_bytes());
         mac.update(&hash.0);

@@ -31,6 +31,12 @@ pub fn from_key(identity: &Identity) -> Vec<u8> {
     identity.key.iter().flat_map(|part| part.0).collect()
 }
 
+/// The core record of the form instance that a record of this type and key belongs to.
+pub fn to_core(id: RecordId, record_type: &str, key: &[u8]) -> RecordId {
+    let core = key.as_chunks().0.first().map(|part| RecordId(*part));
+    core.filter(|_| record_type.contains('.')).unwrap_or(id)
+}
+
 /// Type and key.
 pub fn to_identity(record_type: String, key: &[u8]) -> Identity {
     Identity { record_type, key: key.as_chunks().0.iter().map(|part| RecordId(*part)).collect() }

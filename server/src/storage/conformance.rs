@@ -25,6 +25,7 @@ mod lists;
 mod people;
 mod pulls;
 mod refused;
+mod rights;
 
 /// Runs claims on each backend.
 macro_rules! claims {
@@ -144,6 +145,8 @@ fn push(device: &Device, records: Vec<PreparedRecord>) -> PreparedPush {
         waiting: Vec::new(),
         settled: Vec::new(),
         quarantined: Vec::new(),
+        moves: Vec::new(),
+        grants: Vec::new(),
     }
 }
 

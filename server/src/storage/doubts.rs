@@ -116,6 +116,8 @@ pub struct DoubtRow {
     pub no: u64,
     /// The record.
     pub record: RecordId,
+    /// The core record of its form instance.
+    pub core: RecordId,
     /// Its type.
     pub record_type: String,
     /// Where it is placed.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use doorstep_core::id::{AreaId, RecordId};
 
-use super::{PullQuery, PulledRecord, Scope, StoredChange};
+use super::{Arrival, PullQuery, PulledRecord, Reads, Scope, StoredChange};
 
 /// Rows of the feed that one page reads at most, also when none of them is in scope.
 pub const SCAN_MAX: usize = 20_000;
@@ -15,13 +15,27 @@ pub const CHANGED_MAX: usize = 256;
 /// that is all of the township.
 pub fn scopes_of_news(query: &PullQuery) -> Option<Vec<(&Scope, u64)>> {
     let fills = query.fills.iter().map(|(_, scope, after)| (scope, *after)).filter(|(_, after)| *after > 0);
-    let scopes: Vec<_> = std::iter::once((&query.complete, u64::MAX)).chain(fills).collect();
+    let scopes: Vec<_> = query.complete.iter().map(|scope| (scope, u64::MAX)).chain(fills).collect();
     scopes.iter().all(|(scope, _)| !scope.whole).then_some(scopes)
+}
+
+/// What a scope is asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Placed<'a> {
+    /// The record.
+    pub id: RecordId,
+    /// Where it lies.
+    pub area: AreaId,
+    /// What it is about.
+    pub subject: Option<RecordId>,
+    /// Its type.
+    pub record_type: &'a str,
 }
 
 /// A scope, ready to be asked about many records.
 #[derive(Debug, Default)]
 pub struct ScopeFilter {
+    reads: Reads,
     whole: bool,
     areas: HashSet<AreaId>,
     subjects: HashSet<RecordId>,
@@ -31,6 +45,7 @@ impl ScopeFilter {
     /// The filter of a scope.
     pub fn new(scope: &Scope) -> Self {
         Self {
+            reads: scope.reads.clone(),
             whole: scope.whole,
             areas: scope.areas.iter().copied().collect(),
             subjects: scope.subjects.iter().copied().collect(),
@@ -38,18 +53,19 @@ impl ScopeFilter {
     }
 
     /// True when the record is in the scope.
-    pub fn covers(&self, id: RecordId, area: AreaId, subject: Option<RecordId>) -> bool {
-        self.whole
-            || self.areas.contains(&area)
-            || self.subjects.contains(&id)
-            || subject.is_some_and(|s| self.subjects.contains(&s))
+    pub fn covers(&self, at: &Placed<'_>) -> bool {
+        let reached = self.whole
+            || self.areas.contains(&at.area)
+            || self.subjects.contains(&at.id)
+            || at.subject.is_some_and(|s| self.subjects.contains(&s));
+        reached && self.reads.covers(at.record_type)
     }
 }
 
 /// What a device gets by the feed and what by fills.
 #[derive(Debug)]
 pub struct PullFilter {
-    complete: ScopeFilter,
+    complete: Vec<ScopeFilter>,
     fills: Vec<(ScopeFilter, u64)>,
 }
 
@@ -57,15 +73,26 @@ impl PullFilter {
     /// The filter of a query.
     pub fn new(query: &PullQuery) -> Self {
         Self {
-            complete: ScopeFilter::new(&query.complete),
+            complete: query.complete.iter().map(ScopeFilter::new).collect(),
             fills: query.fills.iter().map(|(_, scope, after)| (ScopeFilter::new(scope), *after)).collect(),
         }
     }
 
     /// True when news of the record come by the feed: a complete grant covers it, or a fill that has passed it.
-    pub fn by_feed(&self, id: RecordId, area: AreaId, subject: Option<RecordId>, born: u64) -> bool {
-        self.complete.covers(id, area, subject)
-            || self.fills.iter().any(|(scope, after)| born <= *after && scope.covers(id, area, subject))
+    pub fn by_feed(&self, at: &Placed<'_>, born: u64) -> bool {
+        self.complete.iter().any(|scope| scope.covers(at))
+            || self.fills.iter().any(|(scope, after)| born <= *after && scope.covers(at))
+    }
+
+    /// How a record comes whose move is in the feed: it lies at `at` now and lay in `from` before. `None`: not at all.
+    pub fn after_move(&self, at: &Placed<'_>, from: AreaId, born: u64) -> Option<Arrival> {
+        let was = self.by_feed(&Placed { area: from, ..*at }, born);
+        match (was, self.by_feed(at, born)) {
+            (true, true) => Some(Arrival::Placed),
+            (false, true) => Some(Arrival::Entered),
+            (true, false) => Some(Arrival::Left),
+            (false, false) => None,
+        }
     }
 }
 
@@ -87,6 +114,15 @@ impl PageBuilder {
         record: impl FnOnce() -> Result<PulledRecord, E>,
     ) -> Result<(), E> {
         self.bytes += change.bytes.len();
+        self.entry(id, record)?.changes.push(change);
+        Ok(())
+    }
+
+    fn entry<E>(
+        &mut self,
+        id: RecordId,
+        record: impl FnOnce() -> Result<PulledRecord, E>,
+    ) -> Result<&mut PulledRecord, E> {
         let place = match self.places.get(&id) {
             Some(place) => *place,
             None => {
@@ -95,12 +131,40 @@ impl PageBuilder {
                 self.records.len() - 1
             }
         };
-        self.records[place].changes.push(change);
+        Ok(&mut self.records[place])
+    }
+
+    /// Adds a record that was moved; what it is, without changes, is asked for only when it is its first entry in the page.
+    pub fn moved<E>(
+        &mut self,
+        id: RecordId,
+        arrival: Arrival,
+        record: impl FnOnce() -> Result<PulledRecord, E>,
+    ) -> Result<(), E> {
+        let known = &mut self.entry(id, record)?.arrival;
+        // a record that came in and moved on inside the scope came in
+        if !(*known == Arrival::Entered && arrival == Arrival::Placed) {
+            *known = arrival;
+        }
         Ok(())
     }
 
-    /// The records.
-    pub fn finish(self) -> Vec<PulledRecord> {
-        self.records
+    /// The records that came into the scope by a move.
+    pub fn entered(&self) -> Vec<RecordId> {
+        let entered = self.records.iter().filter(|record| record.arrival == Arrival::Entered);
+        entered.map(|record| record.id).collect()
+    }
+
+    /// The records; those that came into the scope get all their changes by `changes`.
+    pub fn finish<E>(
+        mut self,
+        mut changes: impl FnMut(&PulledRecord) -> Result<Vec<StoredChange>, E>,
+    ) -> Result<(Vec<PulledRecord>, usize), E> {
+        for record in self.records.iter_mut().filter(|record| record.arrival == Arrival::Entered) {
+            let all = changes(record)?;
+            self.bytes += all.iter().map(|change| change.bytes.len()).sum::<usize>();
+            record.changes = all;
+        }
+        Ok((self.records, self.bytes))
     }
 }

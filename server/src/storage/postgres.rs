@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use deadpool_postgres::{Client, GenericClient, Pool, PoolError, Transaction};
 use doorstep_core::clock::Millis;
 use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Incarnation, RecordId, UserId};
-use doorstep_core::protocol::{AreaEntry, GrantEntry, Position, ScopeDigest};
+use doorstep_core::protocol::{AreaEntry, Position, ScopeDigest};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, ToSql, WrongType};
 use tokio_postgres::{IsolationLevel, Row};
@@ -18,10 +18,11 @@ use tokio_postgres::{IsolationLevel, Row};
 use super::chain::Links;
 use super::columns::BadColumn;
 use super::forms::FormsCache;
-use super::standing::AreasCache;
+use super::rights::RolesCache;
+use super::standing::{AreasCache, Caches};
 use super::{
     BatchRow, BranchState, Committed, Coverage, Device, DoubtFilter, DoubtRow, DoubtTotal, FormChange, FormLogEntry,
-    HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, QuarantineRow,
+    Grant, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, QuarantineRow,
     RecordFilter, RecordRow, Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets,
     Storage, StorageError, StoredRecord, SyncNote, TownshipId, User,
 };
@@ -39,6 +40,7 @@ mod people;
 mod plan;
 mod records;
 mod refused;
+mod rights;
 mod settings;
 mod standing;
 mod uploads;
@@ -54,6 +56,7 @@ pub struct PostgresStorage {
     tenant: OnceLock<Tenant>,
     areas: AreasCache,
     forms: FormsCache,
+    roles: RolesCache,
 }
 
 /// Whose rows a storage reads and writes.
@@ -103,6 +106,7 @@ impl PostgresStorage {
             tenant: OnceLock::new(),
             areas: AreasCache::default(),
             forms: FormsCache::default(),
+            roles: RolesCache::default(),
         };
         secrets.inspect(|secrets| storage.know(secrets));
         Ok(storage)
@@ -110,6 +114,10 @@ impl PostgresStorage {
 
     fn know(&self, secrets: &Secrets) {
         self.tenant.get_or_init(|| Tenant { id: secrets.tenant.0, links: Links::new(&secrets.chain_key) });
+    }
+
+    fn caches(&self) -> Caches<'_> {
+        Caches { areas: &self.areas, forms: &self.forms, roles: &self.roles }
     }
 
     fn tenant(&self) -> Result<&Tenant> {
@@ -294,11 +302,11 @@ impl Storage for PostgresStorage {
         self.ask(async |c, t| people::users(c, t).await)
     }
 
-    fn append_grants(&self, user: UserId, entries: &[GrantEntry]) -> Result<Position> {
+    fn append_grants(&self, user: UserId, entries: &[Grant]) -> Result<Position> {
         self.write(async |tx, t| people::append_grants(tx, t, user, entries).await)
     }
 
-    fn grants(&self, user: UserId, after: u64) -> Result<(Position, Vec<(Position, GrantEntry)>)> {
+    fn grants(&self, user: UserId, after: u64) -> Result<(Position, Vec<(Position, Grant)>)> {
         self.read(async |c, t| people::grants(c, t, user, after).await)
     }
 
@@ -369,7 +377,7 @@ impl Storage for PostgresStorage {
     }
 
     fn push_base(&self, query: &PushQuery<'_>) -> Result<PushBase> {
-        self.read(async |c, t| standing::push_base(c, t, query).await)
+        self.read(async |c, t| standing::push_base(c, t, &self.caches(), query).await)
     }
 
     fn merge_base(&self, township: TownshipId, ids: &[RecordId]) -> Result<MergeBase> {
@@ -430,7 +438,7 @@ impl Storage for PostgresStorage {
     }
 
     fn begin_reply(&self, query: &ReplyQuery<'_>, plan: PlanPull<'_>) -> Result<Option<PullPage>> {
-        self.read(async |c, t| standing::begin_reply(c, t, (&self.areas, &self.forms), query, plan).await)
+        self.read(async |c, t| standing::begin_reply(c, t, &self.caches(), query, plan).await)
     }
 
     fn pull_page(&self, query: &PullQuery) -> Result<PullPage> {

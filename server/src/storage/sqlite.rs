@@ -8,16 +8,17 @@ use doorstep_core::clock::Millis;
 use doorstep_core::fault;
 use doorstep_core::files::make_private;
 use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Incarnation, RecordId, UserId};
-use doorstep_core::protocol::{AreaEntry, GrantEntry, Position, ScopeDigest};
+use doorstep_core::protocol::{AreaEntry, Position, ScopeDigest};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::chain::Links;
 use super::forms::FormsCache;
-use super::standing::AreasCache;
+use super::rights::RolesCache;
+use super::standing::{AreasCache, Caches};
 use super::{
     BatchRow, BranchState, Committed, Coverage, Device, DoubtFilter, DoubtRow, DoubtTotal, FormChange, FormLogEntry,
-    HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, QuarantineRow,
+    Grant, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, QuarantineRow,
     RecordFilter, RecordRow, Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets,
     Storage, StorageError, StoredRecord, SyncNote, TownshipId, User,
 };
@@ -35,6 +36,7 @@ mod news;
 mod people;
 mod records;
 mod refused;
+mod rights;
 mod settings;
 mod standing;
 mod uploads;
@@ -56,6 +58,7 @@ pub struct SqliteStorage {
     links: OnceLock<Links>,
     areas: AreasCache,
     forms: FormsCache,
+    roles: RolesCache,
 }
 
 impl std::fmt::Debug for SqliteStorage {
@@ -142,6 +145,7 @@ impl SqliteStorage {
             links,
             areas: AreasCache::default(),
             forms: FormsCache::default(),
+            roles: RolesCache::default(),
         })
     }
 
@@ -176,6 +180,10 @@ impl SqliteStorage {
     #[cfg(test)]
     pub(super) fn limit_pages(&self, pages: Option<u32>) -> Result<()> {
         Ok(self.writer().pragma_update(None, "max_page_count", pages.unwrap_or(u32::MAX - 1))?)
+    }
+
+    fn caches(&self) -> Caches<'_> {
+        Caches { areas: &self.areas, forms: &self.forms, roles: &self.roles }
     }
 
     fn links(&self) -> Result<&Links> {
@@ -290,12 +298,12 @@ impl Storage for SqliteStorage {
         self.read(people::users)
     }
 
-    fn append_grants(&self, user: UserId, entries: &[GrantEntry]) -> Result<Position> {
+    fn append_grants(&self, user: UserId, entries: &[Grant]) -> Result<Position> {
         let links = self.links()?;
         self.write(|tx| people::append_grants(tx, links, user, entries))
     }
 
-    fn grants(&self, user: UserId, after: u64) -> Result<(Position, Vec<(Position, GrantEntry)>)> {
+    fn grants(&self, user: UserId, after: u64) -> Result<(Position, Vec<(Position, Grant)>)> {
         self.read(|c| people::grants(c, user, after))
     }
 
@@ -366,7 +374,7 @@ impl Storage for SqliteStorage {
     }
 
     fn push_base(&self, query: &PushQuery<'_>) -> Result<PushBase> {
-        self.read(|c| standing::push_base(c, query))
+        self.read(|c| standing::push_base(c, &self.caches(), query))
     }
 
     fn merge_base(&self, township: TownshipId, ids: &[RecordId]) -> Result<MergeBase> {
@@ -421,7 +429,7 @@ impl Storage for SqliteStorage {
     }
 
     fn begin_reply(&self, query: &ReplyQuery<'_>, plan: PlanPull<'_>) -> Result<Option<PullPage>> {
-        self.read(|c| standing::begin_reply(c, (&self.areas, &self.forms), query, plan))
+        self.read(|c| standing::begin_reply(c, &self.caches(), query, plan))
     }
 
     fn pull_page(&self, query: &PullQuery) -> Result<PullPage> {

@@ -4,20 +4,26 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use doorstep_core::id::{DeviceId, RecordId, UserId};
-use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
+use doorstep_core::protocol::{AreaEntry, Position};
 
-use super::{BatchRow, BranchState, FormLogEntry, HeldChange, PullQuery, StoredRecord, TownshipId};
+use super::forms::FormsCache;
+use super::rights::RolesCache;
+use super::{BatchRow, BranchState, Claims, FormLogEntry, HeldChange, Place, PullQuery, StoredRecord, TownshipId};
 
 /// Townships whose areas are kept in memory.
 const AREAS_KEPT: usize = 64;
 
 /// What merging into some records needs of them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct MergeBase {
     /// The records, in the order asked.
     pub records: Vec<Option<StoredRecord>>,
     /// The changes that wait for these records' changes, each with the device that sent it.
     pub waiting: Vec<(DeviceId, HeldChange)>,
+    /// Where the subjects lie that were asked for.
+    pub places: HashMap<RecordId, Place>,
+    /// What the sender may; only for a push.
+    pub claims: Option<Claims>,
 }
 
 /// A batch that is about to be merged.
@@ -33,10 +39,14 @@ pub struct PushQuery<'a> {
     pub number: u64,
     /// The records that it changes.
     pub records: &'a [RecordId],
+    /// What they are about.
+    pub subjects: &'a [RecordId],
+    /// Whose rights count.
+    pub user: UserId,
 }
 
 /// What a push builds on.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct PushBase {
     /// The branch's last batch.
     pub branch: BranchState,
@@ -62,7 +72,7 @@ pub struct ReplyQuery<'a> {
 }
 
 /// What a reply is planned from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
     /// Reading is closed after a restore.
     pub reads_closed: bool,
@@ -74,18 +84,23 @@ pub struct Standing {
     pub common: Option<Position>,
     /// The point told is on the chain; true if none was asked.
     pub told_on_chain: bool,
-    /// The user's grants: all entries with their places in the log.
-    pub grants: Vec<(Position, GrantEntry)>,
+    /// The user's grants, the township's areas, the roles.
+    pub claims: Claims,
     /// The version of the township's areas.
     pub areas_version: u64,
-    /// The township's areas.
-    pub areas: Arc<[AreaEntry]>,
     /// The log of forms.
     pub forms: Arc<[FormLogEntry]>,
 }
 
 /// Decides from the standing what the reply's first page reads; `None`: there is no page.
 pub type PlanPull<'a> = &'a mut dyn FnMut(Standing) -> Option<PullQuery>;
+
+/// What a storage keeps in memory of what exchanges read.
+pub(super) struct Caches<'a> {
+    pub areas: &'a AreasCache,
+    pub forms: &'a FormsCache,
+    pub roles: &'a RolesCache,
+}
 
 /// Areas of townships by version. The version is read with everything else, so that another server's change is seen at once.
 #[derive(Debug, Default)]

@@ -133,8 +133,7 @@ fn line(service: &Service, shell: &Shell, township: &Township, row: &Stored) -> 
         question_text(shell, form.as_deref(), &row.doubt.key)
     };
     // of a part nothing is shown: its core record leads there
-    let of = row.subject.filter(|_| row.record_type.contains('.')).unwrap_or(row.record);
-    let record = match service.storage.record_row(township.id, of)? {
+    let record = match service.storage.record_row(township.id, row.core)? {
         Some(record) => Some(record),
         None => service.storage.record_row(township.id, row.record)?,
     };

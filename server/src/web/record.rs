@@ -262,7 +262,9 @@ fn load(service: &Service, request: &Request, id: &str) -> Result<RecordView, Ap
     let shell = request.shell("households", &township);
     let page = view::record_page(service, township.id, id)?.ok_or_else(ApiError::not_found)?;
     let form = page.form.clone();
-    let subject = page.row.subject.map(|id| service.storage.record_row(township.id, id)).transpose()?.flatten();
+    // a part leads to its form instance
+    let leads_to = if page.row.core == page.row.id { page.row.subject } else { Some(page.row.core) };
+    let subject = leads_to.map(|id| service.storage.record_row(township.id, id)).transpose()?.flatten();
     let answers: Answers = page.answers.iter().map(|(key, value)| (key.clone(), value.to_json())).collect();
     let differing: BTreeSet<String> = page.differences.iter().map(|d| d.key.clone()).collect();
     let mut about: Vec<Line> = page.about.iter().map(|r| Line::new(&shell, &township, r, None)).collect();

@@ -166,8 +166,8 @@ impl<'a> World<'a> {
         storage.put_users(&users)?;
         for owner in &owners {
             let area = owner.village.unwrap_or(self.township);
-            let grant = GrantEntry { grant: 0, role: "helper".into(), area, subject: None, active: true };
-            storage.append_grants(owner.user, &[grant])?;
+            let grant = GrantEntry { grant: 0, role: "township_office".into(), area, subject: None, active: true };
+            storage.append_grants(owner.user, &[grant.into()])?;
         }
         self.hostile.enrol(storage, self.township)?;
         for owner in owners {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use doorstep_core::client::Phone;
 use doorstep_core::id::{AreaId, RecordId, UserId};
-use doorstep_core::protocol::AreaEntry;
+use doorstep_core::protocol::{AreaEntry, GrantEntry};
 use doorstep_core::record::{ChangeNote, Edit, Section, Value as Answer};
 use doorstep_core::store::PlannedDocument;
 use doorstep_server::api::office::OfficeAccess;
@@ -78,7 +78,7 @@ fn a_record_is_read_only_as_one_of_its_township() {
     let phone = server.phone(dirs[1].path(), "甲");
     let here = add_household(&phone, server.villages[0], "0001", "李四");
     sync(&phone);
-    let (township, elsewhere) = (server.township, AreaId([0; 16]));
+    let (township, elsewhere) = (server.township, AreaId([5; 16]));
     let entry = AreaEntry {
         area: elsewhere,
         parent: None,
@@ -90,6 +90,8 @@ fn a_record_is_read_only_as_one_of_its_township() {
     server.service.storage.put_areas(elsewhere, &[entry]).unwrap();
     let stranger = open_phone(dirs[2].path());
     let code = server.service.invite(UserId([7; 16]), elsewhere).unwrap();
+    let grant = GrantEntry { grant: 0, role: "helper".into(), area: elsewhere, subject: None, active: true };
+    server.service.storage.append_grants(UserId([7; 16]), &[grant.into()]).unwrap();
     stranger.enrol(&server.url(), &code).unwrap();
     let there = add_household(&stranger, elsewhere, "0002", "王五");
     sync(&stranger);

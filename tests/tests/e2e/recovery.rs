@@ -6,7 +6,7 @@ use doorstep_core::id::AreaId;
 use doorstep_core::protocol::enrol::EnrolAgainBody;
 use doorstep_core::protocol::{GrantEntry, Hello, RecordBody, ReplyDecoder, ReplyFrame};
 use doorstep_core::store::ListFilter;
-use doorstep_server::storage::{READS_CLOSED, SqliteStorage, Storage, sqlite};
+use doorstep_server::storage::{Grant, READS_CLOSED, SqliteStorage, Storage, sqlite};
 use doorstep_tests::harness::{
     ServerProcess, TestServer, add_household, code_for, edit, ensure_township, open_phone, sync, try_sync, visit,
 };
@@ -226,15 +226,15 @@ fn restored(backup: &Path, dir: &Path, phones: &[&doorstep_core::client::Phone])
     server
 }
 
-fn grant_of(area: AreaId) -> GrantEntry {
-    GrantEntry { grant: 0, role: "helper".into(), area, subject: None, active: true }
+fn grant_of(area: AreaId) -> Grant {
+    Grant::from(GrantEntry { grant: 0, role: "township_office".into(), area, subject: None, active: true })
 }
 
 /// Ends all grants of a phone's user, and gives this one in their place.
 fn regrant(server: &TestServer, phone: &doorstep_core::client::Phone, area: AreaId) {
     let (storage, user) = (&server.service.storage, phone.enrolment().unwrap().unwrap().user);
     let (_, log) = storage.grants(user, 0).unwrap();
-    let ended = log.into_iter().map(|(_, entry)| GrantEntry { active: false, ..entry });
+    let ended = log.into_iter().map(|(_, grant)| grant.ended(1));
     storage.append_grants(user, &ended.chain([grant_of(area)]).collect::<Vec<_>>()).unwrap();
 }
 
@@ -257,7 +257,7 @@ fn grants_given_after_the_backup_come_back_with_the_phone_that_was_told_them() {
     sync(&phone);
     let user = phone.enrolment().unwrap().unwrap().user;
     let (_, log) = server.service.storage.grants(user, 0).unwrap();
-    assert_eq!(log.last().map(|(_, entry)| (entry.area, entry.active)), Some((villages[1], true)));
+    assert_eq!(log.last().map(|(_, grant)| (grant.entry.area, grant.entry.active)), Some((villages[1], true)));
     assert!(phone.record(households[0]).is_err(), "the grant of this village has ended");
     assert!(phone.record(households[1]).is_ok(), "the grant of this one is back, and what lies under it came");
     let again = sync(&phone);
@@ -280,7 +280,7 @@ fn grants_decided_after_a_restore_stand_against_what_a_phone_brings() {
     let user = phone.enrolment().unwrap().unwrap().user;
     server.service.storage.append_grants(user, &[grant_of(server.villages[1])]).unwrap();
     let (_, log) = server.service.storage.grants(user, 0).unwrap();
-    let ended: Vec<_> = log.into_iter().map(|(_, entry)| GrantEntry { active: false, ..entry }).collect();
+    let ended: Vec<_> = log.into_iter().map(|(_, grant)| grant.ended(1)).collect();
     let stands = server.service.storage.append_grants(user, &ended).unwrap();
     let report = sync(&phone);
     assert_eq!(server.service.storage.grants(user, 0).unwrap().0, stands);
@@ -297,7 +297,7 @@ fn a_log_of_grants_that_the_server_did_not_write_grants_nothing() {
     let enrolment = phone.enrolment().unwrap().unwrap();
     let before = server.service.storage.grants(enrolment.user, 0).unwrap();
     let mut log = phone.store().grant_log().unwrap().unwrap();
-    log.entries.push(GrantEntry { grant: 2, ..grant_of(server.villages[0]) });
+    log.entries.push(GrantEntry { grant: 2, ..grant_of(server.villages[0]).entry });
     let shown = EnrolAgainBody { certificate: enrolment.certificate.unwrap(), grants: Some(log.to_text()) };
     assert!(server.service.enrol_again(&shown).is_err());
     assert_eq!(server.service.storage.grants(enrolment.user, 0).unwrap(), before);

@@ -136,7 +136,7 @@ fn the_server_says_where_a_record_is() {
 fn fills_go_on_where_they_were_cut_and_end_only_when_closed() {
     let phone = TestPhone::new(1);
     let entry = GrantEntry { grant: 4, role: "helper".into(), area: VILLAGE, subject: None, active: true };
-    phone.store.apply_grants(point(1), std::slice::from_ref(&entry)).unwrap();
+    phone.store.apply_grants(point(1), std::slice::from_ref(&entry), "").unwrap();
     let fills = |phone: &TestPhone| phone.store.sync_state().unwrap().fills;
     assert_eq!(fills(&phone), [FillPosition { grant: 4, after: 0 }]);
     let fill = Delivery { source: Source::Fill { grant: 4, after: 30 }, ..delivery(9, &[]) };
@@ -150,7 +150,7 @@ fn fills_go_on_where_they_were_cut_and_end_only_when_closed() {
     assert!(phone.store.compare_scope(more).unwrap(), "the server has more");
     assert_eq!(fills(&phone), [FillPosition { grant: 4, after: 0 }]);
     assert!(phone.store.sync_state().unwrap().diverged);
-    phone.store.apply_grants(point(2), &[GrantEntry { active: false, ..entry }]).unwrap();
+    phone.store.apply_grants(point(2), &[GrantEntry { active: false, ..entry }], "").unwrap();
     assert!(fills(&phone).is_empty());
     assert_eq!(phone.store.sync_state().unwrap().grants, point(2));
 }

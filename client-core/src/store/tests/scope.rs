@@ -23,7 +23,7 @@ fn with_two_villages(phone: TestPhone) -> TestPhone {
     let township = AreaId([3; 16]);
     let tree = [area(township, None), area(VILLAGE, Some(township)), area(ELSEWHERE, Some(township))];
     phone.store.apply_areas(1, &tree).unwrap();
-    phone.store.apply_grants(point(1), &[grant(1, VILLAGE, true), grant(2, ELSEWHERE, true)]).unwrap();
+    phone.store.apply_grants(point(1), &[grant(1, VILLAGE, true), grant(2, ELSEWHERE, true)], "").unwrap();
     phone
 }
 
@@ -38,7 +38,7 @@ fn with_household_elsewhere() -> (TestPhone, RecordId) {
 }
 
 fn end_grant_elsewhere(phone: &TestPhone) {
-    phone.store.apply_grants(point(3), &[grant(2, ELSEWHERE, false)]).unwrap();
+    phone.store.apply_grants(point(3), &[grant(2, ELSEWHERE, false)], "").unwrap();
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn lost_scope_removes_every_byte_once_own_changes_are_settled() {
     }
     phone.deliver(3, &frames);
     phone.edit(open, &[("address", "canary-three")]);
-    phone.store.apply_grants(point(2), &[grant(2, ELSEWHERE, false)]).unwrap();
+    phone.store.apply_grants(point(2), &[grant(2, ELSEWHERE, false)], "").unwrap();
     assert!(phone.store.row(mine).unwrap().is_some());
     assert!(phone.store.row(lost).unwrap().is_none());
     assert!(phone.store.row(open).unwrap().is_some(), "an own change has no final state yet");

@@ -204,7 +204,7 @@ fn writers_side_by_side_leave_no_gap_and_a_reader_misses_nothing(storage: Arc<dy
             });
         }
         let mut query =
-            PullQuery { township: TOWNSHIP, after: 0, complete: whole(), fills: Vec::new(), bytes_max: 500 };
+            PullQuery { township: TOWNSHIP, after: 0, complete: vec![whole()], fills: Vec::new(), bytes_max: 500 };
         while (seen.len() as u64) < total {
             let page = storage.pull_page(&query).unwrap();
             let mut changes: Vec<_> = page.feed.iter().flat_map(|r| &r.changes).map(|c| (c.seq, c.hash)).collect();

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::storage::page::CHANGED_MAX;
-use crate::storage::{HeldChange, PullPage, PullQuery, PushQuery, ReplyQuery, Standing, StoredRecord};
+use crate::storage::{HeldChange, Place, PullPage, PullQuery, PushQuery, ReplyQuery, Standing, StoredRecord};
 use doorstep_core::protocol::{AreaEntry, GrantEntry};
+use std::collections::HashMap;
 
 claims!(
     a_push_is_told_its_branch_and_what_it_builds_on,
@@ -33,14 +34,26 @@ fn a_push_is_told_its_branch_and_what_it_builds_on(storage: Arc<dyn Storage>) {
     done(&*storage, first);
     let ask = |number| {
         let records = [unknown, house.id];
-        let query = PushQuery { township: TOWNSHIP, device: device.id, branch: 3, number, records: &records };
+        let query = PushQuery {
+            township: TOWNSHIP,
+            device: device.id,
+            branch: 3,
+            number,
+            records: &records,
+            subjects: &[house.id, unknown],
+            user: USER,
+        };
         storage.push_base(&query).unwrap()
     };
     let next = ask(2);
     assert_eq!((next.branch.last, next.branch.last_hash, next.taken), (1, row.hash, None));
     assert_eq!(next.merge.records, storage.load_records(TOWNSHIP, &[unknown, house.id]).unwrap());
     assert_eq!(next.merge.waiting, vec![(device.id, held)]);
-    assert_eq!(storage.merge_base(TOWNSHIP, &[unknown, house.id]).unwrap(), next.merge);
+    let merge = storage.merge_base(TOWNSHIP, &[unknown, house.id]).unwrap();
+    assert_eq!((&merge.records, &merge.waiting), (&next.merge.records, &next.merge.waiting));
+    let place = Place { area: VILLAGE, subject: None, state: house.projection.state };
+    assert_eq!(next.merge.places, HashMap::from([(house.id, place)]));
+    assert_eq!(next.merge.claims, Some(storage.claims(TOWNSHIP, USER).unwrap()));
     let repeated = ask(1);
     assert_eq!((repeated.branch, repeated.taken), (next.branch.clone(), Some(row)));
     let gap = ask(3);
@@ -75,8 +88,8 @@ fn area(id: AreaId, parent: Option<AreaId>, code: &str) -> AreaEntry {
 
 fn a_reply_is_planned_from_one_snapshot(storage: Arc<dyn Storage>) {
     let unknown = standing(&*storage, &asked(&[]));
-    assert_eq!((unknown.head, unknown.areas_version, unknown.areas.len()), (Position::default(), 0, 0));
-    assert!(!unknown.reads_closed && unknown.grants.is_empty() && unknown.told_on_chain);
+    assert_eq!((unknown.head, unknown.areas_version, unknown.claims.areas.len()), (Position::default(), 0, 0));
+    assert!(!unknown.reads_closed && unknown.claims.grants.is_empty() && unknown.told_on_chain);
 
     let device = enrol(&*storage, TOWNSHIP);
     let first =
@@ -85,14 +98,14 @@ fn a_reply_is_planned_from_one_snapshot(storage: Arc<dyn Storage>) {
     storage.set_setting(crate::storage::READS_CLOSED, "1").unwrap();
     storage.put_areas(TOWNSHIP, &[area(TOWNSHIP, None, "1"), area(VILLAGE, Some(TOWNSHIP), "11")]).unwrap();
     let grant = GrantEntry { grant: 0, role: "helper".to_owned(), area: VILLAGE, subject: None, active: true };
-    storage.append_grants(USER, &[grant.clone(), grant]).unwrap();
+    storage.append_grants(USER, &[grant.clone().into(), grant.into()]).unwrap();
     let found = standing(&*storage, &ReplyQuery { branch: Some((device.id, 2)), ..asked(&[]) });
     assert_eq!((found.head, found.last_batch, found.reads_closed), (head, 1, true));
-    assert_eq!(found.grants, storage.grants(USER, 0).unwrap().1);
-    assert_eq!((found.areas_version, found.areas.to_vec()), storage.areas(TOWNSHIP).unwrap());
+    assert_eq!(found.claims.grants, storage.grants(USER, 0).unwrap().1);
+    assert_eq!((found.areas_version, found.claims.areas.to_vec()), storage.areas(TOWNSHIP).unwrap());
     let other = ReplyQuery { branch: Some((device.id, 0)), user: UserId([88; 16]), ..asked(&[]) };
     let other = standing(&*storage, &other);
-    assert_eq!((other.last_batch, other.grants.len()), (0, 0));
+    assert_eq!((other.last_batch, other.claims.grants.len()), (0, 0));
 }
 
 fn the_first_point_on_the_chain_is_common(storage: Arc<dyn Storage>) {
@@ -117,7 +130,7 @@ fn the_first_page_is_the_page_of_its_query(storage: Arc<dyn Storage>) {
     let head = done(&*storage, push(&device, records));
     for (after, fills) in [(0, vec![]), (2, vec![]), (head.seq, vec![]), (head.seq, vec![(7, areas(&[VILLAGE]), 3)])] {
         let complete = if fills.is_empty() { areas(&[VILLAGE]) } else { Scope::default() };
-        let query = PullQuery { township: TOWNSHIP, after, complete, fills, bytes_max: 250 };
+        let query = PullQuery { township: TOWNSHIP, after, complete: vec![complete], fills, bytes_max: 250 };
         let first = storage.begin_reply(&asked(&[]), &mut |_| Some(query.clone())).unwrap().unwrap();
         assert_eq!(format!("{first:?}"), format!("{:?}", storage.pull_page(&query).unwrap()));
     }
@@ -125,14 +138,14 @@ fn the_first_page_is_the_page_of_its_query(storage: Arc<dyn Storage>) {
 
 fn areas_of_a_new_version_are_seen_at_once(storage: Arc<dyn Storage>) {
     storage.put_areas(TOWNSHIP, &[area(VILLAGE, None, "1")]).unwrap();
-    assert_eq!(standing(&*storage, &asked(&[])).areas.len(), 1);
+    assert_eq!(standing(&*storage, &asked(&[])).claims.areas.len(), 1);
     let renamed = AreaEntry { name_en: "Stone Bridge".to_owned(), ..area(VILLAGE, None, "1") };
     storage.put_areas(TOWNSHIP, &[renamed.clone(), area(OTHER_VILLAGE, None, "2")]).unwrap();
     storage.put_areas(OTHER_TOWNSHIP, &[area(OTHER_VILLAGE, None, "3")]).unwrap();
     let now = standing(&*storage, &asked(&[]));
-    assert_eq!((now.areas_version, &now.areas[0], now.areas.len()), (2, &renamed, 2));
+    assert_eq!((now.areas_version, &now.claims.areas[0], now.claims.areas.len()), (2, &renamed, 2));
     let there = standing(&*storage, &ReplyQuery { township: OTHER_TOWNSHIP, ..asked(&[]) });
-    assert_eq!(there.areas.to_vec(), vec![area(OTHER_VILLAGE, None, "3")]);
+    assert_eq!(there.claims.areas.to_vec(), vec![area(OTHER_VILLAGE, None, "3")]);
 }
 
 /// Numbers that look random and are the same in each run.
@@ -167,7 +180,8 @@ fn expected(records: &[StoredRecord], query: &PullQuery, head: u64) -> (Vec<(Rec
     };
     let in_scope = |r: &StoredRecord| {
         let born = r.changes[0].seq;
-        covers(&query.complete, r) || query.fills.iter().any(|(_, scope, after)| born <= *after && covers(scope, r))
+        query.complete.iter().any(|scope| covers(scope, r))
+            || query.fills.iter().any(|(_, scope, after)| born <= *after && covers(scope, r))
     };
     let mut news: Vec<(u64, RecordId, usize)> = records
         .iter()
@@ -231,7 +245,7 @@ fn news_are_the_feed_with_the_rest_left_out(storage: Arc<dyn Storage>) {
         let complete = numbers.scope(&villages, &records);
         let fills = (0..numbers.below(3)).map(|n| (n, numbers.scope(&villages, &records), numbers.below(head + 1)));
         let fills = fills.collect();
-        let mut query = PullQuery { township: TOWNSHIP, after, complete, fills, bytes_max };
+        let mut query = PullQuery { township: TOWNSHIP, after, complete: vec![complete], fills, bytes_max };
         for _ in 0..5 {
             let page = storage.pull_page(&query).unwrap();
             let (news, ends) = expected(&records, &query, head);

@@ -72,6 +72,7 @@ fn a_row_shows_the_newest_projection(storage: Arc<dyn Storage>) {
         status: "open".to_owned(),
         persons: 3,
         day: "2026-01-02".to_owned(),
+        state: "approved".to_owned(),
         differences: 1,
         doubts: 0,
     };

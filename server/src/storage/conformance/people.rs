@@ -1,7 +1,7 @@
 //! Secrets, settings, areas, users, grants, invitations, devices, uploads.
 
 use super::*;
-use crate::storage::{SYNC_GAP_MS, SyncNote, User};
+use crate::storage::{Grant, SYNC_GAP_MS, SyncNote, User};
 use doorstep_core::protocol::{AreaEntry, GrantEntry};
 
 claims!(
@@ -70,18 +70,19 @@ fn users_change_by_id(storage: Arc<dyn Storage>) {
 }
 
 fn grants_are_numbered_chained_and_per_user(storage: Arc<dyn Storage>) {
-    let grant = GrantEntry { grant: 0, role: "helper".to_owned(), area: VILLAGE, subject: None, active: true };
-    let about = GrantEntry { subject: Some(RecordId([4; 16])), ..grant.clone() };
+    let entry = GrantEntry { grant: 0, role: "helper".to_owned(), area: VILLAGE, subject: None, active: true };
+    let grant = Grant { until_ms: Some(9_000), stand_in_for: Some(UserId([3; 16])), at_ms: 7, ..Grant::from(entry) };
+    let about = Grant::from(GrantEntry { subject: Some(RecordId([4; 16])), ..grant.entry.clone() });
     assert_eq!(storage.grants(USER, 0).unwrap(), (Position::default(), Vec::new()));
     let first = storage.append_grants(USER, &[grant.clone(), about.clone()]).unwrap();
-    let ended = GrantEntry { grant: 1, active: false, ..grant.clone() };
+    let numbered = |n, g: &Grant| Grant { entry: GrantEntry { grant: n, ..g.entry.clone() }, ..g.clone() };
+    let ended = numbered(1, &grant).ended(8);
     let second = storage.append_grants(USER, &[ended.clone(), grant.clone()]).unwrap();
     assert_eq!((first.seq, second.seq), (2, 4));
     let (head, log) = storage.grants(USER, 0).unwrap();
     assert_eq!(head, second);
     assert_eq!(log.iter().map(|(at, _)| at.seq).collect::<Vec<_>>(), vec![1, 2, 3, 4]);
     assert_eq!(log[1].0, first);
-    let numbered = |n, e: &GrantEntry| GrantEntry { grant: n, ..e.clone() };
     let entries: Vec<_> = log.into_iter().map(|(_, e)| e).collect();
     assert_eq!(entries, vec![numbered(1, &grant), numbered(2, &about), ended, numbered(3, &grant)]);
     assert_eq!(storage.grants(USER, 3).unwrap().1.len(), 1);

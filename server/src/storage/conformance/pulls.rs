@@ -15,7 +15,7 @@ claims!(
 );
 
 fn query(after: u64, complete: Scope) -> PullQuery {
-    PullQuery { township: TOWNSHIP, after, complete, fills: Vec::new(), bytes_max: 1 << 20 }
+    PullQuery { township: TOWNSHIP, after, complete: vec![complete], fills: Vec::new(), bytes_max: 1 << 20 }
 }
 
 fn news_are_grouped_by_record_and_filtered_by_scope(storage: Arc<dyn Storage>) {
@@ -99,7 +99,7 @@ fn records_ahead_in_a_fill_stay_out_of_the_feed(storage: Arc<dyn Storage>) {
     assert_eq!(ids(&page.fill), vec![records[2].id]);
     assert_eq!(page.fill[0].changes.len(), 2);
     assert!(page.fill_complete);
-    query.complete = areas(&[VILLAGE]);
+    query.complete = vec![areas(&[VILLAGE])];
     assert_eq!(storage.pull_page(&query).unwrap().feed.len(), 3, "another grant has it already");
 }
 

@@ -15,7 +15,7 @@ use super::super::chain::KIND_CHANGE;
 use super::super::columns::{from_heads, from_key, from_outcomes, to_heads};
 use super::super::{BatchRow, Committed, HeldChange, PreparedPush, Result, StorageError, TownshipId};
 use super::plan::{self, Feed, Known, RecordWrite, TownshipWrites};
-use super::{Raced, Tenant, about, array, doubts, get, number, number32, other, people, row, rows, run};
+use super::{Raced, Tenant, about, array, doubts, get, number, number32, other, people, rights, row, rows, run};
 
 /// Commits a group; answers in order.
 pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[PreparedPush]) -> Result<Vec<Committed>> {
@@ -30,7 +30,7 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
     for township in taken.iter().map(|p| p.township).collect::<BTreeSet<_>>() {
         feeds.insert(township, lock_feed(tx, id, township).await?);
     }
-    let (writes, answers) = plan::plan(&tenant.links, pushes, verdicts, feeds);
+    let (writes, mut answers) = plan::plan(&tenant.links, pushes, verdicts, feeds);
     fault::point("storage.commit.feed");
     for (township, writes) in &writes {
         let (old, new): (Vec<&RecordWrite<'_>>, Vec<_>) =
@@ -51,6 +51,22 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
             quarantine(tx, id, *no, *sender, push, held).await?;
         }
     }
+    for push in &taken {
+        for (user, grant) in &push.grants {
+            people::append_grants(tx, tenant, *user, std::slice::from_ref(grant)).await?;
+        }
+    }
+    for (push, answer) in pushes.iter().zip(&mut answers) {
+        let Committed::Done(head) = answer else { continue };
+        if push.moves.is_empty() {
+            continue;
+        }
+        // the rows were locked with the group's records
+        let mut feed = lock_feed(tx, id, push.township).await?;
+        rights::move_records(tx, tenant, &mut feed.position, push).await?;
+        update_feed(tx, id, push.township, &feed).await?;
+        *head = feed.position;
+    }
     let batches: Vec<(DeviceId, &BatchRow, u64)> =
         taken.iter().filter_map(|p| Some((p.device, p.batch.as_ref()?, p.received_ms))).collect();
     tokio::try_join!(insert_batches(tx, id, &batches), note_syncs(tx, id, &taken))?;
@@ -67,16 +83,18 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
 }
 
 async fn lock_records(c: &impl GenericClient, tenant: &[u8], pushes: &[PreparedPush], known: &mut Known) -> Result<()> {
-    let mut wanted: BTreeMap<TownshipId, BTreeSet<RecordId>> = BTreeMap::new();
+    let mut wanted: BTreeMap<TownshipId, (BTreeSet<RecordId>, Vec<&[u8]>)> = BTreeMap::new();
     for push in pushes {
         let touched = push.records.iter().map(|r| r.id).chain(push.beside.iter().map(|b| b.id));
-        wanted.entry(push.township).or_default().extend(touched);
+        let (ids, moved) = wanted.entry(push.township).or_default();
+        ids.extend(touched.chain(push.moves.iter().map(|m| m.record)));
+        moved.extend(push.moves.iter().map(|m| m.record.0.as_slice()));
     }
-    let sql = "SELECT id, heads, incarnation, doubts FROM record WHERE tenant = $1 AND township = $2 AND id = ANY($3)
-        ORDER BY id FOR UPDATE";
-    for (township, ids) in wanted.iter().filter(|(_, ids)| !ids.is_empty()) {
+    let sql = "SELECT id, heads, incarnation, doubts FROM record WHERE tenant = $1 AND township = $2
+        AND (id = ANY($3) OR subject = ANY($4)) ORDER BY id FOR UPDATE";
+    for (township, (ids, moved)) in wanted.iter().filter(|(_, (ids, _))| !ids.is_empty()) {
         let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
-        for r in rows(c, sql, &[&tenant, &township.0.as_slice(), &ids]).await? {
+        for r in rows(c, sql, &[&tenant, &township.0.as_slice(), &ids, moved]).await? {
             let state =
                 plan::State { heads: to_heads(get(&r, 1)?), incarnation: number32(&r, 2)?, doubts: number32(&r, 3)? };
             known.records.insert((*township, RecordId(array(&r, 0)?)), state);
@@ -151,6 +169,7 @@ struct RecordColumns<'a> {
     statuses: Vec<&'a str>,
     persons: Vec<i64>,
     days: Vec<&'a str>,
+    states: Vec<&'a str>,
     differences: Vec<i64>,
     jsons: Vec<&'a str>,
     searches: Vec<&'a str>,
@@ -174,6 +193,7 @@ impl<'a> RecordColumns<'a> {
             statuses: texts(|p| &p.status),
             persons: numbers(|w| w.latest.projection.persons.into()),
             days: texts(|p| &p.day),
+            states: texts(|p| &p.state),
             differences: numbers(|w| w.latest.projection.differences.into()),
             jsons: texts(|p| &p.json),
             searches: texts(|p| &p.search),
@@ -185,10 +205,10 @@ impl<'a> RecordColumns<'a> {
 /// The arrays of [`RecordColumns`] as rows, from parameter $3 on.
 const RECORD_ROWS: &str =
     "UNNEST($3::BYTEA[], $4::BYTEA[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[], $8::TEXT[], $9::TEXT[],
-    $10::TEXT[], $11::BIGINT[], $12::TEXT[], $13::BIGINT[], $14::TEXT[], $15::TEXT[], $16::BIGINT[]";
+    $10::TEXT[], $11::BIGINT[], $12::TEXT[], $13::BIGINT[], $14::TEXT[], $15::TEXT[], $16::BIGINT[], $17::TEXT[]";
 const RECORD_NAMES: &str =
     "id, heads, changes, bytes, updated_ms, title, label, status, persons, day, differences, json,
-    search, last";
+    search, last, state";
 
 async fn insert_records(
     c: &impl GenericClient,
@@ -209,8 +229,8 @@ async fn insert_records(
         writes.iter().map(|w| w.first.subject.as_ref().map(|s| s.0.as_slice())).collect();
     let sql = format!(
         "INSERT INTO record (doubts, tenant, township, {RECORD_NAMES}, born, type, key, incarnation, area, subject)
-         SELECT 0, $1, $2, n.* FROM {RECORD_ROWS}, $17::BIGINT[], $18::TEXT[], $19::BYTEA[], $20::BIGINT[], $21::BYTEA[],
-         $22::BYTEA[]) AS n ON CONFLICT DO NOTHING"
+         SELECT 0, $1, $2, n.* FROM {RECORD_ROWS}, $18::BIGINT[], $19::TEXT[], $20::BYTEA[], $21::BIGINT[], $22::BYTEA[],
+         $23::BYTEA[]) AS n ON CONFLICT DO NOTHING"
     );
     let inserted = run(
         c,
@@ -232,6 +252,7 @@ async fn insert_records(
             &v.jsons,
             &v.searches,
             &v.lasts,
+            &v.states,
             &born,
             &types,
             &keys,
@@ -258,7 +279,7 @@ async fn update_records(
         "UPDATE record r SET heads = n.heads, changes = r.changes + n.changes, bytes = r.bytes + n.bytes,
          updated_ms = greatest(r.updated_ms, n.updated_ms), title = n.title, label = n.label, status = n.status,
          persons = n.persons, day = n.day, differences = n.differences, json = n.json,
-         search = n.search, last = n.last
+         search = n.search, last = n.last, state = n.state
          FROM {RECORD_ROWS}) AS n ({RECORD_NAMES}) WHERE r.tenant = $1 AND r.township = $2 AND r.id = n.id"
     );
     let updated = run(
@@ -281,6 +302,7 @@ async fn update_records(
             &v.jsons,
             &v.searches,
             &v.lasts,
+            &v.states,
         ],
     )
     .await?;

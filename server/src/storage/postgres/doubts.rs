@@ -9,7 +9,7 @@ use doorstep_core::record::FormRef;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::columns::{from_heads, to_heads};
+use super::super::columns::{from_heads, to_core, to_heads};
 use super::super::doubts::{self, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 use super::super::{Result, TownshipId};
 use super::{Param, about, array, get, number, number32, optional, other, row, rows, run};
@@ -183,7 +183,7 @@ pub(super) async fn list(
     let closed = if filter.closed { "NOT NULL" } else { "NULL" };
     let mut sql = format!(
         "SELECT {DOUBT_COLUMNS}, r.id, r.type, r.area, r.subject, d.opened_ms, d.closed_ms, d.change, c.bytes, c.received_ms,
-         c.device FROM doubt d
+         c.device, r.key FROM doubt d
          JOIN record r ON r.tenant = d.tenant AND r.township = d.township AND r.id = d.record
          LEFT JOIN change c ON c.tenant = d.tenant AND c.township = d.township AND c.seq = d.change
          WHERE d.tenant = $1 AND d.township = $2 AND d.closed_ms IS {closed} AND d.no < $3"
@@ -221,10 +221,12 @@ fn doubt_row(r: &Row) -> Result<DoubtRow> {
         Some(bytes) => Some((doubts::claimed_s(bytes), number(r, 14)?, optional(r, 15)?.map(DeviceId))),
         None => None,
     };
+    let (record, record_type) = (RecordId(array(r, 6)?), get::<String>(r, 7)?);
     Ok(DoubtRow {
         no,
-        record: RecordId(array(r, 6)?),
-        record_type: get(r, 7)?,
+        record,
+        core: to_core(record, &record_type, get(r, 16)?),
+        record_type,
         area: AreaId(array(r, 8)?),
         subject: optional(r, 9)?.map(RecordId),
         doubt,

@@ -1,14 +1,18 @@
 //! The feed: head, chain, pages of a pull.
 
+use std::collections::HashMap;
+
 use deadpool_postgres::GenericClient;
+use doorstep_core::form::Sensitivity;
 use doorstep_core::id::{AreaId, Chain, ChangeHash, Incarnation, RecordId};
 use doorstep_core::protocol::{Position, ScopeDigest};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::columns::{to_heads, to_identity};
-use super::super::page::{CHANGED_MAX, PageBuilder, scopes_of_news};
-use super::super::{PullPage, PullQuery, PulledRecord, Result, Scope, StorageError, TownshipId};
+use super::super::chain::KIND_MOVE;
+use super::super::columns::{BadColumn, to_heads, to_identity};
+use super::super::page::{CHANGED_MAX, PageBuilder, Placed, PullFilter, scopes_of_news};
+use super::super::{Arrival, PullPage, PullQuery, PulledRecord, Reads, Result, Scope, StorageError, TownshipId};
 use super::{Param, array, get, number, number32, optional, people, records, row, rows};
 
 /// Changes that one page of the feed may have at most, and records one page of a fill.
@@ -57,6 +61,35 @@ impl Statement {
 
     /// The condition that the record `r` is in a scope.
     fn covers(&mut self, scope: &Scope) -> String {
+        let (reaches, reads) = (self.reaches(scope), self.reads(&scope.reads));
+        format!("({reaches} AND {reads})")
+    }
+
+    /// The condition that the type of the record `r` is read.
+    fn reads(&mut self, reads: &Reads) -> String {
+        let Reads::By(role) = reads else { return "TRUE".to_owned() };
+        let mut parts = vec!["FALSE".to_owned()];
+        for readable in role.readable() {
+            let (ends, base) = match readable.class {
+                Sensitivity::Core => ("position('.' IN r.type) = 0".to_owned(), "r.type".to_owned()),
+                class => {
+                    let ending = format!(".{}", class.as_str());
+                    let base = format!("left(r.type, -{})", ending.len());
+                    (format!("right(r.type, {}) = {}", ending.len(), self.value(ending)), base)
+                }
+            };
+            let named = self.value(readable.named);
+            let others = match readable.others_but {
+                Some(but) => format!("{base} <> ALL({})", self.value(but)),
+                None => "FALSE".to_owned(),
+            };
+            parts.push(format!("({ends} AND ({base} = ANY({named}) OR {others}))"));
+        }
+        format!("({})", parts.join(" OR "))
+    }
+
+    /// The condition that the record `r` lies in a scope, whatever its type.
+    fn reaches(&mut self, scope: &Scope) -> String {
         if scope.whole {
             return "TRUE".to_owned();
         }
@@ -74,12 +107,27 @@ impl Statement {
 
     /// The condition that news of the record `r` come by the feed: a complete grant covers it, or a fill that passed it.
     fn by_feed(&mut self, query: &PullQuery) -> String {
-        let mut parts = vec![self.covers(&query.complete)];
+        let mut parts = vec!["FALSE".to_owned()];
+        parts.extend(query.complete.iter().map(|scope| self.covers(scope)));
         for (_, scope, after) in &query.fills {
             let (after, covers) = (self.value(signed(*after)), self.covers(scope));
             parts.push(format!("(r.born <= {after} AND {covers})"));
         }
         format!("({})", parts.join(" OR "))
+    }
+
+    /// The condition that the record `r` left an area of the scopes after a point of the feed.
+    fn left(&mut self, query: &PullQuery, after: &str) -> String {
+        let scopes = query.complete.iter().chain(query.fills.iter().map(|(_, scope, _)| scope));
+        let areas: Vec<Vec<u8>> = scopes.flat_map(|scope| &scope.areas).map(|a| a.0.to_vec()).collect();
+        if areas.is_empty() {
+            return "FALSE".to_owned();
+        }
+        let areas = self.value(areas);
+        format!(
+            "EXISTS (SELECT 1 FROM placement p WHERE p.tenant = $1 AND p.township = $2 AND p.record = r.id
+             AND p.seq > {after} AND p.area = ANY({areas}))"
+        )
     }
 
     async fn rows(&self, c: &impl GenericClient, sql: &str) -> Result<Vec<Row>> {
@@ -97,6 +145,7 @@ const PULLED_COLUMNS: &str = "r.id, r.area, r.subject, r.type, r.key, r.incarnat
 /// A record without its changes, from column `first` on.
 fn pulled(r: &Row, first: usize) -> Result<PulledRecord> {
     Ok(PulledRecord {
+        arrival: Arrival::Known,
         id: RecordId(array(r, first)?),
         area: AreaId(array(r, first + 1)?),
         subject: optional(r, first + 2)?.map(RecordId),
@@ -163,9 +212,11 @@ async fn changed_records(
     }
     let mut statement = Statement::new(tenant, query.township);
     let (after, by_feed) = (statement.value(signed(query.after)), statement.by_feed(query));
+    let left = statement.left(query, &after);
     let limit = CHANGED_MAX + 1;
     let sql = format!(
-        "SELECT r.id FROM record r WHERE r.tenant = $1 AND r.township = $2 AND r.last > {after} AND {by_feed} LIMIT {limit}"
+        "SELECT r.id FROM record r WHERE r.tenant = $1 AND r.township = $2 AND r.last > {after}
+         AND ({by_feed} OR {left}) LIMIT {limit}"
     );
     let found = statement.rows(c, &sql).await?;
     if found.len() > CHANGED_MAX {
@@ -185,7 +236,7 @@ async fn read_feed(
     let (after, last) = (statement.value(signed(query.after)), statement.value(signed(head.seq)));
     let in_scope = match changed {
         Some(changed) => format!("c.record = ANY({})", statement.value(changed)),
-        None => statement.by_feed(query),
+        None => format!("(c.kind = 2 OR {})", statement.by_feed(query)),
     };
     let bytes_max = statement.value(query.bytes_max as i64);
     // the inner limit bounds what is read, the outer condition what is sent
@@ -193,7 +244,7 @@ async fn read_feed(
         "SELECT * FROM (
             SELECT f.*, sum(length(f.bytes)) OVER (ORDER BY f.seq) - length(f.bytes) AS before, count(*) OVER () AS found
             FROM (
-                SELECT c.seq, c.hash, c.device, c.received_ms, c.bytes, c.chain, {PULLED_COLUMNS}
+                SELECT c.seq, c.hash, c.device, c.received_ms, c.bytes, c.chain, {PULLED_COLUMNS}, c.kind
                 FROM change c JOIN record r ON r.tenant = c.tenant AND r.township = c.township AND r.id = c.record
                 WHERE c.tenant = $1 AND c.township = $2 AND c.seq > {after} AND c.seq <= {last} AND {in_scope}
                 ORDER BY c.seq LIMIT {ROWS_MAX}
@@ -203,17 +254,43 @@ async fn read_feed(
     let found = statement.rows(c, &sql).await?;
     let mut page = PageBuilder::default();
     let mut upto = head;
+    let filter = PullFilter::new(query);
     for r in &found {
-        page.add(RecordId(array(r, 6)?), records::change(r, 0)?, || pulled(r, 6))?;
+        add(&mut page, &filter, r)?;
     }
     if let Some(r) = found.last() {
-        let all = number(r, 15)?;
+        let all = number(r, 16)?;
         if all >= ROWS_MAX as u64 || all > found.len() as u64 {
             upto = Position { seq: number(r, 0)?, chain: Chain(array(r, 5)?) };
         }
     }
-    let bytes = page.bytes;
-    Ok((page.finish(), upto, bytes))
+    let entered = page.entered();
+    let mut changes = match entered.as_slice() {
+        [] => HashMap::new(),
+        entered => records::changes(c, tenant, query.township, entered).await?,
+    };
+    let (found, bytes) = page.finish(|record| Ok::<_, StorageError>(changes.remove(&record.id).unwrap_or_default()))?;
+    Ok((found, upto, bytes))
+}
+
+/// Adds what an entry of the feed means for the device: a change, or a move.
+fn add(page: &mut PageBuilder, filter: &PullFilter, r: &Row) -> Result<()> {
+    let born = number(r, 13)?;
+    let at = Placed {
+        id: RecordId(array(r, 6)?),
+        area: AreaId(array(r, 7)?),
+        subject: optional(r, 8)?.map(RecordId),
+        record_type: get(r, 9)?,
+    };
+    if get::<i64>(r, 14)? == i64::from(KIND_MOVE) {
+        let from = get::<&[u8]>(r, 4)?.get(..16).and_then(AreaId::from_slice);
+        let arrival = filter.after_move(&at, from.ok_or(BadColumn("move"))?, born);
+        return arrival.map_or(Ok(()), |arrival| page.moved(at.id, arrival, || pulled(r, 6)));
+    }
+    if filter.by_feed(&at, born) {
+        page.add(at.id, records::change(r, 0)?, || pulled(r, 6))?;
+    }
+    Ok(())
 }
 
 async fn read_fill(
@@ -257,7 +334,7 @@ pub(super) async fn pull_cost(c: &impl GenericClient, tenant: &[u8], query: &Pul
     let sql = format!(
         "SELECT count(*), coalesce(sum(length(c.bytes)), 0)::BIGINT
          FROM change c JOIN record r ON r.tenant = c.tenant AND r.township = c.township AND r.id = c.record
-         WHERE c.tenant = $1 AND c.township = $2 AND c.seq > {after} AND {by_feed}"
+         WHERE c.tenant = $1 AND c.township = $2 AND c.seq > {after} AND c.kind = 1 AND {by_feed}"
     );
     let mut cost = sum(&statement.rows(c, &sql).await?)?;
     for (_, scope, after) in &query.fills {
@@ -286,7 +363,7 @@ pub(super) async fn change_list(
 ) -> Result<Vec<(u64, RecordId, Incarnation, ChangeHash)>> {
     let sql = "SELECT c.seq, r.id, r.incarnation, c.hash
         FROM change c JOIN record r ON r.tenant = c.tenant AND r.township = c.township AND r.id = c.record
-        WHERE c.tenant = $1 AND c.township = $2 AND c.seq > $3 ORDER BY c.seq LIMIT $4";
+        WHERE c.tenant = $1 AND c.township = $2 AND c.seq > $3 AND c.kind = 1 ORDER BY c.seq LIMIT $4";
     let found = rows(c, sql, &[&tenant, &township.0.as_slice(), &signed(after), &i64::from(limit)]).await?;
     let read = |r: &Row| Ok((number(r, 0)?, RecordId(array(r, 1)?), number32(r, 2)?, ChangeHash(array(r, 3)?)));
     found.iter().map(read).collect()

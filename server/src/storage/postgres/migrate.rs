@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0007_doubt.sql"),
     include_str!("../migrations/postgres/0008_about.sql"),
     include_str!("../migrations/postgres/0009_audit.sql"),
+    include_str!("../migrations/postgres/0010_rights.sql"),
 ];
 
 /// The lock that several starting servers queue at.

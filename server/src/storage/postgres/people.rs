@@ -6,7 +6,7 @@ use doorstep_core::id::{AreaId, Chain, DeviceId, RecordId, UserId};
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
 use tokio_postgres::Row;
 
-use super::super::{Device, Result, SyncNote, TownshipId, User};
+use super::super::{Device, Grant, Result, SyncNote, TownshipId, User};
 use super::{Tenant, array, get, number, optional, other, row, rows, run};
 
 /// Makes a township's feed, if it is new.
@@ -100,7 +100,7 @@ pub(super) async fn append_grants(
     c: &impl GenericClient,
     tenant: &Tenant,
     user: UserId,
-    entries: &[GrantEntry],
+    entries: &[Grant],
 ) -> Result<Position> {
     let (id, user_id) = (tenant.id.as_slice(), user.0.as_slice());
     // a user's log has no row to lock before its first entry
@@ -109,10 +109,10 @@ pub(super) async fn append_grants(
     let mut head = grants_head(c, id, user).await?;
     let sql = "SELECT coalesce(max(grant_no), 0) FROM grant_entry WHERE tenant = $1 AND user_id = $2";
     let mut last = row(c, sql, &[&id, &user_id]).await?.map_or(Ok(0), |r| number(&r, 0))?;
-    let sql = "INSERT INTO grant_entry (tenant, user_id, seq, chain, grant_no, role, area, subject, active)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    for entry in entries {
-        let mut entry = entry.clone();
+    let sql = "INSERT INTO grant_entry (tenant, user_id, seq, chain, grant_no, role, area, subject, active, until_ms,
+        stand_in_for, at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    for given in entries {
+        let mut entry = given.entry.clone();
         if entry.grant == 0 {
             entry.grant = last + 1;
         }
@@ -121,9 +121,36 @@ pub(super) async fn append_grants(
         let (seq, chain) = (head.seq.cast_signed(), head.chain.0.as_slice());
         let (grant, area) = (entry.grant.cast_signed(), entry.area.0.as_slice());
         let subject = entry.subject.as_ref().map(|s| s.0.as_slice());
-        run(c, sql, &[&id, &user_id, &seq, &chain, &grant, &entry.role, &area, &subject, &entry.active]).await?;
+        let (until_ms, at_ms) = (given.until_ms.map(u64::cast_signed), given.at_ms.cast_signed());
+        let for_whom = given.stand_in_for.as_ref().map(|u| u.0.as_slice());
+        let (role, active) = (&entry.role, &entry.active);
+        run(
+            c,
+            sql,
+            &[&id, &user_id, &seq, &chain, &grant, role, &area, &subject, active, &until_ms, &for_whom, &at_ms],
+        )
+        .await?;
     }
     Ok(head)
+}
+
+pub(super) const GRANT_COLUMNS: &str = "grant_no, role, area, subject, active, until_ms, stand_in_for, at_ms";
+
+/// A grant, from column `first` on.
+pub(super) fn grant(r: &Row, first: usize) -> Result<Grant> {
+    let entry = GrantEntry {
+        grant: number(r, first)?,
+        role: get(r, first + 1)?,
+        area: AreaId(array(r, first + 2)?),
+        subject: optional(r, first + 3)?.map(RecordId),
+        active: get(r, first + 4)?,
+    };
+    Ok(Grant {
+        entry,
+        until_ms: get::<Option<i64>>(r, first + 5)?.map(i64::cast_unsigned),
+        stand_in_for: optional(r, first + 6)?.map(UserId),
+        at_ms: number(r, first + 7)?,
+    })
 }
 
 pub(super) async fn grants(
@@ -131,21 +158,13 @@ pub(super) async fn grants(
     tenant: &[u8],
     user: UserId,
     after: u64,
-) -> Result<(Position, Vec<(Position, GrantEntry)>)> {
-    let sql = "SELECT seq, chain, grant_no, role, area, subject, active FROM grant_entry
-        WHERE tenant = $1 AND user_id = $2 AND seq > $3 ORDER BY seq";
-    let found = rows(c, sql, &[&tenant, &user.0.as_slice(), &after.cast_signed()]).await?;
-    let read = |r: &Row| {
-        let entry = GrantEntry {
-            grant: number(r, 2)?,
-            role: get(r, 3)?,
-            area: AreaId(array(r, 4)?),
-            subject: optional(r, 5)?.map(RecordId),
-            active: get(r, 6)?,
-        };
-        Ok((position(r, 0)?, entry))
-    };
-    let entries: Vec<(Position, GrantEntry)> = found.iter().map(read).collect::<Result<_>>()?;
+) -> Result<(Position, Vec<(Position, Grant)>)> {
+    let sql = format!(
+        "SELECT seq, chain, {GRANT_COLUMNS} FROM grant_entry WHERE tenant = $1 AND user_id = $2 AND seq > $3 ORDER BY seq"
+    );
+    let found = rows(c, &sql, &[&tenant, &user.0.as_slice(), &after.cast_signed()]).await?;
+    let read = |r: &Row| Ok((position(r, 0)?, grant(r, 2)?));
+    let entries: Vec<(Position, Grant)> = found.iter().map(read).collect::<Result<_>>()?;
     let head = match entries.last() {
         Some((at, _)) => *at,
         None => grants_head(c, tenant, user).await?,

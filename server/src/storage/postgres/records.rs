@@ -7,7 +7,7 @@ use doorstep_core::id::{AreaId, ChangeHash, DeviceId, RecordId};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::columns::{to_heads, to_identity};
+use super::super::columns::{to_core, to_heads, to_identity};
 use super::super::figures::{FigureRow, Figures};
 use super::super::{Coverage, Projection, RecordFilter, RecordRow, Result, StoredChange, StoredRecord, TownshipId};
 use super::{Param, array, get, number, number32, optional, row, rows};
@@ -32,7 +32,7 @@ pub(super) async fn changes(
 ) -> Result<HashMap<RecordId, Vec<StoredChange>>> {
     let ids: Vec<&[u8]> = wanted.iter().map(|id| id.0.as_slice()).collect();
     let sql = "SELECT record, seq, hash, device, received_ms, bytes FROM change
-        WHERE tenant = $1 AND township = $2 AND record = ANY($3) ORDER BY seq";
+        WHERE tenant = $1 AND township = $2 AND record = ANY($3) AND kind = 1 ORDER BY seq";
     let mut found: HashMap<RecordId, Vec<StoredChange>> = HashMap::new();
     for r in rows(c, sql, &[&tenant, &township.0.as_slice(), &ids]).await? {
         found.entry(RecordId(array(&r, 0)?)).or_default().push(change(&r, 1)?);
@@ -94,13 +94,15 @@ pub(super) async fn full(
 
 const ROW_COLUMNS: &str =
     "born, id, type, area, subject, updated_ms, title, label, status, persons, day, differences, doubts,
-    json, search FROM record";
+    json, search, state, key FROM record";
 
 fn record_row(r: &Row) -> Result<RecordRow> {
+    let (id, record_type) = (RecordId(array(r, 1)?), get::<String>(r, 2)?);
     Ok(RecordRow {
         born: number(r, 0)?,
-        id: RecordId(array(r, 1)?),
-        record_type: get(r, 2)?,
+        id,
+        core: to_core(id, &record_type, get(r, 16)?),
+        record_type,
         area: AreaId(array(r, 3)?),
         subject: optional(r, 4)?.map(RecordId),
         updated_ms: number(r, 5)?,
@@ -114,6 +116,7 @@ fn record_row(r: &Row) -> Result<RecordRow> {
             doubts: number32(r, 12)?,
             json: get(r, 13)?,
             search: get(r, 14)?,
+            state: get(r, 15)?,
         },
     })
 }

@@ -1,26 +1,35 @@
 //! What an exchange reads at once; what doesn't build on each other goes out together.
 
 use deadpool_postgres::GenericClient;
-use doorstep_core::id::RecordId;
-use doorstep_core::protocol::Position;
+use std::sync::Arc;
 
-use super::super::forms::FormsCache;
-use super::super::standing::AreasCache;
+use doorstep_core::id::{RecordId, UserId};
+use doorstep_core::protocol::{AreaEntry, Position};
+
+use super::super::rights::ROLES;
+use super::super::standing::Caches;
 use super::super::{
-    MergeBase, PlanPull, PullPage, PushBase, PushQuery, READS_CLOSED, ReplyQuery, Result, Standing, TownshipId,
+    Claims, MergeBase, PlanPull, PullPage, PushBase, PushQuery, READS_CLOSED, ReplyQuery, Result, Standing, TownshipId,
 };
-use super::{array, feed, forms, held, number, people, records, rows, settings, uploads};
+use super::{array, feed, forms, held, number, people, records, rights, rows, settings, uploads};
 
-pub(super) async fn push_base(c: &impl GenericClient, tenant: &[u8], query: &PushQuery<'_>) -> Result<PushBase> {
-    let (branch, merge) = tokio::try_join!(
+pub(super) async fn push_base(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    caches: &Caches<'_>,
+    query: &PushQuery<'_>,
+) -> Result<PushBase> {
+    let (branch, merge, places, claims) = tokio::try_join!(
         uploads::branch(c, tenant, query.device, query.branch),
         merge_base(c, tenant, query.township, query.records),
+        rights::places(c, tenant, query.township, query.subjects),
+        claims(c, tenant, caches, query.township, query.user),
     )?;
     let mut base = PushBase { branch, taken: None, merge: MergeBase::default() };
     if query.number <= base.branch.last {
         base.taken = uploads::batch(c, tenant, query.device, query.branch, query.number).await?;
     } else if query.number == base.branch.last + 1 {
-        base.merge = merge;
+        base.merge = MergeBase { places, claims: Some(claims), ..merge };
     }
     Ok(base)
 }
@@ -33,13 +42,44 @@ pub(super) async fn merge_base(
 ) -> Result<MergeBase> {
     let (records, waiting) =
         tokio::try_join!(records::load(c, tenant, township, ids), held::waiting(c, tenant, township, ids))?;
-    Ok(MergeBase { records, waiting })
+    Ok(MergeBase { records, waiting, ..MergeBase::default() })
+}
+
+/// What a user claims.
+pub(super) async fn claims(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    caches: &Caches<'_>,
+    township: TownshipId,
+    user: UserId,
+) -> Result<Claims> {
+    let ((_, grants), version, roles) = tokio::try_join!(
+        people::grants(c, tenant, user, 0),
+        people::areas_version(c, tenant, township),
+        settings::setting(c, tenant, ROLES),
+    )?;
+    let areas = areas(c, tenant, caches, township, version).await?;
+    Ok(Claims { grants, areas, roles: caches.roles.of(roles) })
+}
+
+/// The areas, of which this is the version.
+async fn areas(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    caches: &Caches<'_>,
+    township: TownshipId,
+    version: u64,
+) -> Result<Arc<[AreaEntry]>> {
+    match caches.areas.get(township, version) {
+        Some(known) => Ok(known),
+        None => Ok(caches.areas.put(township, version, people::areas(c, tenant, township).await?.1)),
+    }
 }
 
 pub(super) async fn begin_reply(
     c: &impl GenericClient,
     tenant: &[u8],
-    (cache, known_forms): (&AreasCache, &FormsCache),
+    caches: &Caches<'_>,
     query: &ReplyQuery<'_>,
     plan: PlanPull<'_>,
 ) -> Result<Option<PullPage>> {
@@ -49,7 +89,7 @@ pub(super) async fn begin_reply(
             None => Ok(0),
         }
     };
-    let (closed, last_batch, head, on_chain, (_, grants), areas_version, forms_head) = tokio::try_join!(
+    let (closed, last_batch, head, on_chain, (_, grants), areas_version, forms_head, roles) = tokio::try_join!(
         settings::setting(c, tenant, READS_CLOSED),
         last_batch,
         feed::head(c, tenant, query.township),
@@ -57,11 +97,9 @@ pub(super) async fn begin_reply(
         people::grants(c, tenant, query.user, 0),
         people::areas_version(c, tenant, query.township),
         forms::head(c, tenant),
+        settings::setting(c, tenant, ROLES),
     )?;
-    let areas = match cache.get(query.township, areas_version) {
-        Some(known) => known,
-        None => cache.put(query.township, areas_version, people::areas(c, tenant, query.township).await?.1),
-    };
+    let areas = areas(c, tenant, caches, query.township, areas_version).await?;
     let is_on_chain = |point: &Position| *point == Position::default() || on_chain.contains(point);
     let standing = Standing {
         reads_closed: closed.as_deref() == Some("1"),
@@ -69,10 +107,9 @@ pub(super) async fn begin_reply(
         head: head.0,
         common: query.points.iter().find(|p| is_on_chain(p)).copied(),
         told_on_chain: query.told.as_ref().is_none_or(is_on_chain),
-        grants,
+        claims: Claims { grants, areas, roles: caches.roles.of(roles) },
         areas_version,
-        areas,
-        forms: forms::log_at(c, tenant, known_forms, forms_head).await?,
+        forms: forms::log_at(c, tenant, caches.forms, forms_head).await?,
     };
     match plan(standing) {
         Some(pull) => feed::first_page(c, tenant, &pull, head).await.map(Some),

@@ -11,13 +11,13 @@ use super::super::chain::{KIND_CHANGE, Links};
 use super::super::columns::{from_heads, from_key};
 use super::super::{Committed, PreparedPush, PreparedRecord, Result, StorageError, SyncNote, TownshipId};
 use super::held::{self, Shelf};
-use super::{about, doubts, pack, people, uploads};
+use super::{about, doubts, pack, people, rights, uploads};
 
 /// A township's feed while a group is written.
 #[derive(Clone, Copy)]
-struct Feed {
-    no: i64,
-    position: Position,
+pub(super) struct Feed {
+    pub no: i64,
+    pub position: Position,
     digest: ScopeDigest,
 }
 
@@ -109,6 +109,12 @@ fn push(tx: &Transaction<'_>, links: &Links, mut feed: Feed, pushed: &PreparedPu
             return Ok((feed, Committed::Moved));
         }
     }
+    for moved in &pushed.moves {
+        rights::move_records(tx, links, &mut feed, moved, pushed.received_ms)?;
+    }
+    for (user, grant) in &pushed.grants {
+        people::append_grants(tx, links, *user, std::slice::from_ref(grant))?;
+    }
     let from = (feed.no, pushed.device, pushed.received_ms);
     for (record, hash) in &pushed.settled {
         held::settle(tx, feed.no, *record, hash)?;
@@ -121,7 +127,7 @@ fn push(tx: &Transaction<'_>, links: &Links, mut feed: Feed, pushed: &PreparedPu
     }
     people::note_sync(tx, pushed.device, pushed.counter, pushed.received_ms, None)?;
     fault::point("storage.commit.feed");
-    if !pushed.records.is_empty() {
+    if !pushed.records.is_empty() || !pushed.moves.is_empty() {
         tx.prepare_cached("UPDATE township SET seq = ?, chain = ?, changes = ?, digest_sum = ? WHERE no = ?")?
             .execute(params![
                 feed.position.seq.cast_signed(),
@@ -148,8 +154,8 @@ impl<'a> Statements<'a> {
             tx,
             insert_record: tx.prepare_cached(
                 "INSERT INTO record (no, id, township_no, type, key, incarnation, area, subject, heads, changes, bytes,
-                 updated_ms, title, label, status, persons, day, differences, doubts, last)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                 updated_ms, title, label, status, persons, day, state, differences, doubts, last)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             )?,
             insert_text: tx
                 .prepare_cached("INSERT OR REPLACE INTO record_text (record_no, json, search) VALUES (?, ?, ?)")?,
@@ -186,6 +192,7 @@ impl<'a> Statements<'a> {
                     p.status,
                     p.persons,
                     p.day,
+                    p.state,
                     p.differences,
                     record.check.found.len() as i64,
                     last,
@@ -229,7 +236,7 @@ fn update_record(
     let p = &record.projection;
     let mut update = tx.prepare_cached(
         "UPDATE record SET heads = ?, changes = changes + ?, bytes = bytes + ?, updated_ms = max(updated_ms, ?), title = ?,
-         label = ?, status = ?, persons = ?, day = ?, differences = ?, last = ?
+         label = ?, status = ?, persons = ?, day = ?, state = ?, differences = ?, last = ?
          WHERE id = ? AND township_no = ? AND heads = ? AND incarnation = ? AND doubts = ? RETURNING no",
     )?;
     let values = params![
@@ -242,6 +249,7 @@ fn update_record(
         p.status,
         p.persons,
         p.day,
+        p.state,
         p.differences,
         last,
         record.id.0,

@@ -6,7 +6,7 @@ use doorstep_core::record::FormRef;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use super::super::columns::{from_heads, to_heads};
+use super::super::columns::{BadColumn, from_heads, to_core, to_heads};
 use super::super::doubts::{self, Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 use super::super::{Result, TownshipId};
 use super::{about, pack, people, seq_of};
@@ -147,7 +147,7 @@ pub(super) fn list(c: &Connection, township: TownshipId, filter: &DoubtFilter) -
     let closed = if filter.closed { "NOT NULL" } else { "NULL" };
     let mut sql = format!(
         "SELECT {DOUBT_COLUMNS}, r.id, r.type, r.area, r.subject, d.opened_ms, d.closed_ms, d.change_no, c.bytes,
-         c.received_ms, c.device FROM doubt d JOIN record r ON r.no = d.record_no LEFT JOIN change c ON c.no = d.change_no
+         c.received_ms, c.device, r.key FROM doubt d JOIN record r ON r.no = d.record_no LEFT JOIN change c ON c.no = d.change_no
          WHERE d.closed_ms IS {closed} AND d.no > ? AND d.no < ?"
     );
     let before = filter.before.map_or(pack(township_no + 1, 0), |no| pack(township_no, no));
@@ -180,10 +180,13 @@ pub(super) fn list(c: &Connection, township: TownshipId, filter: &DoubtFilter) -
         let bytes: Option<Vec<u8>> = r.get(13)?;
         let received_ms = r.get::<_, Option<i64>>(14)?.unwrap_or(0).cast_unsigned();
         let device = r.get::<_, Option<_>>(15)?.map(DeviceId);
+        let (record, record_type) = (RecordId(r.get(6)?), r.get::<_, String>(7)?);
+        let key = r.get_ref(16)?.as_blob().map_err(|_| BadColumn("key"))?;
         found.push(DoubtRow {
             no,
-            record: RecordId(r.get(6)?),
-            record_type: r.get(7)?,
+            record,
+            core: to_core(record, &record_type, key),
+            record_type,
             area: AreaId(r.get(8)?),
             subject: r.get::<_, Option<_>>(9)?.map(RecordId),
             doubt,

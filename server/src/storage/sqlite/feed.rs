@@ -4,9 +4,9 @@ use doorstep_core::id::{AreaId, Chain, ChangeHash, Incarnation, RecordId};
 use doorstep_core::protocol::{Position, ScopeDigest};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::super::columns::{to_heads, to_identity};
-use super::super::page::{PullFilter, ScopeFilter};
-use super::super::{PullPage, PullQuery, PulledRecord, Result, Scope, StoredChange, TownshipId};
+use super::super::columns::{BadColumn, to_heads, to_identity};
+use super::super::page::{Placed, PullFilter, ScopeFilter};
+use super::super::{Arrival, PullPage, PullQuery, PulledRecord, Result, Scope, StoredChange, TownshipId};
 use super::{news, pack, people, records, seq_of};
 
 /// A township's feed.
@@ -51,20 +51,25 @@ pub(super) fn on_chain(c: &Connection, head: Option<&Head>, position: Position) 
     Ok(chain == Some(position.chain))
 }
 
-/// What a scope is asked about: id, area, subject, from column `first` on.
-pub(super) fn place(r: &Row<'_>, first: usize) -> rusqlite::Result<(RecordId, AreaId, Option<RecordId>)> {
-    Ok((RecordId(r.get(first)?), AreaId(r.get(first + 1)?), r.get::<_, Option<_>>(first + 2)?.map(RecordId)))
+/// What a scope is asked about: id, area, subject, type, from column `first` on.
+pub(super) fn place<'a>(r: &'a Row<'_>, first: usize) -> Result<Placed<'a>> {
+    Ok(Placed {
+        id: RecordId(r.get(first)?),
+        area: AreaId(r.get(first + 1)?),
+        subject: r.get::<_, Option<_>>(first + 2)?.map(RecordId),
+        record_type: r.get_ref(first + 3)?.as_str().map_err(|_| BadColumn("type"))?,
+    })
 }
 
 pub(super) const PULLED_COLUMNS: &str = "r.no, r.id, r.area, r.subject, r.type, r.key, r.incarnation, r.heads";
 
 /// A record without its changes, from column `first` on.
 pub(super) fn pulled(r: &Row<'_>, first: usize) -> rusqlite::Result<PulledRecord> {
-    let (id, area, subject) = place(r, first + 1)?;
     Ok(PulledRecord {
-        id,
-        area,
-        subject,
+        arrival: Arrival::Known,
+        id: RecordId(r.get(first + 1)?),
+        area: AreaId(r.get(first + 2)?),
+        subject: r.get::<_, Option<_>>(first + 3)?.map(RecordId),
         born: seq_of(r.get(first)?),
         identity: to_identity(r.get(first + 4)?, r.get_ref(first + 5)?.as_blob()?),
         incarnation: r.get(first + 6)?,
@@ -128,8 +133,7 @@ fn walk(
         ))?;
         let mut rows = statement.query([first, last])?;
         while let Some(r) = rows.next()? {
-            let (id, area, subject) = place(r, 1)?;
-            if filter.covers(id, area, subject) && !visit(r)? {
+            if filter.covers(&place(r, 1)?) && !visit(r)? {
                 return Ok(());
             }
         }
@@ -151,6 +155,7 @@ fn walk(
     for no in numbers {
         let mut rows = statement.query([no])?;
         if let Some(r) = rows.next()?
+            && scope.reads.covers(place(r, 1)?.record_type)
             && !visit(r)?
         {
             return Ok(());
@@ -187,14 +192,13 @@ pub(super) fn pull_cost(c: &Connection, query: &PullQuery) -> Result<(u64, u64)>
     let filter = PullFilter::new(query);
     let (mut changes, mut bytes) = (0, 0);
     let mut statement = c.prepare_cached(
-        "SELECT length(c.bytes), r.no, r.id, r.area, r.subject
-         FROM change c CROSS JOIN record r ON r.no = c.record_no WHERE c.no > ? AND c.no <= ?",
+        "SELECT length(c.bytes), r.no, r.id, r.area, r.subject, r.type
+         FROM change c CROSS JOIN record r ON r.no = c.record_no WHERE c.no > ? AND c.no <= ? AND c.kind = 1",
     )?;
     let first = pack(head.township_no, query.after);
     let mut rows = statement.query([first, pack(head.township_no, head.position.seq)])?;
     while let Some(r) = rows.next()? {
-        let (id, area, subject) = place(r, 2)?;
-        if filter.by_feed(id, area, subject, seq_of(r.get(1)?)) {
+        if filter.by_feed(&place(r, 2)?, seq_of(r.get(1)?)) {
             changes += 1;
             bytes += r.get::<_, i64>(0)?.cast_unsigned();
         }
@@ -218,7 +222,7 @@ pub(super) fn change_list(
     let Some(no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
     let mut statement = c.prepare_cached(
         "SELECT c.no, r.id, r.incarnation, c.hash FROM change c CROSS JOIN record r ON r.no = c.record_no
-         WHERE c.no > ? AND c.no < ? ORDER BY c.no LIMIT ?",
+         WHERE c.no > ? AND c.no < ? AND c.kind = 1 ORDER BY c.no LIMIT ?",
     )?;
     let rows = statement.query_map(params![pack(no, after), pack(no + 1, 0), limit], |r| {
         Ok((seq_of(r.get(0)?), RecordId(r.get(1)?), r.get(2)?, ChangeHash(r.get(3)?)))

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0006_doubt.sql"),
     include_str!("../migrations/sqlite/0007_about.sql"),
     include_str!("../migrations/sqlite/0008_audit.sql"),
+    include_str!("../migrations/sqlite/0009_rights.sql"),
 ];
 
 /// The newest schema.

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use doorstep_core::id::{Chain, RecordId};
+use doorstep_core::id::{AreaId, Chain};
 use doorstep_core::protocol::Position;
 use rusqlite::{Connection, Row, params};
 
+use super::super::chain::KIND_MOVE;
+use super::super::columns::BadColumn;
 use super::super::page::{CHANGED_MAX, PageBuilder, PullFilter, SCAN_MAX, scopes_of_news};
 use super::super::{PullQuery, PulledRecord, Result};
 use super::feed::{Head, PULLED_COLUMNS, place, pulled};
@@ -25,19 +27,34 @@ pub(super) fn read(c: &Connection, head: &Head, query: &PullQuery) -> Result<New
 
 fn sql(condition: &str) -> String {
     format!(
-        "SELECT c.no, c.hash, c.device, c.received_ms, c.bytes, c.chain, {PULLED_COLUMNS}
+        "SELECT c.no, c.hash, c.device, c.received_ms, c.bytes, c.chain, {PULLED_COLUMNS}, c.kind
          FROM change c CROSS JOIN record r ON r.no = c.record_no WHERE {condition}"
     )
 }
 
-fn add(page: &mut PageBuilder, r: &Row<'_>) -> rusqlite::Result<()> {
-    page.add(RecordId(r.get(7)?), records::change(r)?, || pulled(r, 6))
+/// Adds what an entry of the feed means for the device: a change, or a move.
+fn add(page: &mut PageBuilder, filter: &PullFilter, r: &Row<'_>) -> Result<()> {
+    let (at, born) = (place(r, 7)?, seq_of(r.get(6)?));
+    if r.get::<_, u8>(14)? == KIND_MOVE {
+        let from = r.get_ref(4)?.as_blob().ok().and_then(|bytes| AreaId::from_slice(bytes.get(..16)?));
+        let arrival = filter.after_move(&at, from.ok_or(BadColumn("move"))?, born);
+        return arrival.map_or(Ok(()), |arrival| Ok(page.moved(at.id, arrival, || pulled(r, 6))?));
+    }
+    if filter.by_feed(&at, born) {
+        page.add(at.id, records::change(r)?, || pulled(r, 6))?;
+    }
+    Ok(())
 }
 
-/// The page's end, when it is full after this row.
-fn end(page: PageBuilder, r: &Row<'_>) -> Result<News> {
-    let (upto, bytes) = (Position { seq: seq_of(r.get(0)?), chain: Chain(r.get(5)?) }, page.bytes);
-    Ok((page.finish(), upto, bytes))
+/// The page, which ends at a position.
+fn end(c: &Connection, head: &Head, page: PageBuilder, upto: Position) -> Result<News> {
+    let (found, bytes) = page.finish(|record| records::changes(c, pack(head.township_no, record.born)))?;
+    Ok((found, upto, bytes))
+}
+
+/// Where the page stands when it is full after this row.
+fn upto(r: &Row<'_>) -> Result<Position> {
+    Ok(Position { seq: seq_of(r.get(0)?), chain: Chain(r.get(5)?) })
 }
 
 fn walk(c: &Connection, head: &Head, query: &PullQuery) -> Result<News> {
@@ -47,23 +64,19 @@ fn walk(c: &Connection, head: &Head, query: &PullQuery) -> Result<News> {
     let mut rows = statement.query([pack(head.township_no, query.after), pack(head.township_no, head.position.seq)])?;
     let mut scanned = 0;
     while let Some(r) = rows.next()? {
-        let (id, area, subject) = place(r, 7)?;
-        if filter.by_feed(id, area, subject, seq_of(r.get(6)?)) {
-            add(&mut page, r)?;
-        }
+        add(&mut page, &filter, r)?;
         scanned += 1;
         if page.bytes >= query.bytes_max || scanned >= SCAN_MAX {
-            return end(page, r);
+            return end(c, head, page, upto(r)?);
         }
     }
-    let bytes = page.bytes;
-    Ok((page.finish(), head.position, bytes))
+    end(c, head, page, head.position)
 }
 
 /// The records whose news come by the feed, if looking them up is less work than walking the feed.
 fn changed_records(c: &Connection, head: &Head, query: &PullQuery) -> Result<Option<BTreeSet<i64>>> {
     let Some(scopes) = scopes_of_news(query) else { return Ok(None) };
-    let lookups: usize = scopes.iter().map(|(scope, _)| scope.areas.len() + 2 * scope.subjects.len()).sum();
+    let lookups: usize = scopes.iter().map(|(scope, _)| 2 * (scope.areas.len() + scope.subjects.len())).sum();
     if head.position.seq.saturating_sub(query.after) <= lookups as u64 {
         return Ok(None);
     }
@@ -71,9 +84,15 @@ fn changed_records(c: &Connection, head: &Head, query: &PullQuery) -> Result<Opt
     let mut found = BTreeSet::new();
     let mut find = |column: &str, value: &[u8; 16], born_upto: u64| -> Result<bool> {
         // `+no`: the row numbers stand in the index, they aren't a way to search
-        let mut statement = c.prepare_cached(&format!(
-            "SELECT no FROM record WHERE {column} = ? AND last > ? AND last <= ? AND +no <= ? LIMIT ?"
-        ))?;
+        let sql = match column {
+            "left" => {
+                "SELECT record_no FROM placement WHERE area = ? AND no > ? AND no <= ? AND record_no <= ? LIMIT ?"
+            }
+            "area" => "SELECT no FROM record WHERE area = ? AND last > ? AND last <= ? AND +no <= ? LIMIT ?",
+            "subject" => "SELECT no FROM record WHERE subject = ? AND last > ? AND last <= ? AND +no <= ? LIMIT ?",
+            _ => "SELECT no FROM record WHERE id = ? AND last > ? AND last <= ? AND +no <= ? LIMIT ?",
+        };
+        let mut statement = c.prepare_cached(sql)?;
         let values = params![value, first, last, pack(head.township_no, born_upto), CHANGED_MAX as i64 + 1];
         for no in statement.query_map(values, |r| r.get(0))? {
             found.insert(no?);
@@ -82,7 +101,7 @@ fn changed_records(c: &Connection, head: &Head, query: &PullQuery) -> Result<Opt
     };
     for (scope, born_upto) in scopes {
         for area in &scope.areas {
-            if !find("area", &area.0, born_upto)? {
+            if !find("area", &area.0, born_upto)? || !find("left", &area.0, born_upto)? {
                 return Ok(None);
             }
         }
@@ -105,15 +124,14 @@ fn gather(c: &Connection, head: &Head, query: &PullQuery, changed: &BTreeSet<i64
     }
     numbers.sort_unstable();
     let mut statement = c.prepare_cached(&sql("c.no = ?"))?;
-    let mut page = PageBuilder::default();
+    let (filter, mut page) = (PullFilter::new(query), PageBuilder::default());
     for no in numbers {
         let mut rows = statement.query([no])?;
         let Some(r) = rows.next()? else { continue };
-        add(&mut page, r)?;
+        add(&mut page, &filter, r)?;
         if page.bytes >= query.bytes_max {
-            return end(page, r);
+            return end(c, head, page, upto(r)?);
         }
     }
-    let bytes = page.bytes;
-    Ok((page.finish(), head.position, bytes))
+    end(c, head, page, head.position)
 }

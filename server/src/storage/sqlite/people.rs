@@ -6,7 +6,7 @@ use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::chain::Links;
-use super::super::{Device, Result, SYNC_GAP_MS, TownshipId, User};
+use super::super::{Device, Grant, Result, SYNC_GAP_MS, TownshipId, User};
 
 /// The number of a township, if it is known.
 pub(super) fn township_no(c: &Connection, township: TownshipId) -> Result<Option<i64>> {
@@ -93,15 +93,16 @@ pub(super) fn position(r: &Row<'_>, first: usize) -> rusqlite::Result<Position> 
     Ok(Position { seq: r.get::<_, i64>(first)?.cast_unsigned(), chain: Chain(r.get(first + 1)?) })
 }
 
-pub(super) fn append_grants(c: &Connection, links: &Links, user: UserId, entries: &[GrantEntry]) -> Result<Position> {
+pub(super) fn append_grants(c: &Connection, links: &Links, user: UserId, entries: &[Grant]) -> Result<Position> {
     let mut head = grants_head(c, user)?;
     let largest = "SELECT coalesce(max(grant_no), 0) FROM grant_entry WHERE user = ?";
     let mut last: i64 = c.prepare_cached(largest)?.query_row([user.0], |r| r.get(0))?;
     let mut insert = c.prepare_cached(
-        "INSERT INTO grant_entry (user, seq, chain, grant_no, role, area, subject, active) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO grant_entry (user, seq, chain, grant_no, role, area, subject, active, until_ms, stand_in_for, at_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
-    for entry in entries {
-        let mut entry = entry.clone();
+    for grant in entries {
+        let mut entry = grant.entry.clone();
         if entry.grant == 0 {
             entry.grant = last.cast_unsigned() + 1;
         }
@@ -116,26 +117,39 @@ pub(super) fn append_grants(c: &Connection, links: &Links, user: UserId, entries
             entry.area.0,
             entry.subject.map(|s| s.0),
             entry.active,
+            grant.until_ms.map(u64::cast_signed),
+            grant.stand_in_for.map(|u| u.0),
+            grant.at_ms.cast_signed(),
         ])?;
     }
     Ok(head)
 }
 
-pub(super) fn grants(c: &Connection, user: UserId, after: u64) -> Result<(Position, Vec<(Position, GrantEntry)>)> {
-    let mut statement = c.prepare_cached(
-        "SELECT seq, chain, grant_no, role, area, subject, active FROM grant_entry WHERE user = ? AND seq > ? ORDER BY seq",
-    )?;
-    let rows = statement.query_map(params![user.0, after.cast_signed()], |r| {
-        let entry = GrantEntry {
-            grant: r.get::<_, i64>(2)?.cast_unsigned(),
-            role: r.get(3)?,
-            area: AreaId(r.get(4)?),
-            subject: r.get::<_, Option<_>>(5)?.map(RecordId),
-            active: r.get(6)?,
-        };
-        Ok((position(r, 0)?, entry))
-    })?;
-    let entries: Vec<(Position, GrantEntry)> = rows.collect::<rusqlite::Result<_>>()?;
+pub(super) const GRANT_COLUMNS: &str = "grant_no, role, area, subject, active, until_ms, stand_in_for, at_ms";
+
+/// A grant, from column `first` on.
+pub(super) fn grant(r: &Row<'_>, first: usize) -> rusqlite::Result<Grant> {
+    let entry = GrantEntry {
+        grant: r.get::<_, i64>(first)?.cast_unsigned(),
+        role: r.get(first + 1)?,
+        area: AreaId(r.get(first + 2)?),
+        subject: r.get::<_, Option<_>>(first + 3)?.map(RecordId),
+        active: r.get(first + 4)?,
+    };
+    Ok(Grant {
+        entry,
+        until_ms: r.get::<_, Option<i64>>(first + 5)?.map(i64::cast_unsigned),
+        stand_in_for: r.get::<_, Option<_>>(first + 6)?.map(UserId),
+        at_ms: r.get::<_, i64>(first + 7)?.cast_unsigned(),
+    })
+}
+
+pub(super) fn grants(c: &Connection, user: UserId, after: u64) -> Result<(Position, Vec<(Position, Grant)>)> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT seq, chain, {GRANT_COLUMNS} FROM grant_entry WHERE user = ? AND seq > ? ORDER BY seq"
+    ))?;
+    let rows = statement.query_map(params![user.0, after.cast_signed()], |r| Ok((position(r, 0)?, grant(r, 2)?)))?;
+    let entries: Vec<(Position, Grant)> = rows.collect::<rusqlite::Result<_>>()?;
     let head = entries.last().map_or_else(|| grants_head(c, user), |(at, _)| Ok(*at))?;
     Ok((head, entries))
 }

@@ -4,7 +4,7 @@ use doorstep_core::id::{AreaId, ChangeHash, DeviceId, RecordId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use super::super::columns::{to_heads, to_identity};
+use super::super::columns::{to_core, to_heads, to_identity};
 use super::super::figures::{FigureRow, Figures};
 use super::super::{Coverage, Projection, RecordFilter, RecordRow, Result, StoredChange, StoredRecord, TownshipId};
 use super::{pack, people, seq_of};
@@ -21,8 +21,9 @@ pub(super) fn change(r: &Row<'_>) -> rusqlite::Result<StoredChange> {
 
 /// A record's changes, in the order of the feed.
 pub(super) fn changes(c: &Connection, record_no: i64) -> Result<Vec<StoredChange>> {
-    let mut statement =
-        c.prepare_cached("SELECT no, hash, device, received_ms, bytes FROM change WHERE record_no = ? ORDER BY no")?;
+    let mut statement = c.prepare_cached(
+        "SELECT no, hash, device, received_ms, bytes FROM change WHERE record_no = ? AND kind = 1 ORDER BY no",
+    )?;
     let rows = statement.query_map([record_no], change)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
@@ -71,13 +72,15 @@ pub(super) fn full(c: &Connection, township: TownshipId, record: RecordId) -> Re
 
 const ROW_COLUMNS: &str =
     "r.no, r.id, r.type, r.area, r.subject, r.updated_ms, r.title, r.label, r.status, r.persons, r.day,
-    r.differences, r.doubts, t.json, t.search FROM record r JOIN record_text t ON t.record_no = r.no";
+    r.differences, r.doubts, t.json, t.search, r.state, r.key FROM record r JOIN record_text t ON t.record_no = r.no";
 
 fn record_row(r: &Row<'_>) -> rusqlite::Result<RecordRow> {
+    let (id, record_type) = (RecordId(r.get(1)?), r.get::<_, String>(2)?);
     Ok(RecordRow {
         born: seq_of(r.get(0)?),
-        id: RecordId(r.get(1)?),
-        record_type: r.get(2)?,
+        id,
+        core: to_core(id, &record_type, r.get_ref(16)?.as_blob()?),
+        record_type,
         area: AreaId(r.get(3)?),
         subject: r.get::<_, Option<_>>(4)?.map(RecordId),
         updated_ms: r.get::<_, i64>(5)?.cast_unsigned(),
@@ -91,6 +94,7 @@ fn record_row(r: &Row<'_>) -> rusqlite::Result<RecordRow> {
             doubts: r.get(12)?,
             json: r.get(13)?,
             search: r.get(14)?,
+            state: r.get(15)?,
         },
     })
 }

@@ -1,0 +1,115 @@
+//! Where a push's records belong, and whether its author may write them.
+
+use std::collections::HashMap;
+
+use doorstep_core::id::{DeviceId, Identity, RecordId, UserId};
+use doorstep_core::protocol::{GrantEntry, Position, RecordBody, RecordFrame};
+use doorstep_core::record::{Candidate, Record};
+use doorstep_core::rights::OPEN;
+
+use super::Merge;
+use crate::service::rights::{Forbidden, Rights, Target};
+use crate::storage::page::Placed;
+use crate::storage::{Grant, Place, StorageError, StoredRecord};
+
+/// The record that holds the core answers of the form instance that a part belongs to.
+pub(super) fn core_of(identity: &Identity) -> Option<RecordId> {
+    identity.key.first().copied().filter(|_| identity.record_type.contains('.'))
+}
+
+/// What a push asks about the places of: the subjects of its records and the cores of their parts.
+pub fn subjects(frames: &[RecordFrame]) -> Vec<RecordId> {
+    let mut ids: Vec<RecordId> =
+        frames.iter().flat_map(|f| f.subject.into_iter().chain(core_of(&f.identity))).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+impl Merge<'_> {
+    /// Where a frame's record lies. One that is stored lies where the server says; a new one with what it is about, and a part
+    /// with its instance; else where the frame says.
+    pub(super) fn placed(&mut self, frame: &RecordFrame, stored: Option<&StoredRecord>) -> RecordFrame {
+        let mut at = RecordFrame { body: RecordBody::Changes(Vec::new()), ..frame.clone() };
+        if let Some(stored) = stored {
+            (at.area, at.subject) = (stored.area, stored.subject);
+        } else if let Some(core) = core_of(&frame.identity) {
+            at.subject = Some(core);
+            if let Some(place) = self.places.get(&core) {
+                (at.area, at.subject) = (place.area, Some(place.subject.unwrap_or(core)));
+            }
+        } else if let Some(place) = at.subject.and_then(|subject| self.places.get(&subject)) {
+            at.area = place.area;
+        }
+        let state = self.places.get(&frame.id).map_or_else(|| OPEN.to_owned(), |place| place.state.clone());
+        self.places.entry(frame.id).or_insert(Place { area: at.area, subject: at.subject, state });
+        at
+    }
+
+    /// Whether the author may write a change that passed the guard.
+    pub(super) fn permit(
+        &mut self,
+        at: &RecordFrame,
+        record: &Record,
+        is_stored: bool,
+        user: UserId,
+        change: &Candidate,
+    ) -> Result<Result<(), Forbidden>, StorageError> {
+        let Some((rights, claims)) = &self.rights else { return Ok(Ok(())) };
+        let record_type = at.identity.record_type.as_str();
+        let mut place = Placed { id: at.id, area: at.area, subject: at.subject, record_type };
+        let saw_nothing = change.deps().iter().all(|dep| *dep == record.genesis_hash());
+        // a record with a random id was made once: whoever builds on nothing of it all the same edits it; and as long as nobody
+        // else has written in it, its maker is still making it
+        let is_new = saw_nothing && (!is_stored || !at.identity.key.is_empty()) || record.is_only_by(user);
+        let state = match core_of(&at.identity) {
+            Some(core) => self.places.get(&core).map_or_else(|| OPEN.to_owned(), |place| place.state.clone()),
+            None => record.standing_at(change.deps()),
+        };
+        let made = [Some(at.id), at.subject].into_iter().flatten().find_map(|id| self.made.get(&id));
+        let target = |place| Target { at: place, state: &state, is_new };
+        if made.is_some() || rights.covers(&place) {
+            return Ok(rights.allow(&target(place), made.map(|role| &**role), change));
+        }
+        if is_stored {
+            let moves = self.storage.placements(self.push.township, at.id)?;
+            place = rights.place_before(&place, &moves).unwrap_or(place);
+            return Ok(rights.allow(&target(place), None, change));
+        }
+        let maker = rights.maker(&place, claims).filter(|_| at.subject.is_none());
+        let Some(grant) = maker else { return Ok(rights.allow(&target(place), None, change)) };
+        let role = claims.roles.get(&grant.entry.role);
+        let allowed = rights.allow(&target(place), Some(&role), change);
+        if allowed.is_ok() {
+            let entry = GrantEntry { grant: 0, subject: Some(at.id), area: at.area, ..grant.entry.clone() };
+            self.push.grants.push((user, Grant { entry, at_ms: self.push.received_ms, ..grant.clone() }));
+            self.made.insert(at.id, role);
+        }
+        Ok(allowed)
+    }
+
+    /// The same for a change that waited. Those of other devices came under their own users' rights.
+    pub(super) fn permit_waiting(
+        &mut self,
+        sender: DeviceId,
+        at: &RecordFrame,
+        record: &Record,
+        change: &Candidate,
+    ) -> Result<Result<(), Forbidden>, StorageError> {
+        let own = self.sender.device();
+        if sender == own.id {
+            return self.permit(at, record, true, own.user, change);
+        }
+        let Some(device) = self.storage.device(sender)? else { return Ok(Err(Forbidden::OutOfScope)) };
+        let claims = self.storage.claims(self.push.township, device.user)?;
+        let rights = Rights::of(&claims, self.push.township, Position::default(), u64::MAX, self.push.received_ms);
+        let made = std::mem::take(&mut self.made);
+        let before = self.rights.replace((rights, claims));
+        let allowed = self.permit(at, record, true, device.user, change);
+        (self.rights, self.made) = (before, made);
+        allowed
+    }
+}
+
+/// Places by record.
+pub(super) type Places = HashMap<RecordId, Place>;

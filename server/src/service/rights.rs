@@ -1,0 +1,267 @@
+//! What a user may read and write: grants and roles, looked at for one exchange.
+//!
+//! A grant reaches all of a township, the records in an area and below it, or those about one subject (and the subject
+//! itself). What the role of a reaching grant allows is allowed. Writes count under the grants of now, and under those that
+//! the device knew last (it may have been offline when they ended), for 30 days of server time.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use doorstep_core::clock::Millis;
+use doorstep_core::id::{AreaId, RecordId};
+use doorstep_core::protocol::{AreaEntry, Position};
+use doorstep_core::record::{Candidate, Section, Value};
+use doorstep_core::rights::{Action, OPEN, Role, Standing};
+
+use crate::storage::page::Placed;
+use crate::storage::{Claims, Grant, Placement, Reads, Scope, TownshipId};
+
+/// How long a device that hasn't heard of a loss may still write under it.
+pub const LOSS_MS: Millis = 30 * 24 * 3600 * 1000;
+/// Keys of answers that a refusal names, at most; a change with more forbidden ones is refused whole.
+const KEYS_NAMED: usize = 40;
+
+/// Why a change may not be written. The code is what phones and pages know it by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forbidden {
+    /// No grant of the user reaches the record.
+    OutOfScope,
+    /// The role doesn't make or edit records of this type.
+    Type,
+    /// The record is in a state in which the role doesn't edit it.
+    Locked,
+    /// These answers aren't the role's to write; the others of the change are. Empty: none is.
+    Answers(Vec<String>),
+    /// The role may not put the record into this state.
+    State,
+    /// There is no such area in the township.
+    Area,
+}
+
+impl Forbidden {
+    /// The code; for single answers with their keys after it.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::OutOfScope => "out_of_scope".to_owned(),
+            Self::Type => "forbidden_type".to_owned(),
+            Self::Locked => "locked".to_owned(),
+            Self::Answers(keys) if keys.is_empty() => "forbidden_answer".to_owned(),
+            Self::Answers(keys) => format!("forbidden_answer {}", keys.join(" ")),
+            Self::State => "forbidden_state".to_owned(),
+            Self::Area => "unknown_area".to_owned(),
+        }
+    }
+}
+
+/// A grant with what it reaches.
+#[derive(Debug, Clone)]
+struct Reach {
+    role: Arc<Role>,
+    whole: bool,
+    areas: HashSet<AreaId>,
+    subject: Option<RecordId>,
+    /// The grant as given, for those that follow from it.
+    grant: Grant,
+}
+
+impl Reach {
+    fn of(grant: &Grant, township: TownshipId, claims: &Claims) -> Self {
+        let entry = &grant.entry;
+        Self {
+            role: claims.roles.get(&entry.role),
+            whole: entry.subject.is_none() && entry.area == township,
+            areas: below(entry.area, &claims.areas).into_iter().collect(),
+            subject: entry.subject,
+            grant: grant.clone(),
+        }
+    }
+
+    fn covers(&self, at: &Placed<'_>) -> bool {
+        match self.subject {
+            Some(subject) => at.id == subject || at.subject == Some(subject),
+            None => self.whole || self.areas.contains(&at.area),
+        }
+    }
+}
+
+/// An area and all below it.
+fn below(area: AreaId, areas: &[AreaEntry]) -> Vec<AreaId> {
+    let (mut inside, mut next) = (vec![area], 0);
+    while next < inside.len() {
+        let children = areas.iter().filter(|a| a.parent == Some(inside[next])).map(|a| a.area);
+        let fresh: Vec<_> = children.filter(|a| !inside.contains(a)).collect();
+        inside.extend(fresh);
+        next += 1;
+    }
+    inside
+}
+
+/// The grants of a log as they stand after it: the newest entry of each, with its place.
+pub fn current(log: &[(Position, Grant)]) -> Vec<&(Position, Grant)> {
+    let mut current: Vec<&(Position, Grant)> = Vec::new();
+    for entry in log {
+        current.retain(|known| known.1.entry.grant != entry.1.entry.grant);
+        current.push(entry);
+    }
+    current
+}
+
+/// What a grant lets a device read.
+pub fn scope_of(grant: &Grant, township: TownshipId, claims: &Claims) -> Scope {
+    let role = claims.roles.get(&grant.entry.role);
+    let reads = if role.reads_all() { Reads::All } else { Reads::By(role) };
+    match grant.entry.subject {
+        Some(subject) => Scope { reads, subjects: vec![subject], ..Scope::default() },
+        None if grant.entry.area == township => Scope { reads, whole: true, ..Scope::default() },
+        None => Scope { reads, areas: below(grant.entry.area, &claims.areas), ..Scope::default() },
+    }
+}
+
+/// Adds a scope to others: to the one that reads the same, if there is one.
+pub fn add_scope(scopes: &mut Vec<Scope>, scope: Scope) {
+    match scopes.iter_mut().find(|known| known.reads == scope.reads) {
+        Some(known) => {
+            known.whole |= scope.whole;
+            known.areas.extend(scope.areas);
+            known.subjects.extend(scope.subjects);
+        }
+        None => scopes.push(scope),
+    }
+}
+
+/// Where a change goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The record.
+    pub at: Placed<'a>,
+    /// The state that it was in when the author wrote.
+    pub state: &'a str,
+    /// The author saw no record yet.
+    pub is_new: bool,
+}
+
+/// A user's rights in a township.
+#[derive(Debug, Clone)]
+pub struct Rights {
+    held: Vec<Reach>,
+    /// Grants that ended, which the device knew as given when it last synced.
+    known_before: Vec<Reach>,
+    areas: HashSet<AreaId>,
+    /// How far the device has read the feed: moves after it are news to it.
+    seen: u64,
+    now_ms: Millis,
+}
+
+impl Rights {
+    /// The rights by a user's claims; the device knows its grants up to `acknowledged` and the feed up to `seen`.
+    pub fn of(claims: &Claims, township: TownshipId, acknowledged: Position, seen: u64, now_ms: Millis) -> Self {
+        let now = current(&claims.grants);
+        let reach = |grant: &Grant| Reach::of(grant, township, claims);
+        let held = now.iter().filter(|(_, grant)| grant.holds_at(now_ms)).map(|(_, grant)| reach(grant)).collect();
+        // a position that isn't on the log says nothing
+        let is_point = claims.grants.iter().any(|(at, _)| *at == acknowledged);
+        let told: Vec<(Position, Grant)> =
+            claims.grants.iter().filter(|(at, _)| is_point && at.seq <= acknowledged.seq).cloned().collect();
+        let lost_ms = |grant: u64| {
+            let newest = now.iter().find(|(_, g)| g.entry.grant == grant).map(|(_, g)| g);
+            newest
+                .filter(|g| !g.holds_at(now_ms))
+                .map(|g| if g.entry.active { g.until_ms.unwrap_or(0) } else { g.at_ms })
+        };
+        let was = |(_, grant): &&(Position, Grant)| {
+            let recent = lost_ms(grant.entry.grant).is_some_and(|at| at.saturating_add(LOSS_MS) > now_ms);
+            grant.entry.active && recent
+        };
+        let known_before = current(&told).into_iter().filter(was).map(|(_, grant)| reach(grant)).collect();
+        let areas = claims.areas.iter().map(|a| a.area).chain([township]).collect();
+        Self { held, known_before, areas, seen, now_ms }
+    }
+
+    fn reaches<'a>(&'a self, at: &'a Placed<'_>) -> impl Iterator<Item = &'a Reach> {
+        self.held.iter().chain(&self.known_before).filter(move |reach| reach.covers(at))
+    }
+
+    /// True when some grant reaches a record where it lies.
+    pub fn covers(&self, at: &Placed<'_>) -> bool {
+        self.reaches(at).next().is_some()
+    }
+
+    /// The place under which the device may still write a record that moved: where it lay before a move that the device
+    /// hasn't heard of.
+    pub fn place_before<'a>(&self, at: &Placed<'a>, moves: &[Placement]) -> Option<Placed<'a>> {
+        let unheard = |p: &&Placement| p.seq > self.seen && p.at_ms.saturating_add(LOSS_MS) > self.now_ms;
+        let mut before = moves.iter().filter(unheard).map(|p| Placed { area: p.area, ..*at });
+        before.find(|at| self.covers(at))
+    }
+
+    /// The grant under which a user who is paired with single households may make a new one in this area; the new record gets
+    /// a grant of its own like it.
+    pub fn maker(&self, at: &Placed<'_>, claims: &Claims) -> Option<&Grant> {
+        let fits = |reach: &&Reach| {
+            let inside = || below(reach.grant.entry.area, &claims.areas).contains(&at.area);
+            reach.subject.is_some() && reach.role.may(Action::Create, at.record_type, OPEN) && inside()
+        };
+        self.held.iter().find(fits).map(|reach| &reach.grant)
+    }
+
+    /// Whether a change may be written where it goes; `made` says that the user has just made the record's subject.
+    pub fn allow(&self, to: &Target<'_>, made: Option<&Role>, change: &Candidate) -> Result<(), Forbidden> {
+        if to.is_new && !self.areas.contains(&to.at.area) {
+            return Err(Forbidden::Area);
+        }
+        let roles: Vec<&Role> = self.reaches(&to.at).map(|reach| &*reach.role).chain(made).collect();
+        if roles.is_empty() {
+            return Err(Forbidden::OutOfScope);
+        }
+        let action = if to.is_new { Action::Create } else { Action::Edit };
+        let mut keys = Vec::new();
+        let (mut answers, mut allowed) = (0, 0);
+        for (section, key, value) in change.puts() {
+            match section {
+                Section::Answers => {
+                    answers += 1;
+                    if roles.iter().any(|role| role.writes(action, to.at.record_type, to.state, key)) {
+                        allowed += 1;
+                    } else {
+                        keys.push(key.to_owned());
+                    }
+                }
+                Section::Events => self.allow_event(to, &roles, value)?,
+                Section::Files => {
+                    if !roles.iter().any(|role| role.may(action, to.at.record_type, to.state)) {
+                        return Err(self.whole(to, &roles, action));
+                    }
+                }
+            }
+        }
+        match (allowed, keys.len()) {
+            (_, 0) => Ok(()),
+            (0, n) if n == answers => Err(self.whole(to, &roles, action)),
+            (_, n) if n > KEYS_NAMED => Err(Forbidden::Answers(Vec::new())),
+            _ => Err(Forbidden::Answers(keys)),
+        }
+    }
+
+    fn allow_event(&self, to: &Target<'_>, roles: &[&Role], value: &Value) -> Result<(), Forbidden> {
+        let standing = match value {
+            Value::Text(json) => Standing::from_json(json).ok(),
+            _ => None,
+        };
+        let record_type = to.at.record_type;
+        let may = |role: &&Role| match &standing {
+            Some(standing) => role.sets_state(record_type, to.state, &standing.state),
+            None => role.may(Action::Edit, record_type, to.state),
+        };
+        if roles.iter().any(may) { Ok(()) } else { Err(Forbidden::State) }
+    }
+
+    /// Why none of a change's answers may be written.
+    fn whole(&self, to: &Target<'_>, roles: &[&Role], action: Action) -> Forbidden {
+        let may = |state: &str| roles.iter().any(|role| role.may(action, to.at.record_type, state));
+        match (may(to.state), may(OPEN)) {
+            (true, _) => Forbidden::Answers(Vec::new()),
+            (false, true) => Forbidden::Locked,
+            (false, false) => Forbidden::Type,
+        }
+    }
+}

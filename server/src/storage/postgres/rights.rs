@@ -1,0 +1,184 @@
+//! Grants by subject and by their end, the past of areas, units, and moves of records.
+
+use std::collections::HashMap;
+
+use deadpool_postgres::GenericClient;
+use doorstep_core::clock::Millis;
+use doorstep_core::id::{AreaId, RecordId, UserId};
+use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
+use tokio_postgres::Row;
+
+use super::super::chain::KIND_MOVE;
+use super::super::rights::MOVED_MAX;
+use super::super::{
+    AreaChange, AreaEnd, AreaPast, Claims, Grant, Place, Placement, PreparedPush, Result, RightsStorage, TownshipId,
+    Unit,
+};
+use super::people::{self, GRANT_COLUMNS};
+use super::{PostgresStorage, Tenant, array, get, number, number32, optional, rows, run, standing};
+
+impl RightsStorage for PostgresStorage {
+    fn claims(&self, township: TownshipId, user: UserId) -> Result<Claims> {
+        self.read(async |c, t| standing::claims(c, t, &self.caches(), township, user).await)
+    }
+
+    fn grants_about(&self, subject: RecordId) -> Result<Vec<(UserId, Grant)>> {
+        self.ask(async |c, t| {
+            let sql = format!(
+                "SELECT user_id, {GRANT_COLUMNS} FROM grant_entry WHERE tenant = $1 AND subject = $2 ORDER BY user_id, seq"
+            );
+            let found = rows(c, &sql, &[&t, &subject.0.as_slice()]).await?;
+            found.iter().map(|r| Ok((UserId(array(r, 0)?), people::grant(r, 1)?))).collect()
+        })
+    }
+
+    fn overdue_grants(&self, now_ms: Millis) -> Result<Vec<(UserId, GrantEntry)>> {
+        self.ask(async |c, t| {
+            let sql = format!(
+                "SELECT user_id, {GRANT_COLUMNS} FROM grant_entry g WHERE tenant = $1 AND until_ms <= $2 AND active
+                 AND NOT EXISTS (SELECT 1 FROM grant_entry l WHERE l.tenant = g.tenant AND l.user_id = g.user_id
+                 AND l.grant_no = g.grant_no AND l.seq > g.seq) LIMIT 1000"
+            );
+            let found = rows(c, &sql, &[&t, &now_ms.cast_signed()]).await?;
+            found.iter().map(|r| Ok((UserId(array(r, 0)?), people::grant(r, 1)?.entry))).collect()
+        })
+    }
+
+    fn change_area(&self, township: TownshipId, change: &AreaChange) -> Result<u64> {
+        self.write(async |tx, t| {
+            let (tenant, town, area) = (t.id.as_slice(), township.0.as_slice(), change.entry.area.0.as_slice());
+            let sql = "INSERT INTO area_past (tenant, township, area, until_day, parent, level, code, name_zh, name_en)
+                SELECT tenant, township, area, $4, parent, level, code, name_zh, name_en FROM area
+                WHERE tenant = $1 AND township = $2 AND area = $3
+                ON CONFLICT (tenant, township, area, until_day) DO UPDATE SET parent = excluded.parent,
+                level = excluded.level, code = excluded.code, name_zh = excluded.name_zh, name_en = excluded.name_en";
+            run(tx, sql, &[&tenant, &town, &area, &change.from_day]).await?;
+            let version = people::put_areas(tx, tenant, township, std::slice::from_ref(&change.entry)).await?;
+            if let Some(into) = change.merged_into {
+                let sql = "UPDATE area SET ended_day = $4, merged_into = $5
+                    WHERE tenant = $1 AND township = $2 AND area = $3";
+                run(tx, sql, &[&tenant, &town, &area, &change.from_day, &into.0.as_slice()]).await?;
+            }
+            Ok(version)
+        })
+    }
+
+    fn area_past(&self, township: TownshipId) -> Result<(Vec<AreaPast>, Vec<AreaEnd>)> {
+        self.read(async |c, t| {
+            let town = township.0.as_slice();
+            let sql = "SELECT area, parent, level, code, name_zh, name_en, until_day FROM area_past
+                WHERE tenant = $1 AND township = $2 ORDER BY area, until_day";
+            let past = rows(c, sql, &[&t, &town]).await?;
+            let past = past.iter().map(|r| Ok(AreaPast { entry: entry(r)?, until_day: get(r, 6)? }));
+            let past = past.collect::<Result<_>>()?;
+            let sql = "SELECT area, ended_day, merged_into FROM area
+                WHERE tenant = $1 AND township = $2 AND ended_day IS NOT NULL ORDER BY area";
+            let ended = rows(c, sql, &[&t, &town]).await?;
+            let ended = ended.iter().map(|r| {
+                Ok(AreaEnd { area: AreaId(array(r, 0)?), day: get(r, 1)?, into: optional(r, 2)?.map(AreaId) })
+            });
+            Ok((past, ended.collect::<Result<_>>()?))
+        })
+    }
+
+    fn put_units(&self, units: &[Unit]) -> Result<()> {
+        self.write(async |tx, t| {
+            let sql = "INSERT INTO unit (tenant, id, name, sends, is_responsible) VALUES ($1, $2, $3, $4, $5)
+                ON CONFLICT (tenant, id) DO UPDATE SET name = excluded.name, sends = excluded.sends,
+                is_responsible = excluded.is_responsible";
+            for unit in units {
+                let (tenant, id) = (t.id.as_slice(), unit.id.as_slice());
+                run(tx, sql, &[&tenant, &id, &unit.name, &unit.sends, &unit.is_responsible]).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn units(&self) -> Result<Vec<Unit>> {
+        self.ask(async |c, t| {
+            let sql = "SELECT id, name, sends, is_responsible FROM unit WHERE tenant = $1 ORDER BY name COLLATE \"C\"";
+            let found = rows(c, sql, &[&t]).await?;
+            let read = |r: &Row| {
+                Ok(Unit { id: array(r, 0)?, name: get(r, 1)?, sends: get(r, 2)?, is_responsible: get(r, 3)? })
+            };
+            found.iter().map(read).collect()
+        })
+    }
+
+    fn placements(&self, township: TownshipId, record: RecordId) -> Result<Vec<Placement>> {
+        self.ask(async |c, t| {
+            let sql = "SELECT seq, area, until_day, at_ms FROM placement
+                WHERE tenant = $1 AND township = $2 AND record = $3 ORDER BY seq";
+            let found = rows(c, sql, &[&t, &township.0.as_slice(), &record.0.as_slice()]).await?;
+            let read = |r: &Row| {
+                let (seq, at_ms) = (number(r, 0)?, number(r, 3)?);
+                Ok(Placement { seq, area: AreaId(array(r, 1)?), until_day: get(r, 2)?, at_ms })
+            };
+            found.iter().map(read).collect()
+        })
+    }
+}
+
+fn entry(r: &Row) -> Result<AreaEntry> {
+    Ok(AreaEntry {
+        area: AreaId(array(r, 0)?),
+        parent: optional(r, 1)?.map(AreaId),
+        level: get(r, 2)?,
+        code: get(r, 3)?,
+        name_zh: get(r, 4)?,
+        name_en: get(r, 5)?,
+    })
+}
+
+/// Where records lie; those that aren't there are left out.
+pub(super) async fn places(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    ids: &[RecordId],
+) -> Result<HashMap<RecordId, Place>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
+    let sql = "SELECT id, area, subject, state FROM record WHERE tenant = $1 AND township = $2 AND id = ANY($3)";
+    let found = rows(c, sql, &[&tenant, &township.0.as_slice(), &ids]).await?;
+    let read = |r: &Row| {
+        let place = Place { area: AreaId(array(r, 1)?), subject: optional(r, 2)?.map(RecordId), state: get(r, 3)? };
+        Ok((RecordId(array(r, 0)?), place))
+    };
+    found.iter().map(read).collect()
+}
+
+/// Moves a push's records and all about them: their areas, where they lay before, and an entry of the feed for each.
+pub(super) async fn move_records(
+    c: &impl GenericClient,
+    tenant: &Tenant,
+    position: &mut Position,
+    push: &PreparedPush,
+) -> Result<()> {
+    let (id, town, at_ms) = (tenant.id.as_slice(), push.township.0.as_slice(), push.received_ms.cast_signed());
+    for moved in &push.moves {
+        let (record, to) = (moved.record.0.as_slice(), moved.area.0.as_slice());
+        let sql = "SELECT id, incarnation, area FROM record WHERE tenant = $1 AND township = $2
+            AND (id = $3 OR subject = $3) AND area <> $4 ORDER BY born LIMIT $5";
+        for r in rows(c, sql, &[&id, &town, &record, &to, &(MOVED_MAX as i64)]).await? {
+            let (record, incarnation, from) = (RecordId(array(&r, 0)?), number32(&r, 1)?, array::<16>(&r, 2)?);
+            let (hash, chain) = tenant.links.moved(position.chain, record, incarnation, moved.area);
+            *position = Position { seq: position.seq + 1, chain };
+            let (seq, bytes) = (position.seq.cast_signed(), [from, moved.area.0].concat());
+            let (record, from) = (record.0.as_slice(), from.as_slice());
+            let sql =
+                "INSERT INTO change (tenant, township, kind, seq, record, chain, hash, device, received_ms, bytes)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, $8, $9)";
+            let (kind, chain, hash) = (i64::from(KIND_MOVE), chain.0.as_slice(), hash.0.as_slice());
+            run(c, sql, &[&id, &town, &kind, &seq, &record, &chain, &hash, &at_ms, &bytes]).await?;
+            let sql = "INSERT INTO placement (tenant, township, seq, record, area, until_day, at_ms)
+                VALUES ($1, $2, $3, $4, $5, $6, $7)";
+            run(c, sql, &[&id, &town, &seq, &record, &from, &moved.from_day, &at_ms]).await?;
+            let sql = "UPDATE record SET area = $4, last = $5 WHERE tenant = $1 AND township = $2 AND id = $3";
+            run(c, sql, &[&id, &town, &record, &to, &seq]).await?;
+        }
+    }
+    Ok(())
+}

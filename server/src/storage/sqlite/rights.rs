@@ -1,0 +1,199 @@
+//! Grants by subject and by their end, the past of areas, units, and moves of records.
+
+use std::collections::HashMap;
+
+use doorstep_core::clock::Millis;
+use doorstep_core::id::{AreaId, RecordId, UserId};
+use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use super::super::chain::{KIND_MOVE, Links};
+use super::super::rights::MOVED_MAX;
+use super::super::{
+    AreaChange, AreaEnd, AreaPast, Claims, Grant, Move, Place, Placement, Result, RightsStorage, TownshipId, Unit,
+};
+use super::commit::Feed;
+use super::people::{self, GRANT_COLUMNS};
+use super::{SqliteStorage, feed, pack, seq_of, standing};
+
+impl RightsStorage for SqliteStorage {
+    fn claims(&self, township: TownshipId, user: UserId) -> Result<Claims> {
+        self.read(|c| {
+            let version = feed::read_head(c, township)?.map_or(0, |head| head.areas_version);
+            standing::claims(c, &self.caches(), township, version, user)
+        })
+    }
+
+    fn grants_about(&self, subject: RecordId) -> Result<Vec<(UserId, Grant)>> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&format!(
+                "SELECT user, {GRANT_COLUMNS} FROM grant_entry WHERE subject = ? ORDER BY user, seq"
+            ))?;
+            let rows = statement.query_map([subject.0], |r| Ok((UserId(r.get(0)?), people::grant(r, 1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    fn overdue_grants(&self, now_ms: Millis) -> Result<Vec<(UserId, GrantEntry)>> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(&format!(
+                "SELECT user, {GRANT_COLUMNS} FROM grant_entry g WHERE until_ms <= ? AND active = 1 AND NOT EXISTS
+                 (SELECT 1 FROM grant_entry l WHERE l.user = g.user AND l.grant_no = g.grant_no AND l.seq > g.seq) LIMIT 1000"
+            ))?;
+            let rows = statement
+                .query_map([now_ms.cast_signed()], |r| Ok((UserId(r.get(0)?), people::grant(r, 1)?.entry)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    fn change_area(&self, township: TownshipId, change: &AreaChange) -> Result<u64> {
+        self.write(|tx| {
+            let no = people::township_no_or_new(tx, township)?;
+            tx.prepare_cached(
+                "INSERT OR REPLACE INTO area_past (township_no, area, until_day, parent, level, code, name_zh, name_en)
+                 SELECT township_no, id, ?, parent, level, code, name_zh, name_en FROM area WHERE township_no = ? AND id = ?",
+            )?
+            .execute(params![change.from_day, no, change.entry.area.0])?;
+            let version = people::put_areas(tx, township, std::slice::from_ref(&change.entry))?;
+            if let Some(into) = change.merged_into {
+                tx.prepare_cached("UPDATE area SET ended_day = ?, merged_into = ? WHERE township_no = ? AND id = ?")?
+                    .execute(params![change.from_day, into.0, no, change.entry.area.0])?;
+            }
+            Ok(version)
+        })
+    }
+
+    fn area_past(&self, township: TownshipId) -> Result<(Vec<AreaPast>, Vec<AreaEnd>)> {
+        self.read(|c| {
+            let Some(no) = people::township_no(c, township)? else { return Ok(Default::default()) };
+            let mut statement = c.prepare_cached(
+                "SELECT area, parent, level, code, name_zh, name_en, until_day FROM area_past WHERE township_no = ?
+                 ORDER BY area, until_day",
+            )?;
+            let past = statement.query_map([no], |r| Ok(AreaPast { entry: entry(r)?, until_day: r.get(6)? }))?;
+            let past = past.collect::<rusqlite::Result<_>>()?;
+            let mut statement = c.prepare_cached(
+                "SELECT id, ended_day, merged_into FROM area WHERE township_no = ? AND ended_day IS NOT NULL ORDER BY id",
+            )?;
+            let ended = statement.query_map([no], |r| {
+                let into = r.get::<_, Option<_>>(2)?.map(AreaId);
+                Ok(AreaEnd { area: AreaId(r.get(0)?), day: r.get(1)?, into })
+            })?;
+            Ok((past, ended.collect::<rusqlite::Result<_>>()?))
+        })
+    }
+
+    fn put_units(&self, units: &[Unit]) -> Result<()> {
+        self.write(|tx| {
+            let mut insert = tx.prepare_cached(
+                "INSERT INTO unit (id, name, sends, is_responsible) VALUES (?, ?, ?, ?)
+                 ON CONFLICT (id) DO UPDATE SET name = excluded.name, sends = excluded.sends,
+                 is_responsible = excluded.is_responsible",
+            )?;
+            for unit in units {
+                insert.execute(params![unit.id, unit.name, unit.sends, unit.is_responsible])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn units(&self) -> Result<Vec<Unit>> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached("SELECT id, name, sends, is_responsible FROM unit ORDER BY name")?;
+            let rows = statement.query_map([], |r| {
+                Ok(Unit { id: r.get(0)?, name: r.get(1)?, sends: r.get(2)?, is_responsible: r.get(3)? })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    fn placements(&self, township: TownshipId, record: RecordId) -> Result<Vec<Placement>> {
+        self.read(|c| {
+            let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
+            let mut statement = c.prepare_cached(
+                "SELECT p.no, p.area, p.until_day, p.at_ms FROM placement p JOIN record r ON r.no = p.record_no
+                 WHERE r.id = ? AND r.township_no = ? ORDER BY p.no",
+            )?;
+            let rows = statement.query_map(params![record.0, township_no], |r| {
+                let (seq, at_ms) = (seq_of(r.get(0)?), r.get::<_, i64>(3)?.cast_unsigned());
+                Ok(Placement { seq, area: AreaId(r.get(1)?), until_day: r.get(2)?, at_ms })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+}
+
+fn entry(r: &Row<'_>) -> rusqlite::Result<AreaEntry> {
+    Ok(AreaEntry {
+        area: AreaId(r.get(0)?),
+        parent: r.get::<_, Option<_>>(1)?.map(AreaId),
+        level: r.get(2)?,
+        code: r.get(3)?,
+        name_zh: r.get(4)?,
+        name_en: r.get(5)?,
+    })
+}
+
+/// Where records lie; those that aren't there are left out.
+pub(super) fn places(c: &Connection, township: TownshipId, ids: &[RecordId]) -> Result<HashMap<RecordId, Place>> {
+    let mut places = HashMap::with_capacity(ids.len());
+    if ids.is_empty() {
+        return Ok(places);
+    }
+    let Some(township_no) = people::township_no(c, township)? else { return Ok(places) };
+    let mut find = c.prepare_cached("SELECT area, subject, state FROM record WHERE id = ? AND township_no = ?")?;
+    for id in ids {
+        let read = |r: &Row<'_>| {
+            let subject = r.get::<_, Option<_>>(1)?.map(RecordId);
+            Ok(Place { area: AreaId(r.get(0)?), subject, state: r.get(2)? })
+        };
+        if let Some(place) = find.query_row(params![id.0, township_no], read).optional()? {
+            places.insert(*id, place);
+        }
+    }
+    Ok(places)
+}
+
+/// Moves a record and all about it: their areas, where they lay before, and an entry of the feed for each.
+pub(super) fn move_records(
+    tx: &Transaction<'_>,
+    links: &Links,
+    feed: &mut Feed,
+    moved: &Move,
+    received_ms: Millis,
+) -> Result<()> {
+    let mut find = tx.prepare_cached(
+        "SELECT no, id, incarnation, area FROM record WHERE id = ?1 AND township_no = ?2 AND area <> ?3
+         UNION SELECT no, id, incarnation, area FROM record WHERE subject = ?1 AND township_no = ?2 AND area <> ?3
+         ORDER BY no LIMIT ?4",
+    )?;
+    let rows = find.query_map(params![moved.record.0, feed.no, moved.area.0, MOVED_MAX as i64], |r| {
+        Ok((r.get::<_, i64>(0)?, RecordId(r.get(1)?), r.get::<_, u32>(2)?, r.get::<_, [u8; 16]>(3)?))
+    })?;
+    let found: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
+    for (record_no, id, incarnation, from) in found {
+        let (hash, chain) = links.moved(feed.position.chain, id, incarnation, moved.area);
+        feed.position = Position { seq: feed.position.seq + 1, chain };
+        let no = pack(feed.no, feed.position.seq);
+        tx.prepare_cached(
+            "INSERT INTO change (no, kind, record_no, chain, hash, device, received_ms, bytes) VALUES (?, ?, ?, ?, ?, NULL, ?, ?)",
+        )?
+        .execute(params![
+            no,
+            KIND_MOVE,
+            record_no,
+            chain.0,
+            hash.0,
+            received_ms.cast_signed(),
+            [from, moved.area.0].concat()
+        ])?;
+        tx.prepare_cached("INSERT INTO placement (no, record_no, area, until_day, at_ms) VALUES (?, ?, ?, ?, ?)")?
+            .execute(params![no, record_no, from, moved.from_day, received_ms.cast_signed()])?;
+        tx.prepare_cached("UPDATE record SET area = ?, last = ? WHERE no = ?")?.execute(params![
+            moved.area.0,
+            no,
+            record_no
+        ])?;
+    }
+    Ok(())
+}
