@@ -244,13 +244,13 @@ impl<'a> Merge<'a> {
         waiting: Vec<(DeviceId, HeldChange)>,
     ) -> Result<(), StorageError> {
         let RecordBody::Changes(changes) = &frame.body else { return Ok(()) };
-        let frame = &self.placed(frame, stored.as_ref());
+        let (named, frame) = (frame, &self.placed(frame, stored.as_ref()));
         if let Some(stored) = &stored {
             if stored.identity != frame.identity {
-                return self.refuse_all(frame, "identity");
+                return self.refuse_all(named, "identity");
             }
             if frame.incarnation > stored.incarnation {
-                return self.refuse_all(frame, "unknown_incarnation");
+                return self.refuse_all(named, "unknown_incarnation");
             }
             if frame.incarnation < stored.incarnation {
                 for change in changes {
@@ -261,7 +261,7 @@ impl<'a> Merge<'a> {
         }
         if stored.is_none() && frame.incarnation != 0 && matches!(self.sender, Sender::Author { .. }) {
             // only the server roots a record anew
-            return self.refuse_all(frame, "unknown_incarnation");
+            return self.refuse_all(named, "unknown_incarnation");
         }
         let record = match &stored {
             None => Record::new(frame.identity.clone()),
@@ -272,7 +272,7 @@ impl<'a> Merge<'a> {
                         code = refusal.code(),
                         "a stored record can't be opened: what was sent for it is kept aside"
                     );
-                    return self.refuse_all(frame, "record_damaged");
+                    return self.refuse_all(named, "record_damaged");
                 }
             },
         };
