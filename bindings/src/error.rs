@@ -32,6 +32,10 @@ pub enum PhoneError {
     /// can't be opened, `free_space_in`), then call again.
     #[error("the phone's storage is full: free space (the reserve of 8 MiB), finish, sync, then make room")]
     StorageFull,
+    /// The phone was reported lost: it has sent what waited and has erased itself. Show `wiped_advice`; after `reopen_store` it can
+    /// be enrolled anew.
+    #[error("the phone was reported lost and has erased itself")]
+    Wiped,
     /// The database is damaged: close and reopen it, which saves what is readable, then show `notices`.
     #[error("{0}")]
     Damaged(#[source] Cause),
@@ -46,7 +50,13 @@ pub enum PhoneError {
 impl From<client::PhoneError> for PhoneError {
     fn from(error: client::PhoneError) -> Self {
         use client::PhoneError as Core;
+        if let (Core::Transport(_) | Core::Sync(SyncError::Transport(_)), Some(zh), Some(en)) =
+            (&error, error.advice("zh"), error.advice("en"))
+        {
+            return Self::Refused(format!("{zh} {en}").into());
+        }
         match error {
+            Core::Sync(SyncError::Wiped) => Self::Wiped,
             Core::NotEnrolled => Self::NotEnrolled,
             Core::Store(store) => store.into(),
             Core::Transport(way) => way.into(),
@@ -72,6 +82,7 @@ impl From<StoreError> for PhoneError {
         match error {
             StoreError::Full => Self::StorageFull,
             StoreError::NotEnrolled => Self::NotEnrolled,
+            StoreError::Wiped => Self::Wiped,
             StoreError::Damaged(_) => Self::Damaged(error.into()),
             StoreError::NoDraft | StoreError::Edit(_) => Self::NotAccepted(error.into()),
             error => Self::Refused(error.into()),

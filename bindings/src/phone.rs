@@ -261,3 +261,9 @@ pub fn free_space_in(dir: String) -> bool {
 pub fn storage_full_advice(language: String) -> String {
     client::storage_full_advice(&language).to_owned()
 }
+
+/// What a phone says that was reported lost and has erased itself, in Chinese (`zh`) or English.
+#[uniffi::export]
+pub fn wiped_advice(language: String) -> String {
+    client::Phone::wiped_advice(&language).to_owned()
+}

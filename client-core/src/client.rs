@@ -22,6 +22,7 @@ use crate::sync::{
     Cancel, Cost, Engine, HttpTransport, Progress, SyncError, SyncOptions, SyncReport, Transport, TransportError,
 };
 
+mod advice;
 pub mod answer;
 mod entities;
 pub mod filling;

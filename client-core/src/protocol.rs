@@ -20,6 +20,7 @@ pub mod status;
 pub mod stream;
 #[cfg(test)]
 mod tests;
+pub mod wipe;
 
 pub use batch::{Batch, BatchHeader, ManifestEntry};
 pub use codec::{DecodeError, Reader, Writer};
@@ -33,6 +34,7 @@ pub use refused::{RefusalText, UploadRefusal, refusal_text};
 pub use reply::{AreaEntry, Delivery, Done, GrantEntry, ReplyFrame, ScopeDigest, Source, Welcome};
 pub use status::{Outcome, State};
 pub use stream::{ReplyDecoder, ReplyEncoder, Weight};
+pub use wipe::{LOST_DEVICE, WipeOrder};
 
 /// The version of the protocol that this code speaks.
 pub const VERSION: u8 = 1;

@@ -25,6 +25,7 @@ mod salvage;
 mod scope;
 #[cfg(test)]
 mod tests;
+mod wipe;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

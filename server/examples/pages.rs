@@ -95,6 +95,7 @@ impl Fixture {
             public_key: key.verifying_key().to_bytes(),
             enrolled_ms: NOW_MS - 40 * DAY_MS,
             revoked: false,
+            lost: None,
             counter: 0,
             last_sync_ms: 0,
             previous_sync_ms: 0,

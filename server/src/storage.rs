@@ -19,6 +19,7 @@ pub mod chain;
 pub mod columns;
 #[cfg(test)]
 mod conformance;
+pub mod devices;
 pub mod doubts;
 pub mod figures;
 pub mod forms;
@@ -31,6 +32,7 @@ pub mod sqlite;
 pub mod standing;
 
 pub use audit::{AuditEntry, AuditFilter, AuditRow, AuditStorage};
+pub use devices::{Decision, DeviceStorage, InvitationState, Lost, QuarantineFilter, QuarantineRow, WipeStep};
 pub use doubts::{Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 pub use forms::{FormChange, FormLogEntry};
 pub use people::{Device, SYNC_GAP_MS, User};
@@ -466,21 +468,8 @@ pub struct Coverage {
     pub differing: u64,
 }
 
-/// A refused change as shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuarantineRow {
-    /// Number, the list's cursor.
-    pub no: u64,
-    /// Sender.
-    pub device: DeviceId,
-    /// When.
-    pub received_ms: Millis,
-    /// What.
-    pub change: HeldChange,
-}
-
 /// A server's database.
-pub trait Storage: AuditStorage + RightsStorage + Send + Sync {
+pub trait Storage: AuditStorage + DeviceStorage + RightsStorage + Send + Sync {
     /// The tenant's secrets; `fresh` is stored and returned on first use.
     fn secrets(&self, fresh: &Secrets) -> Result<Secrets>;
     /// A setting; small texts such as `reads_closed`.
@@ -560,7 +549,7 @@ pub trait Storage: AuditStorage + RightsStorage + Send + Sync {
     fn waiting(&self, township: TownshipId, records: &[RecordId]) -> Result<Vec<(DeviceId, HeldChange)>>;
     /// How many changes of a device wait, and their bytes.
     fn waiting_of(&self, device: DeviceId) -> Result<(u64, u64)>;
-    /// How many changes of a device stand in quarantine, and their bytes.
+    /// How many changes of a device stand in quarantine undecided, and their bytes.
     fn quarantined_of(&self, device: DeviceId) -> Result<(u64, u64)>;
     /// Which of these hashes stand in quarantine for the township's record.
     fn quarantined(&self, township: TownshipId, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>>;
@@ -596,8 +585,11 @@ pub trait Storage: AuditStorage + RightsStorage + Send + Sync {
     fn doubt_totals(&self, township: TownshipId, area: Option<AreaId>) -> Result<Vec<DoubtTotal>>;
     /// Figures by area of households; visits count from `since_day` on (`YYYY-MM-DD`).
     fn coverage(&self, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>>;
-    /// Refused changes, newest first.
-    fn quarantine(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<QuarantineRow>>;
+    /// Refused changes about which nobody has decided, newest first.
+    fn quarantine(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<QuarantineRow>> {
+        let decision = Some(Decision::Open);
+        self.quarantine_list(township, &QuarantineFilter { decision, before, limit, ..QuarantineFilter::default() })
+    }
     /// All change hashes of the township, for verification: (record, incarnation, hash), by feed number after `after`.
     fn change_list(
         &self,

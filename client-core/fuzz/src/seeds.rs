@@ -100,6 +100,7 @@ fn protocol(changes: Vec<WireChange>) -> Vec<(u8, Vec<u8>)> {
         forms: None,
         cost_only: false,
         diverged: true,
+        wiping: false,
         upload: Some(Upload { kind: UploadKind::Batch, number: 5, digest: [8; 32], total: 1000, offset: 10 }),
     };
     let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);

@@ -1,20 +1,11 @@
 //! The way out of a full disk, in code and in words.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::LazyLock;
 
 use super::{Phone, PhoneError};
-use crate::protocol::refused::BothLanguages;
+use crate::messages::text;
 use crate::store::{OpenError, Store, StoreError};
 use crate::sync::SyncError;
-
-static TEXTS: LazyLock<BTreeMap<String, BothLanguages>> =
-    LazyLock::new(|| serde_json::from_str(include_str!("../../messages/phone.json")).unwrap_or_default());
-
-fn text(id: &str, language: &str) -> &'static str {
-    TEXTS.get(id).map(|t| t.in_language(language)).unwrap_or_default()
-}
 
 /// What freeing space did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +125,6 @@ mod tests {
 
     #[test]
     fn every_text_is_there_in_both_languages() {
-        assert_eq!(TEXTS.len(), 3);
         for language in ["zh-CN", "en"] {
             let texts = [
                 storage_full_advice(language),

@@ -80,6 +80,8 @@ pub struct Hello {
     pub cost_only: bool,
     /// The device found its scope digest to differ from the server's.
     pub diverged: bool,
+    /// The device obeys the server's order to erase itself, and does so after this request.
+    pub wiping: bool,
     /// What follows.
     pub upload: Option<Upload>,
 }
@@ -103,6 +105,7 @@ impl Hello {
             forms: None,
             cost_only: false,
             diverged: false,
+            wiping: false,
             upload: None,
         }
     }
@@ -123,7 +126,7 @@ impl Hello {
         w.number(self.areas);
         w.number(self.older.len() as u64);
         self.older.iter().for_each(|p| write_position(&mut w, p));
-        w.byte(u8::from(self.cost_only) | u8::from(self.diverged) << 1);
+        w.byte(u8::from(self.cost_only) | u8::from(self.diverged) << 1 | u8::from(self.wiping) << 2);
         w.optional(self.upload, |w, u| {
             w.byte(match u.kind {
                 UploadKind::Batch => 1,
@@ -212,7 +215,7 @@ impl Hello {
         }
         let told = if r.is_empty() { None } else { Some(read_position(&mut r)?).filter(|told| told.seq > 0) };
         let forms = if r.is_empty() { None } else { Some(FormsKnown::read(&mut r)?) };
-        let (cost_only, diverged) = (flags & 1 != 0, flags & 2 != 0);
+        let (cost_only, diverged, wiping) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0);
         Ok(Self {
             tenant,
             device,
@@ -227,6 +230,7 @@ impl Hello {
             forms,
             cost_only,
             diverged,
+            wiping,
             upload,
         })
     }

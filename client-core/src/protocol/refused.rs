@@ -37,6 +37,9 @@ pub enum UploadRefusal {
     /// Batches before this one are missing.
     #[error("batches before this one are missing")]
     BatchGap,
+    /// The phone was reported lost and has said that it erased itself: somebody has a copy of it.
+    #[error("the phone was erased")]
+    Wiped,
 }
 
 impl UploadRefusal {
@@ -51,6 +54,7 @@ impl UploadRefusal {
             Self::Digest => "upload_digest",
             Self::BranchTaken => "upload_branch_taken",
             Self::BatchGap => "upload_batch_gap",
+            Self::Wiped => "upload_wiped",
         }
     }
 
@@ -119,6 +123,7 @@ mod tests {
             UploadRefusal::Digest,
             UploadRefusal::BranchTaken,
             UploadRefusal::BatchGap,
+            UploadRefusal::Wiped,
         ];
         for refusal in all {
             assert!(UploadRefusal::is_code(refusal.code()));

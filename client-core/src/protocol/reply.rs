@@ -6,6 +6,7 @@ use super::hello::{Position, read_position, write_position};
 use super::limits;
 use super::records::{RecordFrame, read_records, write_records};
 use super::status::{Outcome, read_outcomes, write_outcomes};
+use super::wipe::WipeOrder;
 use crate::clock::Millis;
 use crate::id::{AreaId, Chain, MacTag, RecordId, TenantKey};
 use crate::rights::ROLES_BYTES_MAX;
@@ -206,6 +207,8 @@ pub enum ReplyFrame {
         /// Their bytes, uncompressed.
         bytes: u64,
     },
+    /// The phone was reported lost: it erases itself, once what it still had to send was taken.
+    Wipe(WipeOrder),
     /// Last.
     Done(Done),
     /// A frame of a kind that this version doesn't know.
@@ -228,6 +231,7 @@ mod kind {
     pub const COST: u64 = 10;
     pub const DONE: u64 = 11;
     pub const FORMS: u64 = 12;
+    pub const WIPE: u64 = 14;
 }
 
 impl ReplyFrame {
@@ -314,6 +318,10 @@ impl ReplyFrame {
                 news.write(&mut w);
                 kind::FORMS
             }
+            Self::Wipe(order) => {
+                w.raw(&order.0);
+                kind::WIPE
+            }
             Self::Unknown { kind } => *kind,
         };
         Ok((kind, w.0))
@@ -370,6 +378,7 @@ impl ReplyFrame {
                 more: r.byte()? != 0,
                 scope: r.optional(|r| Ok(ScopeDigest { count: r.number()?, sum: u64::from_be_bytes(r.array()?) }))?,
             }),
+            kind::WIPE => Self::Wipe(WipeOrder(r.array()?)),
             // forms that can't be read must not keep records from coming: they are asked for again
             kind::FORMS => FormsNews::read(r).map_or(Self::Unknown { kind }, Self::Forms),
             kind => Self::Unknown { kind },

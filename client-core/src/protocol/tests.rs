@@ -61,6 +61,7 @@ fn hello() -> Hello {
         forms: None,
         cost_only: false,
         diverged: true,
+        wiping: false,
         upload: Some(Upload { kind: UploadKind::Batch, number: 5, digest: [8; 32], total: 1000, offset: 10 }),
     }
 }

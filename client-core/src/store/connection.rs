@@ -1,6 +1,7 @@
 //! Connections: one writer, two readers, and how a piece of work runs on them.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub(super) enum Durability {
 
 pub(super) struct Connections {
     path: PathBuf,
+    /// The phone has erased itself.
+    shut: AtomicBool,
     writer: Mutex<Writer>,
     readers: [Mutex<Connection>; 2],
 }
@@ -138,13 +141,32 @@ impl Connections {
         };
         Ok(Self {
             path: path.to_owned(),
+            shut: AtomicBool::new(false),
             writer: Mutex::new(Writer { connection: writer, durability: Durability::Power }),
             readers: [reader()?, reader()?],
         })
     }
 
+    /// Closes the file for good, with what still uses it: later calls give [`StoreError::Wiped`].
+    pub fn shut(&self) {
+        self.shut.store(true, Ordering::SeqCst);
+        let close = |connection: &mut Connection| {
+            // without a file behind it; if even that fails, the old one stays open on a file that is gone
+            if let Ok(empty) = Connection::open_in_memory() {
+                *connection = empty;
+            }
+        };
+        close(&mut lock(&self.writer).connection);
+        self.readers.iter().for_each(|reader| close(&mut lock(reader)));
+    }
+
+    fn refuse_shut(&self) -> Result<()> {
+        if self.shut.load(Ordering::SeqCst) { Err(StoreError::Wiped) } else { Ok(()) }
+    }
+
     /// Reads; everything within one call is one moment.
     pub fn read<T>(&self, f: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.refuse_shut()?;
         let free = self.readers.iter().find_map(|r| r.try_lock().ok());
         let mut reader = free.unwrap_or_else(|| lock(&self.readers[0]));
         self.watched((|| f(&*reader.transaction()?))())
@@ -166,12 +188,14 @@ impl Connections {
         f: impl FnOnce(&mut Work<'_>) -> Result<T>,
     ) -> Result<T> {
         let mut writer = lock(&self.writer);
+        self.refuse_shut()?;
         self.watched(writer.run(durability, tools, f))
     }
 
     /// Does a piece of work to see what comes of it, and takes everything back.
     pub fn rehearse<T>(&self, tools: &Tools, f: impl FnOnce(&mut Work<'_>) -> Result<T>) -> Result<T> {
         let mut writer = lock(&self.writer);
+        self.refuse_shut()?;
         let done = (|| {
             let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let digest = read_digest(&tx)?;
@@ -183,6 +207,7 @@ impl Connections {
     /// Flushes what was deleted while a reader was in the way.
     pub fn flush_deleted(&self) -> Result<()> {
         let writer = lock(&self.writer);
+        self.refuse_shut()?;
         if number(&writer.connection, UNFLUSHED)? == 0 { Ok(()) } else { writer.flush_deleted() }
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::messages::wiped_text;
 use crate::protocol::DecodeError;
 use crate::record::EditError;
 
@@ -66,6 +67,9 @@ pub enum StoreError {
     /// Not enrolled yet.
     #[error("the phone isn't enrolled yet")]
     NotEnrolled,
+    /// The phone was reported lost and has erased itself. Open it again, and enrol it anew if it was found.
+    #[error("the phone was reported lost and has erased itself")]
+    Wiped,
     /// Enrolled as another device already.
     #[error("the phone is enrolled already")]
     AlreadyEnrolled,
@@ -90,6 +94,9 @@ pub enum StoreError {
     /// A stored value has an impossible form.
     #[error("a stored value can't be read: {0}")]
     Stored(&'static str),
+    /// A file could not be erased; the next opening goes on.
+    #[error("a file could not be erased: {0}")]
+    Files(std::io::ErrorKind),
     /// SQLite refused.
     #[error("the database refused a statement")]
     Database(#[source] rusqlite::Error),
@@ -120,11 +127,16 @@ pub enum Notice {
         /// What was saved.
         saved: super::Saved,
     },
+    /// The phone was reported lost and has erased itself; it can be enrolled anew.
+    Wiped,
 }
 
 impl std::fmt::Display for Notice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self::Salvaged { set_aside, saved } = self;
+        let (set_aside, saved) = match self {
+            Self::Salvaged { set_aside, saved } => (set_aside, saved),
+            Self::Wiped => return write!(f, "{} {}", wiped_text("zh"), wiped_text("en")),
+        };
         let name = set_aside.file_name().unwrap_or_default().to_string_lossy();
         write!(
             f,

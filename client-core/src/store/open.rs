@@ -9,13 +9,13 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::connection::{self, Connections, Tools};
 use super::error::{Notice, OpenError};
-use super::{OpenOptions, Opened, Store, salvage};
+use super::{OpenOptions, Opened, Store, salvage, wipe};
 use crate::files::make_private;
 use crate::id::RecordIdMaker;
 
 /// The database's name in its folder.
 pub(super) const FILE: &str = "phone.db";
-const BALLAST: &str = "ballast";
+pub(super) const BALLAST: &str = "ballast";
 const BALLAST_BYTES: usize = 8 << 20;
 /// Appended to the database's name: marks that a statement met damage.
 const SUSPECT: &str = ".suspect";
@@ -38,7 +38,8 @@ impl Store {
     pub fn open(dir: &Path, options: OpenOptions) -> std::result::Result<Opened, OpenError> {
         fs::create_dir_all(dir)?;
         let tools = Tools { clock: options.clock, entropy: options.entropy };
-        let mut notices: Vec<Notice> = salvage::finish_interrupted(dir)?.into_iter().collect();
+        let mut notices: Vec<Notice> = wipe::finish_interrupted(dir)?.into_iter().collect();
+        notices.extend(salvage::finish_interrupted(dir)?);
         let connection = match open_checked(dir) {
             Ok(connection) => connection,
             Err(OpenError::Database(error)) if is_damage(&error) => {

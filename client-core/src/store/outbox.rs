@@ -13,7 +13,8 @@ use super::error::{Result, StoreError};
 use crate::id::{ChangeHash, MacTag};
 use crate::protocol::records::{restore_change, strip_change};
 use crate::protocol::{
-    Batch, BatchHeader, ManifestEntry, Outcome, RecordBody, RecordFrame, State, UploadKind, WireChange, limits, stream,
+    Batch, BatchHeader, LOST_DEVICE, ManifestEntry, Outcome, RecordBody, RecordFrame, State, UploadKind, WireChange,
+    limits, stream,
 };
 
 /// Where a batch stands; numbers are stored.
@@ -215,7 +216,7 @@ impl Work<'_> {
         Ok(sendable)
     }
 
-    fn make_batch(&mut self, changes_max: usize) -> Result<()> {
+    pub(super) fn make_batch(&mut self, changes_max: usize) -> Result<()> {
         let enrolment = self.enrolment()?;
         let branch = number(self.db, "branch")? as u32;
         let mut changes = self.sendable(changes_max)?;
@@ -313,7 +314,8 @@ impl Work<'_> {
         ])?;
         self.keep_receipt(as_of, receipt, &acknowledged)?;
         self.upload_taken()?;
-        report.needs_remake = !report.refused.is_empty();
+        // what a lost phone sends is kept as it is, until the office has looked at it
+        report.needs_remake = report.refused.iter().any(|reason| reason != LOST_DEVICE) && !self.is_wiping()?;
         for record in touched {
             if report.needs_remake {
                 let held = held_by_no(self.db, record)?;

@@ -64,6 +64,7 @@ impl Store {
             clear_meta(work.db, ENROL_SEED)?;
             clear_meta(work.db, ENROL_CODE)
         })?;
+        super::wipe::forget(&self.dir);
         self.make_ballast();
         Ok(())
     }

@@ -43,6 +43,9 @@ pub enum SyncError {
     /// The phone isn't enrolled.
     #[error("the phone isn't enrolled yet")]
     NotEnrolled,
+    /// The phone was reported lost: it has sent what waited, and has erased itself.
+    #[error("the phone was reported lost and has erased itself")]
+    Wiped,
     /// Server and phone keep answering each other without an end.
     #[error("the sync didn't come to an end")]
     Endless,
@@ -129,9 +132,19 @@ pub struct Engine {
     options: SyncOptions,
 }
 
+/// What a request is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    Sync,
+    Cost,
+    Wiping,
+}
+
 /// What one exchange asks for next.
 #[derive(Default)]
 struct Round {
+    /// The request's number.
+    counter: u64,
     welcome: Option<Welcome>,
     more: bool,
     again: bool,
@@ -202,7 +215,11 @@ impl Engine {
             }
             match result {
                 Ok(()) => {
-                    if !self.goes_on(&memory, &round)? {
+                    if self.store.is_wipe_ordered()? {
+                        if memory.held || !self.store.has_pending()? {
+                            return self.wipe(cancel);
+                        }
+                    } else if !self.goes_on(&memory, &round)? {
                         report.no_grants = !report.reads_closed && !self.store.has_grants()?;
                         return Ok(());
                     }
@@ -236,6 +253,20 @@ impl Engine {
             }
         }
         Err(SyncError::Endless)
+    }
+
+    /// Tells the server that the phone erases itself now, and does so, whether or not that was heard.
+    fn wipe(&self, cancel: &Cancel) -> Result<(), SyncError> {
+        let told = || -> Result<(), SyncError> {
+            let mut asked = self.request(&Memory::default(), None, Asking::Wiping, self.store.next_counter()?)?;
+            let mut reply = self.transport.exchange(std::mem::take(&mut asked.0), cancel)?;
+            while reply.next_chunk()?.is_some() {}
+            Ok(())
+        };
+        // without a network it erases itself all the same: the office sees that the order arrived
+        let _ = told();
+        self.store.wipe().map_err(|error| StoreError::Files(error.kind()))?;
+        Err(SyncError::Wiped)
     }
 
     /// The server refuses the pending upload: it stays as it is, and the next sync sends it once more. After four syncs, and
@@ -306,7 +337,9 @@ impl Engine {
         if memory.uncertain != pending.as_ref().map(|p| p.digest) {
             (memory.uncertain, memory.staged) = (None, 0);
         }
-        let (request, tenant_key) = self.request(memory, pending.as_ref(), false, self.store.next_counter()?)?;
+        let counter = self.store.next_counter()?;
+        round.counter = counter;
+        let (request, tenant_key) = self.request(memory, pending.as_ref(), Asking::Sync, counter)?;
         self.store.forms_asked()?;
         report.requests += 1;
         report.bytes_up += request.len() as u64;
@@ -347,7 +380,7 @@ impl Engine {
         &self,
         memory: &Memory,
         pending: Option<&PendingUpload>,
-        cost_only: bool,
+        asking: Asking,
         counter: u64,
     ) -> Result<(Vec<u8>, TenantKey), SyncError> {
         let state = self.store.sync_state()?;
@@ -375,8 +408,9 @@ impl Engine {
             older: if memory.older { self.store.older_points()? } else { Vec::new() },
             told: state.told.filter(|_| !fault::bug("forget_told")),
             forms: Some(self.store.forms_known()?),
-            cost_only,
+            cost_only: asking == Asking::Cost,
             diverged: state.diverged,
+            wiping: asking == Asking::Wiping,
             upload: pending.map(|p| Upload { kind: p.kind, number: p.number, digest: p.digest, total, offset }),
         };
         let mut request = hello.encode_signed(&SigningKey::from_bytes(&enrolment.signing_seed));
@@ -467,6 +501,12 @@ impl Engine {
                 round.more = done.more;
                 round.scope = done.scope;
             }
+            ReplyFrame::Wipe(order) => {
+                let enrolment = self.store.enrolment()?.ok_or(SyncError::NotEnrolled)?;
+                if order.is_genuine(&enrolment.server_identity, enrolment.tenant, enrolment.device, round.counter) {
+                    self.store.order_wipe()?;
+                }
+            }
             ReplyFrame::Cost { .. } | ReplyFrame::Unknown { .. } => {}
         }
         Ok(())
@@ -532,12 +572,13 @@ impl Engine {
         let mut cost = Cost::default();
         for upload in &uploads {
             cost.requests += 1;
-            let (request, _) = self.request(&memory, upload.as_ref(), false, counter + u64::from(cost.requests))?;
+            let (request, _) =
+                self.request(&memory, upload.as_ref(), Asking::Sync, counter + u64::from(cost.requests))?;
             cost.bytes_up += request.len() as u64;
             cost.changes_up += upload.as_ref().map_or(0, |u| u.changes as u64);
         }
         if ask {
-            let (request, tenant_key) = self.request(&memory, None, true, self.store.next_counter()?)?;
+            let (request, tenant_key) = self.request(&memory, None, Asking::Cost, self.store.next_counter()?)?;
             let mut reply = self.transport.exchange(request, cancel)?;
             let mut decoder = ReplyDecoder::new(tenant_key)?;
             while let Some(chunk) = reply.next_chunk()? {

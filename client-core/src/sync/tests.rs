@@ -5,20 +5,22 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ed25519_dalek::SigningKey;
 use tempfile::TempDir;
 
 use super::engine::{BATCH_CHANGES, BATCH_CHANGES_MIN};
-use super::{Cancel, Engine, Reply, Silent, SyncOptions, SyncReport, Transport, TransportError};
+use super::{Cancel, Engine, Reply, Silent, SyncError, SyncOptions, SyncReport, Transport, TransportError};
 use crate::clock::{ManualClock, SeededEntropy};
 use crate::id::{AreaId, Chain, DeviceId, Identity, MacTag, RecordId, TenantId, TenantKey, UserId};
 use crate::protocol::enrol::EnrolAgainBody;
 use crate::protocol::{
-    Batch, Hello, Outcome, ReplyEncoder, ReplyFrame, ScopeDigest, State, Weight, Welcome, limits, stream,
+    Batch, Hello, Outcome, ReplyEncoder, ReplyFrame, ScopeDigest, State, Weight, Welcome, WipeOrder, limits, stream,
 };
 use crate::record::{ChangeNote, Edit, Section};
 use crate::store::{Enrolment, OpenOptions, PlannedDocument, Store};
 
 const TENANT_KEY: TenantKey = TenantKey([2; 32]);
+const IDENTITY_SEED: [u8; 32] = [7; 32];
 const NOW_MS: u64 = 1_770_000_000_000;
 
 /// A way to a server that stores everything. It breaks as told, once for each upload that is sent whole.
@@ -30,6 +32,8 @@ struct CuttingWay {
     sizes: Mutex<Vec<usize>>,
     /// What it says a phone must hold.
     scope: Mutex<Option<ScopeDigest>>,
+    /// Signs an order to the phone to erase itself.
+    orders: Option<SigningKey>,
     /// Whether each request said that the digests differ.
     diverged: Mutex<Vec<bool>>,
 }
@@ -89,6 +93,10 @@ impl Transport for CuttingWay {
         if !upload.is_empty() {
             reply.push(&self.take(upload)).unwrap();
         }
+        if let Some(key) = &self.orders {
+            let Hello { tenant, device, counter, .. } = signed.hello;
+            reply.push(&ReplyFrame::Wipe(WipeOrder::sign(key, tenant, device, counter))).unwrap();
+        }
         Ok(Box::new(OnePiece(Some(reply.finish(false, *self.scope.lock().unwrap()).unwrap()))))
     }
 
@@ -111,7 +119,7 @@ fn phone(dir: &TempDir, changes: u32) -> Arc<Store> {
         user_name: "测试".into(),
         signing_seed: [6; 32],
         server_url: "http://localhost".into(),
-        server_identity: [7; 32],
+        server_identity: SigningKey::from_bytes(&IDENTITY_SEED).verifying_key().to_bytes(),
         certificate: None,
     };
     store.enrol(&enrolment).unwrap();
@@ -198,4 +206,25 @@ fn the_cost_of_a_sync_is_that_of_everything_that_waits_and_asking_for_it_changes
     assert_eq!(report.requests, 3);
     let more = report.bytes_up.abs_diff(cost.bytes_up);
     assert!(more <= 32 * u64::from(report.requests), "{cost:?} and {report:?}");
+}
+
+#[test]
+fn a_phone_erases_itself_on_the_pinned_server_s_order_only_and_after_it_has_sent_everything() {
+    let dir = TempDir::new().unwrap();
+    let store = phone(&dir, 1_200);
+    let ordering = |seed| {
+        let orders = Some(SigningKey::from_bytes(&seed));
+        Arc::new(CuttingWay { orders, cuts: Mutex::new([1, 1].into()), ..CuttingWay::default() })
+    };
+    let other = ordering([8; 32]);
+    engine(&phone(&TempDir::new().unwrap(), 3), &other).sync(&Silent, &Cancel::default()).unwrap();
+    assert_eq!(other.sizes.lock().unwrap().iter().sum::<usize>(), 3, "an order of somebody else is nothing");
+
+    let way = ordering(IDENTITY_SEED);
+    let done = engine(&store, &way).sync(&Silent, &Cancel::default());
+    assert!(matches!(done, Err(SyncError::Wiped)), "{done:?}");
+    assert_eq!(way.sizes.lock().unwrap().iter().sum::<usize>(), 1_200, "each change was sent once");
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["wiped"]);
+    assert!(matches!(store.counts(), Err(crate::store::StoreError::Wiped)));
 }

@@ -78,7 +78,13 @@ impl From<Refused> for ApiError {
             Refused::StaleCounter { last } => {
                 Self { details: json!({"last": last}), ..Self::new(StatusCode::CONFLICT, "stale_counter") }
             }
-            Refused::Invitation => Self::new(StatusCode::FORBIDDEN, "invitation"),
+            Refused::InvitationUnknown => Self::new(StatusCode::FORBIDDEN, "invitation_unknown"),
+            Refused::InvitationUsed => Self::new(StatusCode::FORBIDDEN, "invitation_used"),
+            Refused::InvitationOver => Self::new(StatusCode::FORBIDDEN, "invitation_over"),
+            Refused::TooManyTries { retry_after_s } => Self {
+                details: json!({"retry_after_s": retry_after_s}),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries")
+            },
             Refused::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Refused::Storage(error) => error.into(),
         }
@@ -94,8 +100,13 @@ impl IntoResponse for ApiError {
             "details": self.details,
         }});
         let mut response = (self.status, Json(body)).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, limits::RETRY_AFTER_S.into());
+        let asked = self.details["retry_after_s"].as_u64().and_then(|s| u32::try_from(s).ok());
+        let retry_after_s = match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => Some(limits::RETRY_AFTER_S),
+            _ => asked,
+        };
+        if let Some(seconds) = retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

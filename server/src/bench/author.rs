@@ -28,6 +28,7 @@ pub fn new_device(user: UserId, township: TownshipId, public_key: [u8; 32]) -> D
         public_key,
         enrolled_ms: SystemClock.now_ms(),
         revoked: false,
+        lost: None,
         counter: 0,
         last_sync_ms: 0,
         previous_sync_ms: 0,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use doorstep_core::client::filling::{FillOptions, Filling};
-use doorstep_core::client::{NewRecord, Phone, PhoneError, answer, storage_full_advice};
+use doorstep_core::client::{NewRecord, Phone, PhoneError, answer};
 use doorstep_core::clock::{SystemClock, SystemEntropy};
 use doorstep_core::form::expression::{Spot, Tree};
 use doorstep_core::form::session::Session;
@@ -125,15 +125,18 @@ type Fault = Box<dyn std::error::Error + Send + Sync>;
 /// Runs a phone command.
 pub fn phone(args: &PhoneArgs) -> Outcome {
     let done = open_and_run(args);
-    if let Err(error) = &done
-        && is_storage_full(&**error)
-    {
-        for language in ["zh", "en"] {
-            eprintln!("{}", storage_full_advice(language));
+    if let Err(error) = &done {
+        ["zh", "en"].iter().filter_map(|language| advice(&**error, language)).for_each(|text| eprintln!("{text}"));
+        if is_storage_full(&**error) {
+            eprintln!("  doorstep phone --data {} free-space", args.data.display());
         }
-        eprintln!("  doorstep phone --data {} free-space", args.data.display());
     }
     done
+}
+
+fn advice(error: &(dyn std::error::Error + 'static), language: &str) -> Option<&'static str> {
+    let of_phone = error.downcast_ref::<PhoneError>().and_then(|error| error.advice(language));
+    of_phone.or_else(|| error.downcast_ref::<OpenError>().and_then(|error| error.advice(language)))
 }
 
 fn is_storage_full(error: &(dyn std::error::Error + 'static)) -> bool {

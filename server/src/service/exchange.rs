@@ -103,9 +103,14 @@ impl Exchange {
         let mut pushed =
             Pushed { frames: Vec::new(), welcome: Welcome::default(), held: HashSet::new(), last_batch: None };
         if let Some(upload) = self.hello.upload {
-            self.upload(&upload, rest, &mut pushed)?;
+            if !self.device.is_wiped() {
+                self.upload(&upload, rest, &mut pushed)?;
+            } else if !rest.is_empty() {
+                return Err(self.refuse_wiped(&upload, rest));
+            }
         }
         let service = &self.service;
+        pushed.frames.extend(self.wipe_order()?);
         pushed.welcome.server_ms = self.received_ms;
         if self.hello.diverged {
             add(&service.metrics.diverged, 1);
@@ -185,15 +190,17 @@ impl Exchange {
         };
         for _ in 0..MERGE_TRIES {
             let PushBase { branch, taken, merge: mut base } = service.storage.push_base(&query)?;
+            let lost = self.device.lost.is_some();
             if header.number <= branch.last {
                 let same = taken.filter(|row| row.hash == batch.hash() || fault::bug("trust_batch_number"));
-                let Some(row) = same else {
+                if let Some(row) = same {
+                    return self.repeated(row, pushed);
+                }
+                if !lost {
                     pushed.frames.push(ReplyFrame::BranchTaken { branch: header.branch });
                     return Ok(());
-                };
-                return self.repeated(row, pushed);
-            }
-            if header.number != branch.last + 1 || header.previous != branch.last_hash {
+                }
+            } else if !lost && (header.number != branch.last + 1 || header.previous != branch.last_hash) {
                 let frame = if header.number == branch.last + 1 {
                     // the chain forked before this batch: another phone has written under this key
                     ReplyFrame::BranchTaken { branch: header.branch }
@@ -210,8 +217,12 @@ impl Exchange {
                 let rights = Rights::of(&claims, self.device.township, self.hello.grants, seen, self.received_ms);
                 merge = merge.by_rights(rights, claims);
             }
-            let push = merge.on(base).batch(batch, digest)?;
+            let mut push = merge.on(base).batch(batch, digest)?;
             let outcomes = push.batch.as_ref().map(|row| row.outcomes.clone()).unwrap_or_default();
+            if header.number <= branch.last {
+                // a lost phone sends what it has once; that its number is taken must not keep it from being seen
+                push.batch = None;
+            }
             if fault::bug("acknowledge_before_commit") {
                 self.statuses(named, &batch.manifest(), outcomes, Position::default(), pushed);
                 fault::point("server.early_ack");

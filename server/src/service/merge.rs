@@ -9,7 +9,9 @@ use std::sync::Arc;
 use doorstep_core::fault;
 use doorstep_core::form::Catalog;
 use doorstep_core::id::{ChangeHash, DeviceId, RecordId, TenantKey, branch_actor};
-use doorstep_core::protocol::{Batch, ChangeHead, ManifestEntry, Outcome, RecordBody, RecordFrame, Refill, State};
+use doorstep_core::protocol::{
+    Batch, ChangeHead, LOST_DEVICE, ManifestEntry, Outcome, RecordBody, RecordFrame, Refill, State,
+};
 use doorstep_core::record::{Candidate, ChangeNote, Checked, Record, Refusal};
 use doorstep_core::rights::Role;
 
@@ -52,6 +54,11 @@ pub enum Sender<'a> {
         /// The batch's branch.
         branch: u32,
     },
+    /// The office releases changes of a device that stood in quarantine: only the guard still asks.
+    Releaser {
+        /// The device.
+        device: &'a Device,
+    },
     /// A device brings back changes under the server's own receipts.
     Carrier {
         /// The device.
@@ -64,7 +71,7 @@ pub enum Sender<'a> {
 impl Sender<'_> {
     fn device(&self) -> &Device {
         match self {
-            Self::Author { device, .. } | Self::Carrier { device, .. } => device,
+            Self::Author { device, .. } | Self::Releaser { device } | Self::Carrier { device, .. } => device,
         }
     }
 }
@@ -192,6 +199,17 @@ impl<'a> Merge<'a> {
         // take back, because it has another change of this author and number since, is kept for people to see.
         self.push.quarantined.retain(|(_, held)| matches!(held.reason.as_str(), "equivocation" | "depends_on_refused"));
         Ok((self.push, refused as u32))
+    }
+
+    /// Merges changes that stood in quarantine; gives the push and what each came to, in order. What can't be merged stays
+    /// where it is.
+    pub fn release(mut self, frames: &[RecordFrame]) -> Result<(PreparedPush, Vec<Outcome>), StorageError> {
+        // what can't be merged isn't kept a second time: no bound may hide why
+        (self.waiting_left, self.quarantine_left) = (Some((u64::MAX, u64::MAX)), Some((u64::MAX, u64::MAX)));
+        self.records(frames)?;
+        self.push.quarantined.clear();
+        self.push.waiting.clear();
+        Ok((self.push, self.outcomes))
     }
 
     /// Merges what waits for these records and fits by now; `None` if nothing does. A change can be put on waiting while
@@ -365,7 +383,7 @@ impl<'a> Merge<'a> {
         match checked.and_then(|candidate| take(&mut merging.record, hash, candidate)) {
             Ok(()) => {
                 let device = match self.sender {
-                    Sender::Author { device, .. } => Some(device.id),
+                    Sender::Author { device, .. } | Sender::Releaser { device } => Some(device.id),
                     Sender::Carrier { .. } => None,
                 };
                 merging.new.push(new_change(hash, bytes, device));
@@ -394,6 +412,7 @@ impl<'a> Merge<'a> {
             return Some(Refusal::RecordFull.code());
         }
         match &self.sender {
+            Sender::Releaser { .. } => None,
             Sender::Carrier { covered, .. } => (!covered.contains(&(frame.id, hash))).then_some("not_receipted"),
             Sender::Author { device, branch } => {
                 if fault::bug("trust_author") {
@@ -405,7 +424,7 @@ impl<'a> Merge<'a> {
                 match head.message.parse::<ChangeNote>() {
                     Err(_) => Some("message"),
                     Ok(note) if note.user != device.user => Some("foreign_user"),
-                    Ok(_) => None,
+                    Ok(_) => device.lost.map(|_| LOST_DEVICE),
                 }
             }
         }

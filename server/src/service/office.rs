@@ -67,6 +67,7 @@ impl Office {
             public_key: key.verifying_key().to_bytes(),
             enrolled_ms: service.clock.now_ms(),
             revoked: false,
+            lost: None,
             counter: 0,
             last_sync_ms: 0,
             previous_sync_ms: 0,

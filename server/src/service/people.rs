@@ -61,18 +61,33 @@ impl Service {
             public_key: request.public_key,
             enrolled_ms: now_ms,
             revoked: false,
+            lost: None,
             counter: 0,
             last_sync_ms: 0,
             previous_sync_ms: 0,
             feed_seq: 0,
         };
         let redeemed = self.storage.redeem_invitation(code_hash(&request.code), &device, now_ms)?;
-        let enrolled = redeemed.ok_or(Refused::Invitation)?;
+        let enrolled = match redeemed {
+            Some(enrolled) => enrolled,
+            None => return Err(self.invitation_refused(&request.code, now_ms)?),
+        };
         if enrolled.id == device.id {
             let act = Act::new(Action::DeviceEnrolled).in_township(enrolled.township);
             self.audit(Actor::Device(enrolled.id), act.device(enrolled.id).user(enrolled.user))?;
         }
         Ok(enrolled)
+    }
+
+    /// Why a code enrols nobody. Only who knows the whole code learns that it was used or is over.
+    fn invitation_refused(&self, code: &str, now_ms: Millis) -> Result<Refused, StorageError> {
+        Ok(match self.storage.invitation(code_hash(code))? {
+            None => Refused::InvitationUnknown,
+            Some(known) if known.used => Refused::InvitationUsed,
+            Some(known) if known.until_ms <= now_ms => Refused::InvitationOver,
+            // it was used by another request in this moment
+            Some(_) => Refused::InvitationUsed,
+        })
     }
 
     /// The server's word for an enrolment.
@@ -137,6 +152,7 @@ impl Service {
             public_key: public_key.ok_or(Refused::Signature)?,
             enrolled_ms: certificate.enrolled_ms,
             revoked: false,
+            lost: None,
             counter: 0,
             last_sync_ms: 0,
             previous_sync_ms: 0,

@@ -32,9 +32,21 @@ pub enum Refused {
         /// The last one seen.
         last: u64,
     },
-    /// An invitation that is unknown, used or over.
-    #[error("the invitation is unknown, used or over")]
-    Invitation,
+    /// A code of no invitation.
+    #[error("there is no such invitation")]
+    InvitationUnknown,
+    /// An invitation with which another phone was enrolled.
+    #[error("the invitation was used before")]
+    InvitationUsed,
+    /// An invitation that has ended.
+    #[error("the invitation is over")]
+    InvitationOver,
+    /// Too many wrong codes came from this address, or from everywhere.
+    #[error("too many wrong codes were tried")]
+    TooManyTries {
+        /// Seconds to wait.
+        retry_after_s: u32,
+    },
     /// Too many requests wait.
     #[error("the server is busy")]
     Busy,

@@ -73,7 +73,9 @@ impl ReplyStream {
             welcome.last_batch = pushed.last_batch.unwrap_or(standing.last_batch);
             welcome.reads_closed = standing.reads_closed;
             exchange.service.catalog_of(&standing.forms);
-            planned = plan(&exchange, &standing, &mut welcome);
+            if exchange.device.lost.is_none() {
+                planned = plan(&exchange, &standing, &mut welcome);
+            }
             planned.as_ref().filter(|_| !hello.cost_only).map(|plan| plan.query.clone())
         })?;
         let mut bulk = None;

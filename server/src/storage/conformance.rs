@@ -18,6 +18,7 @@ use super::{
 mod audit;
 mod commits;
 mod databases;
+mod devices;
 mod doubts;
 mod exchanges;
 mod forms;
@@ -92,6 +93,7 @@ fn enrol(storage: &dyn Storage, township: AreaId) -> Device {
         public_key: [6; 32],
         enrolled_ms: 5,
         revoked: false,
+        lost: None,
         counter: 0,
         last_sync_ms: 0,
         previous_sync_ms: 0,

@@ -3,7 +3,7 @@
 use doorstep_core::clock::Millis;
 use doorstep_core::id::{DeviceId, UserId};
 
-use super::TownshipId;
+use super::{Lost, TownshipId};
 
 /// A person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Device {
     pub enrolled_ms: Millis,
     /// No longer allowed.
     pub revoked: bool,
+    /// Reported lost.
+    pub lost: Option<Lost>,
     /// The largest hello counter that is durable (a lower bound of what was seen).
     pub counter: u64,
     /// When it last synced; 0 for never.
@@ -45,6 +47,11 @@ pub struct Device {
 pub const SYNC_GAP_MS: Millis = 10 * 60 * 1000;
 
 impl Device {
+    /// True for a phone that has said that it erases itself.
+    pub fn is_wiped(&self) -> bool {
+        self.lost.is_some_and(|lost| lost.wiped_ms > 0)
+    }
+
     /// Server time of its last sync before one that arrives now; 0 for none.
     pub fn synced_before(&self, now_ms: Millis) -> Millis {
         let apart = now_ms.saturating_sub(self.last_sync_ms) >= SYNC_GAP_MS;

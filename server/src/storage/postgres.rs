@@ -22,15 +22,16 @@ use super::rights::RolesCache;
 use super::standing::{AreasCache, Caches};
 use super::{
     BatchRow, BranchState, Committed, Coverage, Device, DoubtFilter, DoubtRow, DoubtTotal, FormChange, FormLogEntry,
-    Grant, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, QuarantineRow,
-    RecordFilter, RecordRow, Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets,
-    Storage, StorageError, StoredRecord, SyncNote, TownshipId, User,
+    Grant, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter,
+    RecordRow, Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage,
+    StorageError, StoredRecord, SyncNote, TownshipId, User,
 };
 
 mod about;
 mod audit;
 mod commit;
 mod connect;
+mod devices;
 mod doubts;
 mod feed;
 mod forms;
@@ -393,11 +394,11 @@ impl Storage for PostgresStorage {
     }
 
     fn waiting_of(&self, device: DeviceId) -> Result<(u64, u64)> {
-        self.ask(async |c, t| held::held_of(c, t, "waiting", device).await)
+        self.ask(async |c, t| held::held_of(c, t, ("waiting", ""), device).await)
     }
 
     fn quarantined_of(&self, device: DeviceId) -> Result<(u64, u64)> {
-        self.ask(async |c, t| held::held_of(c, t, "quarantine", device).await)
+        self.ask(async |c, t| held::held_of(c, t, ("quarantine", "AND decision = 0"), device).await)
     }
 
     fn quarantined(&self, township: TownshipId, record: RecordId, hashes: &[ChangeHash]) -> Result<Vec<ChangeHash>> {
@@ -475,10 +476,6 @@ impl Storage for PostgresStorage {
 
     fn coverage(&self, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>> {
         self.ask(async |c, t| records::coverage(c, t, township, since_day).await)
-    }
-
-    fn quarantine(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<QuarantineRow>> {
-        self.ask(async |c, t| held::quarantine(c, t, township, before, limit).await)
     }
 
     fn change_list(

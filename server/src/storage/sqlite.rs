@@ -18,15 +18,16 @@ use super::rights::RolesCache;
 use super::standing::{AreasCache, Caches};
 use super::{
     BatchRow, BranchState, Committed, Coverage, Device, DoubtFilter, DoubtRow, DoubtTotal, FormChange, FormLogEntry,
-    Grant, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, QuarantineRow,
-    RecordFilter, RecordRow, Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets,
-    Storage, StorageError, StoredRecord, SyncNote, TownshipId, User,
+    Grant, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter,
+    RecordRow, Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage,
+    StorageError, StoredRecord, SyncNote, TownshipId, User,
 };
 
 mod about;
 mod audit;
 mod backup;
 mod commit;
+mod devices;
 mod doubts;
 mod feed;
 mod forms;
@@ -466,10 +467,6 @@ impl Storage for SqliteStorage {
 
     fn coverage(&self, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>> {
         self.read(|c| records::coverage(c, township, since_day))
-    }
-
-    fn quarantine(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<QuarantineRow>> {
-        self.read(|c| held::quarantine(c, township, before, limit))
     }
 
     fn change_list(

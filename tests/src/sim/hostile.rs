@@ -65,6 +65,7 @@ impl Hostile {
             public_key: self.public_key(),
             enrolled_ms: 0,
             revoked: false,
+            lost: None,
             counter: 0,
             last_sync_ms: 0,
             previous_sync_ms: 0,

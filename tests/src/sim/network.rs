@@ -136,7 +136,7 @@ impl State {
             Refused::Revoked => (401, "revoked", None),
             Refused::Signature => (401, "signature", None),
             Refused::StaleCounter { last } => (409, "stale_counter", Some(*last)),
-            Refused::Invitation => (403, "invitation", None),
+            Refused::InvitationUnknown => (403, "invitation_unknown", None),
             Refused::Busy | Refused::Storage(StorageError::Busy(_)) => (503, "busy", None),
             Refused::Storage(StorageError::Full) => {
                 count(&mut self.faults, "server disk full", 1);

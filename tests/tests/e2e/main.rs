@@ -13,6 +13,7 @@ mod forms;
 mod hostile;
 mod invitations;
 mod life;
+mod lost_phone;
 mod merging;
 mod networks;
 mod patience;

@@ -226,7 +226,8 @@ fn assert_news_are_found(storage: &dyn Storage, [old, new]: [RecordId; 2]) {
 
 const BEFORE_NEWEST_CHANGE: &str =
     "UPDATE record SET doubts = 3; DROP TABLE doubt; DROP TABLE about; DROP TABLE form_log;
-    DROP TABLE audit; DROP TABLE audit_head;
+    DROP TABLE audit; DROP TABLE audit_head; DROP TABLE lost_device;
+    ALTER TABLE quarantine DROP COLUMN decision; ALTER TABLE quarantine DROP COLUMN decided_ms;
     DROP INDEX record_area_last; DROP INDEX record_subject_last; ALTER TABLE record DROP COLUMN last;
     DROP INDEX grant_subject; DROP INDEX grant_until; ALTER TABLE grant_entry DROP COLUMN until_ms;
     ALTER TABLE grant_entry DROP COLUMN stand_in_for; ALTER TABLE grant_entry DROP COLUMN at_ms; DROP TABLE area_past;

@@ -5,12 +5,13 @@ use doorstep_core::id::{AreaId, ChangeHash, DeviceId, RecordId};
 use tokio_postgres::Row;
 
 use super::super::columns::to_identity;
-use super::super::{HeldChange, QuarantineRow, Result, TownshipId};
+use super::super::{HeldChange, Result, TownshipId};
 use super::{array, get, number, number32, optional, row, rows};
 
-const COLUMNS: &str = "device, received_ms, record, hash, type, key, incarnation, area, subject, reason, bytes";
+pub(super) const COLUMNS: &str =
+    "device, received_ms, record, hash, type, key, incarnation, area, subject, reason, bytes";
 
-fn held(r: &Row) -> Result<HeldChange> {
+pub(super) fn held(r: &Row) -> Result<HeldChange> {
     Ok(HeldChange {
         record: RecordId(array(r, 2)?),
         hash: ChangeHash(array(r, 3)?),
@@ -37,15 +38,17 @@ pub(super) async fn waiting(
     found.iter().map(|r| Ok((DeviceId(array(r, 0)?), held(r)?))).collect()
 }
 
-/// Changes of a device in a table of held changes, and their bytes.
+/// Changes of a device in a table of held changes (`which` may go on with a condition), and their bytes.
 pub(super) async fn held_of(
     c: &impl GenericClient,
     tenant: &[u8],
-    table: &'static str,
+    which: (&'static str, &'static str),
     device: DeviceId,
 ) -> Result<(u64, u64)> {
+    let (table, further) = which;
     let sql = format!(
-        "SELECT count(*), coalesce(sum(length(bytes)), 0)::BIGINT FROM {table} WHERE tenant = $1 AND device = $2"
+        "SELECT count(*), coalesce(sum(length(bytes)), 0)::BIGINT FROM {table}
+         WHERE tenant = $1 AND device = $2 {further}"
     );
     match row(c, &sql, &[&tenant, &device.0.as_slice()]).await? {
         Some(r) => Ok((number(&r, 0)?, number(&r, 1)?)),
@@ -66,27 +69,4 @@ pub(super) async fn quarantined(
     let found = rows(c, sql, &[&tenant, &township.0.as_slice(), &record.0.as_slice(), &wanted]).await?;
     let found = found.iter().map(|r| Ok(ChangeHash(array(r, 0)?))).collect::<Result<Vec<_>>>()?;
     Ok(hashes.iter().filter(|h| found.contains(h)).copied().collect())
-}
-
-pub(super) async fn quarantine(
-    c: &impl GenericClient,
-    tenant: &[u8],
-    township: TownshipId,
-    before: Option<u64>,
-    limit: u32,
-) -> Result<Vec<QuarantineRow>> {
-    let sql = format!(
-        "SELECT {COLUMNS}, no FROM quarantine WHERE tenant = $1 AND township = $2 AND no < $3 ORDER BY no DESC LIMIT $4"
-    );
-    let before = before.map_or(i64::MAX, |no| i64::try_from(no).unwrap_or(i64::MAX));
-    let found = rows(c, &sql, &[&tenant, &township.0.as_slice(), &before, &i64::from(limit)]).await?;
-    let read = |r: &Row| {
-        Ok(QuarantineRow {
-            no: number(r, 11)?,
-            device: DeviceId(array(r, 0)?),
-            received_ms: number(r, 1)?,
-            change: held(r)?,
-        })
-    };
-    found.iter().map(read).collect()
 }

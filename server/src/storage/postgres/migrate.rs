@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0008_about.sql"),
     include_str!("../migrations/postgres/0009_audit.sql"),
     include_str!("../migrations/postgres/0010_rights.sql"),
+    include_str!("../migrations/postgres/0011_devices.sql"),
 ];
 
 /// The lock that several starting servers queue at.

@@ -6,7 +6,7 @@ use doorstep_core::id::{AreaId, Chain, DeviceId, RecordId, UserId};
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
 use tokio_postgres::Row;
 
-use super::super::{Device, Grant, Result, SyncNote, TownshipId, User};
+use super::super::{Device, Grant, Lost, Result, SyncNote, TownshipId, User};
 use super::{Tenant, array, get, number, optional, other, row, rows, run};
 
 /// Makes a township's feed, if it is new.
@@ -215,7 +215,7 @@ async fn enrolled_before(
     public_key: &[u8; 32],
 ) -> Result<Option<Device>> {
     let sql = format!(
-        "SELECT {DEVICE_COLUMNS} WHERE tenant = $1 AND public_key = $3 AND NOT revoked
+        "SELECT {DEVICE_COLUMNS} WHERE tenant = $1 AND public_key = $3 AND NOT revoked AND lost_device IS NULL
          AND id = (SELECT device FROM invitation WHERE tenant = $1 AND secret_hash = $2)"
     );
     let keys: [&[u8]; 2] = [&secret_hash, public_key];
@@ -239,7 +239,10 @@ pub(super) async fn put_device(c: &impl GenericClient, tenant: &[u8], d: &Device
 }
 
 const DEVICE_COLUMNS: &str = "id, user_id, township, public_key, enrolled_ms, revoked, counter, last_sync_ms,
-    previous_sync_ms, feed_seq FROM device";
+    previous_sync_ms, feed_seq, lost_reported_ms, lost_told_ms, lost_wiped_ms
+    FROM device LEFT JOIN (SELECT tenant AS lost_tenant, device AS lost_device, reported_ms AS lost_reported_ms,
+        told_ms AS lost_told_ms, wiped_ms AS lost_wiped_ms FROM lost_device) AS lost
+        ON lost_tenant = tenant AND lost_device = id";
 
 pub(super) async fn revoke_device(c: &impl GenericClient, tenant: &[u8], device: DeviceId) -> Result<bool> {
     let sql = "UPDATE device SET revoked = TRUE WHERE tenant = $1 AND id = $2";
@@ -247,6 +250,12 @@ pub(super) async fn revoke_device(c: &impl GenericClient, tenant: &[u8], device:
 }
 
 fn read_device(r: &Row) -> Result<Device> {
+    let lost = match get::<Option<i64>>(r, 10)? {
+        None => None,
+        Some(reported_ms) => {
+            Some(Lost { reported_ms: reported_ms.cast_unsigned(), told_ms: number(r, 11)?, wiped_ms: number(r, 12)? })
+        }
+    };
     Ok(Device {
         id: DeviceId(array(r, 0)?),
         user: UserId(array(r, 1)?),
@@ -254,6 +263,7 @@ fn read_device(r: &Row) -> Result<Device> {
         public_key: array(r, 3)?,
         enrolled_ms: number(r, 4)?,
         revoked: get(r, 5)?,
+        lost,
         counter: number(r, 6)?,
         last_sync_ms: number(r, 7)?,
         previous_sync_ms: number(r, 8)?,

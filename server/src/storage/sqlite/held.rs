@@ -5,12 +5,13 @@ use doorstep_core::id::{AreaId, ChangeHash, DeviceId, RecordId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::columns::{from_key, to_identity};
-use super::super::{HeldChange, QuarantineRow, Result, TownshipId};
+use super::super::{HeldChange, Result, TownshipId};
 use super::people;
 
-const COLUMNS: &str = "device, received_ms, record, hash, type, key, incarnation, area, subject, reason, bytes, no";
+pub(super) const COLUMNS: &str =
+    "device, received_ms, record, hash, type, key, incarnation, area, subject, reason, bytes, no";
 
-fn held(r: &Row<'_>) -> rusqlite::Result<HeldChange> {
+pub(super) fn held(r: &Row<'_>) -> rusqlite::Result<HeldChange> {
     Ok(HeldChange {
         record: RecordId(r.get(2)?),
         hash: ChangeHash(r.get(3)?),
@@ -44,12 +45,11 @@ pub(super) fn waiting(
 
 /// Changes of a device on a shelf, and their bytes.
 pub(super) fn held_of(c: &Connection, shelf: &Shelf, device: DeviceId) -> Result<(u64, u64)> {
-    let table = match shelf {
-        Shelf::Waiting => "waiting",
-        Shelf::Quarantine => "quarantine",
+    let which = match shelf {
+        Shelf::Waiting => "waiting WHERE device = ?",
+        Shelf::Quarantine => "quarantine WHERE device = ? AND decision = 0",
     };
-    let mut statement =
-        c.prepare_cached(&format!("SELECT count(*), coalesce(sum(length(bytes)), 0) FROM {table} WHERE device = ?"))?;
+    let mut statement = c.prepare_cached(&format!("SELECT count(*), coalesce(sum(length(bytes)), 0) FROM {which}"))?;
     Ok(statement
         .query_row([device.0], |r| Ok((r.get::<_, i64>(0)?.cast_unsigned(), r.get::<_, i64>(1)?.cast_unsigned())))?)
 }
@@ -70,28 +70,6 @@ pub(super) fn quarantined(
         }
     }
     Ok(found)
-}
-
-pub(super) fn quarantine(
-    c: &Connection,
-    township: TownshipId,
-    before: Option<u64>,
-    limit: u32,
-) -> Result<Vec<QuarantineRow>> {
-    let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
-    let mut statement = c.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM quarantine WHERE township_no = ? AND no < ? ORDER BY no DESC LIMIT ?"
-    ))?;
-    let before = before.map_or(i64::MAX, |no| i64::try_from(no).unwrap_or(i64::MAX));
-    let rows = statement.query_map(params![township_no, before, limit], |r| {
-        Ok(QuarantineRow {
-            no: r.get::<_, i64>(11)?.cast_unsigned(),
-            device: DeviceId(r.get(0)?),
-            received_ms: r.get::<_, i64>(1)?.cast_unsigned(),
-            change: held(r)?,
-        })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Where a held change goes.

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0007_about.sql"),
     include_str!("../migrations/sqlite/0008_audit.sql"),
     include_str!("../migrations/sqlite/0009_rights.sql"),
+    include_str!("../migrations/sqlite/0010_devices.sql"),
 ];
 
 /// The newest schema.

@@ -6,7 +6,7 @@ use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::chain::Links;
-use super::super::{Device, Grant, Result, SYNC_GAP_MS, TownshipId, User};
+use super::super::{Device, Grant, Lost, Result, SYNC_GAP_MS, TownshipId, User};
 
 /// The number of a township, if it is known.
 pub(super) fn township_no(c: &Connection, township: TownshipId) -> Result<Option<i64>> {
@@ -190,13 +190,14 @@ pub(super) fn redeem_invitation(
 fn enrolled_before(c: &Connection, secret_hash: [u8; 32], public_key: &[u8; 32]) -> Result<Option<Device>> {
     let mut statement = c.prepare_cached(&format!(
         "SELECT {DEVICE_COLUMNS} JOIN invitation i ON i.device = d.id
-         WHERE i.secret_hash = ? AND d.public_key = ? AND NOT d.revoked"
+         WHERE i.secret_hash = ? AND d.public_key = ? AND NOT d.revoked AND l.device IS NULL"
     ))?;
     Ok(statement.query_row(params![secret_hash, public_key], read_device).optional()?)
 }
 
 const DEVICE_COLUMNS: &str = "d.id, d.user, t.id, d.public_key, d.enrolled_ms, d.revoked, d.counter, d.last_sync_ms,
-    d.previous_sync_ms, d.feed_seq FROM device d JOIN township t ON t.no = d.township_no";
+    d.previous_sync_ms, d.feed_seq, l.reported_ms, l.told_ms, l.wiped_ms
+    FROM device d JOIN township t ON t.no = d.township_no LEFT JOIN lost_device l ON l.device = d.id";
 
 pub(super) fn put_device(c: &Connection, device: &Device) -> Result<()> {
     let no = township_no_or_new(c, device.township)?;
@@ -224,6 +225,14 @@ pub(super) fn revoke_device(c: &Connection, device: DeviceId) -> Result<bool> {
 }
 
 fn read_device(r: &Row<'_>) -> rusqlite::Result<Device> {
+    let lost = match r.get::<_, Option<i64>>(10)? {
+        None => None,
+        Some(reported_ms) => Some(Lost {
+            reported_ms: reported_ms.cast_unsigned(),
+            told_ms: r.get::<_, i64>(11)?.cast_unsigned(),
+            wiped_ms: r.get::<_, i64>(12)?.cast_unsigned(),
+        }),
+    };
     Ok(Device {
         id: DeviceId(r.get(0)?),
         user: UserId(r.get(1)?),
@@ -231,6 +240,7 @@ fn read_device(r: &Row<'_>) -> rusqlite::Result<Device> {
         public_key: r.get(3)?,
         enrolled_ms: r.get::<_, i64>(4)?.cast_unsigned(),
         revoked: r.get(5)?,
+        lost,
         counter: r.get::<_, i64>(6)?.cast_unsigned(),
         last_sync_ms: r.get::<_, i64>(7)?.cast_unsigned(),
         previous_sync_ms: r.get::<_, i64>(8)?.cast_unsigned(),

@@ -1,0 +1,107 @@
+//! Lost phones, used invitations, decisions about quarantined changes.
+
+use super::*;
+use crate::storage::{Decision, HeldChange, InvitationState, Lost, QuarantineFilter, WipeStep};
+
+claims!(
+    a_lost_phone_is_reported_told_and_wiped_each_once,
+    a_lost_phone_s_invitation_does_not_enrol_it_again,
+    an_invitation_says_whether_it_was_used_and_until_when_it_holds,
+    quarantined_changes_are_found_by_phone_reason_and_decision,
+    a_released_change_stays_released_and_a_discarded_one_can_be_released,
+);
+
+fn a_lost_phone_is_reported_told_and_wiped_each_once(storage: Arc<dyn Storage>) {
+    let (device, other) = (enrol(&*storage, TOWNSHIP), enrol(&*storage, TOWNSHIP));
+    let lost = || storage.device(device.id).unwrap().unwrap().lost;
+    assert_eq!(lost(), None);
+    assert!(!storage.note_wipe(device.id, WipeStep::Told, 5).unwrap(), "it isn't lost");
+    assert!(storage.report_lost(device.id, 10).unwrap() && storage.report_lost(device.id, 20).unwrap());
+    assert!(!storage.report_lost(DeviceId([99; 16]), 10).unwrap(), "unknown");
+    assert_eq!(lost(), Some(Lost { reported_ms: 10, told_ms: 0, wiped_ms: 0 }), "the first report stays");
+    assert!(storage.note_wipe(device.id, WipeStep::Told, 30).unwrap());
+    assert!(!storage.note_wipe(device.id, WipeStep::Told, 31).unwrap());
+    assert!(storage.note_wipe(device.id, WipeStep::Wiped, 40).unwrap());
+    assert_eq!(lost(), Some(Lost { reported_ms: 10, told_ms: 30, wiped_ms: 40 }));
+    storage.put_device(&device).unwrap();
+    assert!(lost().is_some(), "writing the device doesn't find it again");
+    let listed = storage.devices(TOWNSHIP).unwrap();
+    assert_eq!(listed.iter().filter(|d| d.lost.is_some()).map(|d| d.id).collect::<Vec<_>>(), [device.id]);
+    assert_eq!(storage.device(other.id).unwrap().unwrap().lost, None);
+}
+
+fn a_lost_phone_s_invitation_does_not_enrol_it_again(storage: Arc<dyn Storage>) {
+    let device = Device { id: DeviceId(unique()), ..enrol(&*storage, OTHER_TOWNSHIP) };
+    storage.put_invitation([1; 32], USER, TOWNSHIP, 1_000).unwrap();
+    let first = storage.redeem_invitation([1; 32], &device, 999).unwrap().unwrap();
+    storage.report_lost(first.id, 999).unwrap();
+    assert_eq!(storage.redeem_invitation([1; 32], &device, 999).unwrap(), None);
+}
+
+fn an_invitation_says_whether_it_was_used_and_until_when_it_holds(storage: Arc<dyn Storage>) {
+    assert_eq!(storage.invitation([1; 32]).unwrap(), None);
+    storage.put_invitation([1; 32], USER, TOWNSHIP, 1_000).unwrap();
+    assert_eq!(storage.invitation([1; 32]).unwrap(), Some(InvitationState { used: false, until_ms: 1_000 }));
+    let device = Device { id: DeviceId(unique()), ..enrol(&*storage, TOWNSHIP) };
+    storage.redeem_invitation([1; 32], &device, 999).unwrap().unwrap();
+    assert!(storage.invitation([1; 32]).unwrap().unwrap().used);
+}
+
+fn refused(reason: &str) -> HeldChange {
+    HeldChange {
+        record: RecordId(unique()),
+        identity: Identity::of_type("visit"),
+        incarnation: 0,
+        area: VILLAGE,
+        subject: None,
+        hash: new_hash(),
+        reason: reason.to_owned(),
+        bytes: vec![1, 2, 3],
+    }
+}
+
+/// Three refused changes of two phones, oldest first.
+fn quarantine(storage: &dyn Storage) -> ([Device; 2], Vec<u64>) {
+    let devices = [enrol(storage, TOWNSHIP), enrol(storage, TOWNSHIP)];
+    for (device, reason) in [(&devices[0], "lost_device"), (&devices[1], "start_op"), (&devices[0], "lost_device")] {
+        done(storage, PreparedPush { quarantined: vec![(device.id, refused(reason))], ..push(device, Vec::new()) });
+    }
+    let all = QuarantineFilter { limit: 10, ..QuarantineFilter::default() };
+    let mut nos: Vec<u64> = storage.quarantine_list(TOWNSHIP, &all).unwrap().iter().map(|row| row.no).collect();
+    nos.reverse();
+    (devices, nos)
+}
+
+fn quarantined_changes_are_found_by_phone_reason_and_decision(storage: Arc<dyn Storage>) {
+    let (devices, nos) = quarantine(&*storage);
+    let found = |filter: QuarantineFilter| -> Vec<u64> {
+        let rows = storage.quarantine_list(TOWNSHIP, &QuarantineFilter { limit: 10, ..filter }).unwrap();
+        rows.iter().map(|row| row.no).collect()
+    };
+    let none = QuarantineFilter::default;
+    assert_eq!(found(none()), [nos[2], nos[1], nos[0]]);
+    assert_eq!(found(QuarantineFilter { device: Some(devices[0].id), ..none() }), [nos[2], nos[0]]);
+    assert_eq!(found(QuarantineFilter { reason: Some("start_op".into()), ..none() }), [nos[1]]);
+    assert_eq!(found(QuarantineFilter { before: Some(nos[1]), ..none() }), [nos[0]]);
+    assert_eq!(found(QuarantineFilter { decision: Some(Decision::Discarded), ..none() }), [0; 0]);
+    assert!(storage.quarantine_list(OTHER_TOWNSHIP, &QuarantineFilter { limit: 10, ..none() }).unwrap().is_empty());
+    let rows = storage.quarantine_rows(TOWNSHIP, &[nos[2], nos[0], nos[2], 999]).unwrap();
+    assert_eq!(rows.iter().map(|row| row.no).collect::<Vec<_>>(), [nos[0], nos[2]], "each once, as they came");
+    assert!(storage.quarantine_rows(OTHER_TOWNSHIP, &nos).unwrap().is_empty());
+}
+
+fn a_released_change_stays_released_and_a_discarded_one_can_be_released(storage: Arc<dyn Storage>) {
+    let (devices, nos) = quarantine(&*storage);
+    storage.decide_quarantine(TOWNSHIP, &[nos[0]], Decision::Released, 50).unwrap();
+    storage.decide_quarantine(TOWNSHIP, &nos, Decision::Discarded, 60).unwrap();
+    storage.decide_quarantine(OTHER_TOWNSHIP, &nos, Decision::Open, 70).unwrap();
+    let decisions = || -> Vec<_> {
+        let rows = storage.quarantine_rows(TOWNSHIP, &nos).unwrap();
+        rows.iter().map(|row| (row.decision, row.decided_ms)).collect()
+    };
+    assert_eq!(decisions(), [(Decision::Released, 50), (Decision::Discarded, 60), (Decision::Discarded, 60)]);
+    assert!(storage.quarantine(TOWNSHIP, None, 10).unwrap().is_empty(), "nobody has to decide any more");
+    assert_eq!(storage.quarantined_of(devices[0].id).unwrap().0, 0, "and the phone has its room back");
+    storage.decide_quarantine(TOWNSHIP, &[nos[1]], Decision::Released, 80).unwrap();
+    assert_eq!(decisions()[1], (Decision::Released, 80));
+}

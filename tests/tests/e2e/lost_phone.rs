@@ -1,0 +1,195 @@
+//! A lost phone: reported, shut out, erased at its next contact; what it still had is looked at by the office.
+
+use std::path::Path;
+
+use doorstep_core::client::{Phone, PhoneError};
+use doorstep_core::clock::{SystemClock, SystemEntropy};
+use doorstep_core::store::{ListFilter, Notice, StoreError};
+use doorstep_core::sync::SyncError;
+use doorstep_server::link::{Link, LinkOptions};
+use doorstep_server::service::audit::Actor;
+use doorstep_server::storage::{Decision, QuarantineFilter, QuarantineRow};
+use doorstep_tests::harness::{TestServer, add_household, edit, open_phone, sync, try_sync, visit};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+fn dirs<const N: usize>() -> [TempDir; N] {
+    std::array::from_fn(|_| TempDir::new().unwrap())
+}
+
+/// All bytes of all files in a folder.
+fn bytes_in(dir: &Path) -> Vec<u8> {
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.is_file()).flat_map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+fn holds(dir: &Path, text: &str) -> bool {
+    bytes_in(dir).windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+fn held(server: &TestServer, decision: Decision) -> Vec<QuarantineRow> {
+    let filter = QuarantineFilter { decision: Some(decision), limit: 1_000, ..QuarantineFilter::default() };
+    server.service.storage.quarantine_list(server.township, &filter).unwrap()
+}
+
+fn report_lost(server: &TestServer, phone: &Phone) {
+    let device = phone.enrolment().unwrap().unwrap().device;
+    server.service.report_lost(Actor::Office, device, "在集市丢失").unwrap().unwrap();
+}
+
+fn visits(phone: &Phone) -> usize {
+    phone.list(ListFilter { record_type: Some("visit".into()), limit: 100, ..Default::default() }).unwrap().len()
+}
+
+fn actions(server: &TestServer) -> Vec<String> {
+    server.service.storage.audit_after(0, 100).unwrap().into_iter().map(|row| row.entry.action).collect()
+}
+
+#[test]
+fn a_lost_phone_hands_over_what_it_had_reads_nothing_more_and_erases_itself() {
+    let dirs: [TempDir; 3] = dirs();
+    let server = TestServer::start(dirs[0].path());
+    let (lost, other) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let household = add_household(&lost, server.villages[0], "0001", "李四甲乙丙");
+    sync(&lost);
+    sync(&other);
+    visit(&lost, household, "没有上报的走访");
+    edit(&lost, household, &[("address", "一组7号")]);
+    let draft = lost.start("visit", Some(household)).unwrap();
+    lost.answer_text(draft, "remark", "没有做完的走访").unwrap();
+    add_household(&other, server.villages[0], "0002", "丢失之后才有的人");
+    sync(&other);
+    report_lost(&server, &lost);
+
+    let refused = try_sync(&lost).unwrap_err();
+    assert!(matches!(refused, SyncError::Wiped), "{refused:?}");
+    for text in ["李四甲乙丙", "没有上报的走访", "没有做完的走访", "丢失之后才有的人", "user_name"]
+    {
+        assert!(!holds(dirs[1].path(), text), "{text} is still on the phone");
+    }
+    let names: Vec<_> = std::fs::read_dir(dirs[1].path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names, ["wiped"], "nothing but the note is left");
+    assert!(matches!(lost.counts(), Err(PhoneError::Store(StoreError::Wiped))));
+    let error = PhoneError::from(refused);
+    assert!(error.advice("zh").unwrap().contains("挂失") && error.advice("en").unwrap().contains("lost"));
+
+    // the office sees what came, and nobody else does
+    let rows = held(&server, Decision::Open);
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row.change.reason == "lost_device"));
+    sync(&other);
+    assert_eq!(visits(&other), 0);
+    let said = actions(&server);
+    assert!(said.contains(&"device_lost".to_owned()) && said.contains(&"device_wiped".to_owned()), "{said:?}");
+
+    // and accepts it
+    let device = rows[0].device;
+    let released = server.service.accept_unsent(Actor::Office, device, "已核对").unwrap().unwrap();
+    assert!(released.len() == 2 && released.iter().all(|r| r.refused.is_none()), "{released:?}");
+    sync(&other);
+    assert_eq!(visits(&other), 1);
+    assert!(other.view(household).unwrap().json.contains("一组7号"));
+    assert!(held(&server, Decision::Open).is_empty() && held(&server, Decision::Released).len() == 2);
+    assert!(server.service.accept_unsent(Actor::Office, device, "").unwrap().unwrap().is_empty(), "once");
+}
+
+#[test]
+fn a_found_phone_says_what_happened_and_is_enrolled_anew() {
+    let dirs: [TempDir; 2] = dirs();
+    let server = TestServer::start(dirs[0].path());
+    let lost = server.phone(dirs[1].path(), "甲");
+    add_household(&lost, server.villages[0], "0001", "李四");
+    sync(&lost);
+    report_lost(&server, &lost);
+    assert!(matches!(try_sync(&lost), Err(SyncError::Wiped)));
+    drop(lost);
+    let open = || Phone::open(dirs[1].path(), Arc::new(SystemClock), Arc::new(SystemEntropy)).unwrap();
+    let (found, notices) = open();
+    assert_eq!(notices, [Notice::Wiped]);
+    assert!(notices[0].to_string().contains("已挂失") && notices[0].to_string().contains("lost"));
+    assert!(found.enrolment().unwrap().is_none());
+    found.enrol(&server.url(), &server.code("甲")).unwrap();
+    sync(&found);
+    assert_eq!(found.households(None, "", 0, 10).unwrap().len(), 1);
+    drop(found);
+    assert!(open().1.is_empty(), "said until it is enrolled anew");
+}
+
+#[test]
+fn a_cut_while_a_lost_phone_hands_over_loses_nothing_and_leaves_nobody_s_records() {
+    let dirs: [TempDir; 3] = dirs();
+    let server = TestServer::start(dirs[0].path());
+    let link = server.runtime().block_on(Link::start(server.address, LinkOptions::default())).unwrap();
+    let witness = server.phone(dirs[1].path(), "乙");
+    let household = add_household(&witness, server.villages[0], "0001", "李四甲乙丙");
+    sync(&witness);
+    let mut handed_over = 0;
+    for cut in (300..3_000).step_by(450) {
+        let dir = TempDir::new().unwrap();
+        let lost = server.phone_at(dir.path(), "甲", &format!("http://{}", link.address));
+        sync(&lost);
+        visit(&lost, household, &format!("断点{cut}"));
+        handed_over += 1;
+        report_lost(&server, &lost);
+        link.counts.cut_after(cut);
+        let first = try_sync(&lost);
+        link.counts.cut_after(u32::MAX);
+        if !matches!(first, Err(SyncError::Wiped)) {
+            // nobody knows whether the order arrived; if it did, only the phone's own unsent work is still there
+            drop(lost);
+            let lost = open_phone(dir.path());
+            assert!(matches!(try_sync(&lost), Err(SyncError::Wiped)), "cut at {cut}");
+        }
+        assert!(!holds(dir.path(), "李四甲乙丙"), "cut at {cut}");
+        assert_eq!(held(&server, Decision::Open).len(), handed_over, "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_copy_of_a_wiped_phone_is_refused_its_batch_kept_as_evidence_and_the_copy_erased() {
+    let dirs: [TempDir; 3] = dirs();
+    let server = TestServer::start(dirs[0].path());
+    let lost = server.phone(dirs[1].path(), "甲");
+    let household = add_household(&lost, server.villages[0], "0001", "李四甲乙丙");
+    sync(&lost);
+    visit(&lost, household, "没有上报的走访");
+    let enrolled = lost.enrolment().unwrap().unwrap();
+    lost.close().unwrap();
+    for entry in std::fs::read_dir(dirs[1].path()).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, dirs[2].path().join(path.file_name().unwrap())).unwrap();
+    }
+    let lost = open_phone(dirs[1].path());
+    report_lost(&server, &lost);
+    assert!(matches!(try_sync(&lost), Err(SyncError::Wiped)));
+    assert_eq!(held(&server, Decision::Open).len(), 1);
+
+    let copy = open_phone(dirs[2].path());
+    visit(&copy, household, "别人写的走访");
+    assert!(matches!(try_sync(&copy), Err(SyncError::Wiped)));
+    assert!(!holds(dirs[2].path(), "李四甲乙丙"));
+    assert_eq!(held(&server, Decision::Open).len(), 1, "what the copy wrote isn't among what the phone handed over");
+    let kept = server.service.storage.refused_uploads(server.township, None, 10).unwrap();
+    let wiped: Vec<_> = kept.iter().filter(|row| row.reason == "upload_wiped").collect();
+    assert!(!wiped.is_empty() && wiped.iter().all(|row| row.device == enrolled.device && row.kept > 0), "{kept:?}");
+    let records = server.service.storage.list_records(server.township, &Default::default());
+    assert!(records.unwrap().iter().all(|row| row.record_type != "visit"));
+}
+
+#[test]
+fn one_of_a_person_s_two_phones_is_lost_and_the_other_goes_on() {
+    let dirs: [TempDir; 3] = dirs();
+    let server = TestServer::start(dirs[0].path());
+    let first = server.phone(dirs[1].path(), "甲");
+    let user = first.enrolment().unwrap().unwrap().user;
+    let second = open_phone(dirs[2].path());
+    second.enrol(&server.url(), &server.service.invite(user, server.township).unwrap()).unwrap();
+    let household = add_household(&first, server.villages[0], "0001", "李四");
+    sync(&first);
+    sync(&second);
+    assert_eq!(second.households(None, "", 0, 10).unwrap().len(), 1, "both read what the person may read");
+    report_lost(&server, &first);
+    assert!(matches!(try_sync(&first), Err(SyncError::Wiped)));
+    visit(&second, household, "照常走访");
+    assert_eq!(sync(&second).changes_acknowledged, 1);
+}
