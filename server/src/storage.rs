@@ -28,6 +28,7 @@ pub mod people;
 pub mod postgres;
 pub mod refused;
 pub mod rights;
+pub mod register;
 pub mod sqlite;
 pub mod standing;
 
@@ -39,6 +40,7 @@ pub use people::{Device, SYNC_GAP_MS, User};
 pub use postgres::PostgresStorage;
 pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
 pub use rights::{AreaChange, AreaEnd, AreaPast, Claims, Grant, Move, Place, Placement, RightsStorage, Unit};
+pub use register::RegisterStorage;
 pub use sqlite::SqliteStorage;
 pub use standing::{MergeBase, PlanPull, PushBase, PushQuery, ReplyQuery, Standing};
 
@@ -469,7 +471,7 @@ pub struct Coverage {
 }
 
 /// A server's database.
-pub trait Storage: AuditStorage + DeviceStorage + RightsStorage + Send + Sync {
+pub trait Storage: AuditStorage + DeviceStorage + RightsStorage + RegisterStorage + Send + Sync {
     /// The tenant's secrets; `fresh` is stored and returned on first use.
     fn secrets(&self, fresh: &Secrets) -> Result<Secrets>;
     /// A setting; small texts such as `reads_closed`.

@@ -20,6 +20,7 @@ mod definition;
 mod diagnostic;
 mod entities;
 mod extra;
+pub mod grid;
 mod limits;
 mod logic;
 mod nearest;

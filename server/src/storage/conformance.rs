@@ -27,6 +27,7 @@ mod people;
 mod pulls;
 mod refused;
 mod rights;
+mod register;
 
 /// Runs claims on each backend.
 macro_rules! claims {

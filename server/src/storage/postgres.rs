@@ -42,6 +42,7 @@ mod plan;
 mod records;
 mod refused;
 mod rights;
+mod register;
 mod settings;
 mod standing;
 mod uploads;

@@ -38,6 +38,7 @@ mod people;
 mod records;
 mod refused;
 mod rights;
+mod register;
 mod settings;
 mod standing;
 mod uploads;

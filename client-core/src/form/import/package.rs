@@ -16,20 +16,41 @@ use super::code::Code;
 use super::limits;
 use super::workbook::{Stop, stop};
 
+/// How much a container may hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Bytes of all parts together, once inflated.
+    pub(super) inflated_bytes: u64,
+    /// Shared texts.
+    pub(super) shared_texts: usize,
+    /// Their bytes.
+    pub(super) shared_bytes: usize,
+}
+
+impl Bounds {
+    /// Those of a form.
+    pub(super) const FORM: Self = Self {
+        inflated_bytes: limits::INFLATED_BYTES,
+        shared_texts: limits::SHARED_TEXTS,
+        shared_bytes: limits::INFLATED_BYTES as usize,
+    };
+}
+
 /// A container; every part that is read takes from one allowance.
 pub(super) struct Package<'a> {
     archive: ZipArchive<Cursor<&'a [u8]>>,
     left: Rc<Cell<u64>>,
+    pub(super) bounds: Bounds,
 }
 
 impl<'a> Package<'a> {
-    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, Stop> {
+    pub(super) fn open(bytes: &'a [u8], bounds: Bounds) -> Result<Self, Stop> {
         let entries = bytes.windows(4).filter(|w| *w == b"PK\x01\x02").count();
         if entries > limits::ZIP_ENTRIES {
             return Err(stop(Code::ZipBomb));
         }
         let archive = ZipArchive::new(Cursor::new(bytes)).map_err(|_| stop(Code::FileDamaged))?;
-        Ok(Self { archive, left: Rc::new(Cell::new(limits::INFLATED_BYTES)) })
+        Ok(Self { archive, left: Rc::new(Cell::new(bounds.inflated_bytes)), bounds })
     }
 
     pub(super) fn has(&self, path: &str) -> bool {

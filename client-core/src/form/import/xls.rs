@@ -8,7 +8,7 @@ use super::code::Code;
 use super::diagnostic::Problems;
 use super::limits;
 use super::ole;
-use super::workbook::{Budget, Flow, Sheet, SheetBuilder, Stop, Workbook, stop, wanted};
+use super::workbook::{Budget, Flow, SheetBuilder, Stop, Workbook, stop, wanted};
 
 mod id {
     pub(super) const FORMULA: u16 = 0x0006;
@@ -31,16 +31,24 @@ mod id {
     pub(super) const BEGIN: u16 = 0x0809;
 }
 
+/// The records of a workbook's file.
+pub(super) fn records(bytes: &[u8]) -> Result<Vec<u8>, Stop> {
+    ole::stream(bytes, &["Workbook", "Book"])
+}
+
 pub(super) fn read(bytes: &[u8], problems: &mut Problems) -> Result<Workbook, Stop> {
-    let stream = ole::stream(bytes, &["Workbook", "Book"])?;
+    let stream = records(bytes)?;
     let globals = Globals::read(&stream)?;
-    let names = globals.sheets.iter().map(|s| s.0.clone()).collect();
-    let mut workbook = Workbook { names, ..Workbook::default() };
+    let mut workbook = Workbook { names: globals.names(), ..Workbook::default() };
     let mut budget = Budget::default();
     for (index, kind) in wanted(&workbook.names) {
-        let (name, start) = &globals.sheets[index];
-        let sheet = read_sheet(stream.get(*start..).unwrap_or_default(), name, &globals, &mut budget, problems)?;
-        workbook.sheets.insert(kind, sheet);
+        let mut builder = SheetBuilder::new(&workbook.names[index], &mut budget, problems);
+        for (row, column, value) in globals.cells(&stream, index)? {
+            if builder.put(row, column, value)? == Flow::Done {
+                break;
+            }
+        }
+        workbook.sheets.insert(kind, builder.finish());
     }
     Ok(workbook)
 }
@@ -74,7 +82,7 @@ fn f64_at(bytes: &[u8], at: usize) -> Option<f64> {
 
 /// What stands before the sheets.
 #[derive(Default)]
-struct Globals {
+pub(super) struct Globals {
     sheets: Vec<(String, usize)>,
     texts: Vec<String>,
     moments: Vec<bool>,
@@ -82,7 +90,19 @@ struct Globals {
 }
 
 impl Globals {
-    fn read(stream: &[u8]) -> Result<Self, Stop> {
+    pub(super) fn names(&self) -> Vec<String> {
+        self.sheets.iter().map(|s| s.0.clone()).collect()
+    }
+
+    /// The cells of a sheet that have a value, rows ascending.
+    pub(super) fn cells<'a>(&'a self, stream: &'a [u8], sheet: usize) -> Result<Vec<Found<'a>>, Stop> {
+        let start = self.sheets.get(sheet).and_then(|(_, start)| stream.get(*start..));
+        let mut cells = collect_cells(start.unwrap_or_default(), self)?;
+        cells.sort_by_key(|(row, column, _)| (*row, *column));
+        Ok(cells)
+    }
+
+    pub(super) fn read(stream: &[u8]) -> Result<Self, Stop> {
         let mut globals = Self::default();
         let mut custom: HashMap<u32, bool> = HashMap::new();
         let mut formats: Vec<u32> = Vec::new();
@@ -250,25 +270,8 @@ impl<'a> Segments<'a> {
     }
 }
 
-fn read_sheet(
-    stream: &[u8],
-    name: &str,
-    globals: &Globals,
-    budget: &mut Budget,
-    problems: &mut Problems,
-) -> Result<Sheet, Stop> {
-    let mut cells = collect_cells(stream, globals)?;
-    cells.sort_by_key(|(row, column, _)| (*row, *column));
-    let mut builder = SheetBuilder::new(name, budget, problems);
-    for (row, column, value) in cells {
-        if builder.put(row, column, value)? == Flow::Done {
-            break;
-        }
-    }
-    Ok(builder.finish())
-}
-
-type Found<'a> = (u32, u32, Value<'a>);
+/// Row, column, value.
+pub(super) type Found<'a> = (u32, u32, Value<'a>);
 
 fn collect_cells<'a>(stream: &'a [u8], globals: &'a Globals) -> Result<Vec<Found<'a>>, Stop> {
     let mut cells: Vec<Found<'a>> = Vec::new();

@@ -9,35 +9,66 @@ use super::cell::{Value, is_moment_format, is_moment_format_id, moment_text};
 use super::code::Code;
 use super::diagnostic::Problems;
 use super::limits;
-use super::package::{Package, Xml, attribute, push_entity, unescaped};
-use super::workbook::{Budget, Flow, Sheet, SheetBuilder, Stop, Workbook, read_ods, stop, wanted};
+use super::package::{Bounds, Package, Xml, attribute, push_entity, unescaped};
+use super::workbook::{Budget, Flow, SheetBuilder, Stop, Workbook, read_ods, stop, wanted};
 
 /// Reads zipped XML: a workbook of Excel, or of OpenDocument.
 pub(super) fn read_zipped(bytes: &[u8], problems: &mut Problems) -> Result<Workbook, Stop> {
-    let mut package = Package::open(bytes)?;
-    if package.has("content.xml") && !package.has("xl/workbook.xml") {
+    let mut package = Package::open(bytes, Bounds::FORM)?;
+    if is_ods(&package) {
         return read_ods(&mut package, problems);
     }
-    let path = workbook_path(&mut package)?;
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-    let relations = relations(&mut package, &folder, &path)?;
-    let (sheets, epoch_1904) = sheet_list(&mut package, &path, &relations)?;
-    let part = |kind: &str, default: &str| {
-        let found = relations.values().find(|r| r.kind.ends_with(kind)).map(|r| r.target.clone());
-        found.unwrap_or_else(|| join(&folder, default))
-    };
-    let texts = shared_texts(&mut package, &part("/sharedStrings", "sharedStrings.xml"))?;
-    let moments = moment_formats(&mut package, &part("/styles", "styles.xml"))?;
-    let context = Context { texts, moments, epoch_1904 };
-    let names: Vec<String> = sheets.iter().map(|s| s.0.clone()).collect();
-    let mut workbook = Workbook { names, ..Workbook::default() };
+    let contents = Contents::read(&mut package)?;
+    let mut workbook = Workbook { names: contents.names(), ..Workbook::default() };
     let mut budget = Budget::default();
     for (index, kind) in wanted(&workbook.names) {
-        let (name, path) = &sheets[index];
-        let sheet = read_sheet(&mut package, name, path, &context, &mut budget, problems)?;
-        workbook.sheets.insert(kind, sheet);
+        let mut builder = SheetBuilder::new(&workbook.names[index], &mut budget, problems);
+        contents.cells(&mut package, index, |row, column, value| builder.put(row, column, value))?;
+        workbook.sheets.insert(kind, builder.finish());
     }
     Ok(workbook)
+}
+
+/// True for a workbook of OpenDocument.
+pub(super) fn is_ods(package: &Package<'_>) -> bool {
+    package.has("content.xml") && !package.has("xl/workbook.xml")
+}
+
+/// What stands before the cells: where the sheets are, shared texts, formats.
+pub(super) struct Contents {
+    sheets: Vec<(String, String)>,
+    context: Context,
+}
+
+impl Contents {
+    pub(super) fn read(package: &mut Package<'_>) -> Result<Self, Stop> {
+        let path = workbook_path(package)?;
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        let relations = relations(package, &folder, &path)?;
+        let (sheets, epoch_1904) = sheet_list(package, &path, &relations)?;
+        let part = |kind: &str, default: &str| {
+            let found = relations.values().find(|r| r.kind.ends_with(kind)).map(|r| r.target.clone());
+            found.unwrap_or_else(|| join(&folder, default))
+        };
+        let texts = shared_texts(package, &part("/sharedStrings", "sharedStrings.xml"))?;
+        let moments = moment_formats(package, &part("/styles", "styles.xml"))?;
+        Ok(Self { sheets, context: Context { texts, moments, epoch_1904 } })
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.sheets.iter().map(|s| s.0.clone()).collect()
+    }
+
+    /// Hands out the cells of a sheet that have a value, in the file's order, until `put` has enough.
+    pub(super) fn cells(
+        &self,
+        package: &mut Package<'_>,
+        sheet: usize,
+        put: impl FnMut(u32, u32, Value<'_>) -> Result<Flow, Stop>,
+    ) -> Result<(), Stop> {
+        let Some((_, path)) = self.sheets.get(sheet) else { return Ok(()) };
+        read_cells(package, path, &self.context, put)
+    }
 }
 
 struct Relation {
@@ -136,13 +167,14 @@ impl Texts {
 
 fn shared_texts(package: &mut Package<'_>, path: &str) -> Result<Texts, Stop> {
     let mut texts = Texts::default();
+    let bounds = package.bounds;
     let Some(mut xml) = package.xml(path)? else { return Ok(texts) };
     loop {
         match xml.next()? {
             Event::Start(e) if e.local_name().as_ref() == "si" => {
                 read_text(&mut xml, "si", &mut texts.all)?;
                 texts.ends.push(u32::try_from(texts.all.len()).map_err(|_| stop(Code::ZipBomb))?);
-                if texts.ends.len() > limits::SHARED_TEXTS {
+                if texts.ends.len() > bounds.shared_texts || texts.all.len() > bounds.shared_bytes {
                     return Err(stop(Code::TooMuch));
                 }
             }
@@ -244,16 +276,13 @@ struct Context {
     epoch_1904: bool,
 }
 
-fn read_sheet(
+fn read_cells(
     package: &mut Package<'_>,
-    name: &str,
     path: &str,
     context: &Context,
-    budget: &mut Budget,
-    problems: &mut Problems,
-) -> Result<Sheet, Stop> {
-    let mut builder = SheetBuilder::new(name, budget, problems);
-    let Some(mut xml) = package.xml(path)? else { return Ok(builder.finish()) };
+    mut put: impl FnMut(u32, u32, Value<'_>) -> Result<Flow, Stop>,
+) -> Result<(), Stop> {
+    let Some(mut xml) = package.xml(path)? else { return Ok(()) };
     let (mut row, mut column) = (0u32, 0u32);
     loop {
         match xml.next()? {
@@ -265,7 +294,7 @@ fn read_sheet(
             }
             Event::End(e) => match e.local_name().as_ref() {
                 "row" => row = row.saturating_add(1),
-                "sheetData" => return Ok(builder.finish()),
+                "sheetData" => return Ok(()),
                 _ => {}
             },
             Event::Start(e) if e.local_name().as_ref() == "c" => {
@@ -273,11 +302,11 @@ fn read_sheet(
                 let (cell_row, cell_column) = head.position.unwrap_or((row, column));
                 (row, column) = (cell_row, cell_column.saturating_add(1));
                 let value = read_cell(&mut xml, &head, context)?;
-                if value != Value::Empty && builder.put(cell_row, cell_column, value)? == Flow::Done {
-                    return Ok(builder.finish());
+                if value != Value::Empty && put(cell_row, cell_column, value)? == Flow::Done {
+                    return Ok(());
                 }
             }
-            Event::Eof => return Ok(builder.finish()),
+            Event::Eof => return Ok(()),
             _ => {}
         }
     }

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0009_audit.sql"),
     include_str!("../migrations/postgres/0010_rights.sql"),
     include_str!("../migrations/postgres/0011_devices.sql"),
+    include_str!("../migrations/postgres/0012_register.sql"),
 ];
 
 /// The lock that several starting servers queue at.

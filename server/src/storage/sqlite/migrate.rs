@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0008_audit.sql"),
     include_str!("../migrations/sqlite/0009_rights.sql"),
     include_str!("../migrations/sqlite/0010_devices.sql"),
+    include_str!("../migrations/sqlite/0011_register.sql"),
 ];
 
 /// The newest schema.
