@@ -8,6 +8,7 @@ pub mod forms;
 pub mod office;
 pub mod records;
 mod refused_uploads;
+pub mod register;
 pub mod sync;
 
 pub use error::ApiError;

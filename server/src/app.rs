@@ -68,7 +68,6 @@ impl App {
 
 /// All routes.
 pub fn build_router(app: Arc<App>) -> Router {
-    let fixed = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
     let request = Duration::from_millis(app.timeouts.request_ms);
     let small = Router::new()
         .merge(api::enrol::router())
@@ -79,7 +78,20 @@ pub fn build_router(app: Arc<App>) -> Router {
         .merge(web::router())
         .merge(health::router())
         .layer(axum::extract::DefaultBodyLimit::max(limits::SMALL_BODY_MAX))
-        .layer(tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, request))
+        .layer(tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, request));
+    Router::new()
+        .merge(api::sync::router())
+        // tables of a register take minutes
+        .merge(with_headers(small.merge(api::register::router())))
+        .fallback(api::enrol::not_found)
+        .layer(CatchPanicLayer::new())
+        .with_state(app)
+}
+
+/// What every answer but an exchange's says to browsers.
+fn with_headers(router: Router<Arc<App>>) -> Router<Arc<App>> {
+    let fixed = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    router
         .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         // not "no-referrer": with it browsers send `Origin: null` with our own forms, see `api::office::same_origin`
         .layer(fixed(header::REFERRER_POLICY, "same-origin"))
@@ -87,13 +99,7 @@ pub fn build_router(app: Arc<App>) -> Router {
         .layer(fixed(
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-        ));
-    Router::new()
-        .merge(api::sync::router())
-        .merge(small)
-        .fallback(api::enrol::not_found)
-        .layer(CatchPanicLayer::new())
-        .with_state(app)
+        ))
 }
 
 /// Serves until `shutdown` completes, then lets open requests finish, at most [`Timeouts::drain_ms`].

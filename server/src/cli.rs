@@ -9,6 +9,7 @@ pub mod invite;
 pub mod people;
 #[cfg(feature = "tools")]
 pub mod phone;
+pub mod register;
 pub mod serve;
 
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ enum Command {
     Bench(crate::bench::BenchArgs),
     /// Tools for authors of forms.
     Form(form::FormArgs),
+    /// Households and members from spreadsheets: preview, import, undo.
+    Register(register::RegisterArgs),
     /// Make an empty township with villages.
     Township(admin::TownshipArgs),
     /// Invite a person's phone: prints a one-time code; or many people's, as cards with QR codes for printing.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "tools")]
         Command::Bench(args) => crate::bench::bench(&args),
         Command::Form(args) => form::form(&args),
+        Command::Register(args) => register::register(&args),
         Command::Township(args) => admin::township(&args),
         Command::Invite(args) => invite::invite(&args),
         Command::Phones(args) => people::phones(&args),

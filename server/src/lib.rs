@@ -15,6 +15,7 @@ pub mod limits;
 pub mod link;
 pub mod messages;
 pub mod metrics;
+pub mod register;
 pub mod service;
 pub mod storage;
 pub mod web;

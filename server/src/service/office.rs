@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use doorstep_core::clock::random;
 use doorstep_core::form::Form;
-use doorstep_core::id::{AreaId, DeviceId, Identity, RecordId, TenantKey, UserId, branch_actor};
+use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Identity, RecordId, TenantKey, UserId, branch_actor};
 use doorstep_core::protocol::{Batch, BatchHeader, RecordBody, RecordFrame, State, WireChange};
 use doorstep_core::record::{Author, ChangeNote, Edit, EditError, FormRef, Record, Section, Value};
 use ed25519_dalek::SigningKey;
 
 use super::merge::{Sender, open_record};
 use super::{Refused, Service};
-use crate::storage::{Committed, Device, TownshipId};
+use crate::storage::{Committed, Device, StoredRecord, TownshipId};
 
 /// Changes in one batch of an import.
 const BATCH_CHANGES: usize = 500;
@@ -77,8 +77,19 @@ impl Office {
         Ok(Self { service: service.clone(), device, key, chain: Mutex::new((0, [0; 32])) })
     }
 
+    /// The device that this process start is.
+    pub fn device(&self) -> DeviceId {
+        self.device.id
+    }
+
     /// Writes form instances, splitting their answers by sensitivity class, in bounded batches. Gives how many changes.
     pub fn write(&self, instances: &[FormInstance]) -> Result<usize, WriteError> {
+        self.write_as_of(instances, None)
+    }
+
+    /// Like [`Office::write`], editing records as they were at a number of the feed: what others changed since stays beside it
+    /// as a difference.
+    pub fn write_as_of(&self, instances: &[FormInstance], upto: Option<u64>) -> Result<usize, WriteError> {
         let tenant_key = self.service.tenant_key();
         let forms = self.service.forms().map_err(Refused::from)?;
         let mut written = 0;
@@ -87,16 +98,16 @@ impl Office {
             let form = forms.of_type(&instance.identity.record_type);
             planned.extend(split(instance, form.as_deref(), &tenant_key));
             if planned.len() >= BATCH_CHANGES {
-                written += self.push(std::mem::take(&mut planned))?;
+                written += self.push(std::mem::take(&mut planned), upto)?;
             }
         }
         if !planned.is_empty() {
-            written += self.push(planned)?;
+            written += self.push(planned, upto)?;
         }
         Ok(written)
     }
 
-    fn push(&self, planned: Vec<(RecordFrame, Vec<Edit>)>) -> Result<usize, WriteError> {
+    fn push(&self, planned: Vec<(RecordFrame, Vec<Edit>)>, upto: Option<u64>) -> Result<usize, WriteError> {
         let storage = &*self.service.storage;
         let ids: Vec<RecordId> = planned.iter().map(|(frame, _)| frame.id).collect();
         let stored = storage.load_records(self.device.township, &ids).map_err(Refused::from)?;
@@ -107,7 +118,10 @@ impl Office {
                 Some(stored) => open_record(stored).map_err(|r| WriteError::Change(r.code().to_owned()))?,
                 None => Record::new(frame.identity.clone()),
             };
-            let heads = record.heads();
+            let heads = match (&stored, upto) {
+                (Some(stored), Some(upto)) => heads_as_of(stored, upto)?,
+                _ => record.heads(),
+            };
             let core_type = frame.identity.record_type.split('.').next().unwrap_or_default();
             let form = forms.of_type(core_type);
             let author = Author {
@@ -123,7 +137,7 @@ impl Office {
                 frames.push(frame);
             }
         }
-        self.send(frames)
+        if frames.is_empty() { Ok(0) } else { self.send(frames) }
     }
 
     fn send(&self, frames: Vec<RecordFrame>) -> Result<usize, WriteError> {
@@ -151,6 +165,14 @@ impl Office {
         }
         Err(Refused::Busy.into())
     }
+}
+
+/// The heads that a record had at a number of the feed.
+fn heads_as_of(stored: &StoredRecord, upto: u64) -> Result<Vec<ChangeHash>, WriteError> {
+    let changes = stored.changes.iter().filter(|c| c.seq <= upto).cloned().collect();
+    let earlier = StoredRecord { changes, ..stored.clone() };
+    let record = open_record(&earlier).map_err(|r| WriteError::Change(r.code().to_owned()))?;
+    Ok(record.heads())
 }
 
 /// One document for each class; the core one first.

@@ -21,6 +21,7 @@ mod postgres;
 mod privacy;
 mod recovery;
 mod refused_uploads;
+mod register;
 mod stopping;
 mod tls;
 
