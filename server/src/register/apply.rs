@@ -1,6 +1,6 @@
 //! Importing: what was planned is written by the office, in batches, so that an interrupted import goes on where it was.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use doorstep_core::id::{Identity, RecordId, UserId};
@@ -104,23 +104,27 @@ impl Table {
         Ok(imported)
     }
 
-    /// The form instances of a chunk, rows of one household together.
+    /// The form instances of a chunk in the table's order, rows of one household together.
     fn instances(&self, households: &[Planned]) -> (Vec<FormInstance>, Vec<(RecordId, bool)>) {
-        let mut instances: BTreeMap<RecordId, FormInstance> = BTreeMap::new();
-        let mut creates = BTreeMap::new();
+        let mut instances: Vec<FormInstance> = Vec::new();
+        let mut creates = Vec::new();
+        let mut places: HashMap<RecordId, usize> = HashMap::new();
         for household in households.iter().filter(|h| matches!(h.state, State::New | State::Changed)) {
             let Some(id) = household.record else { continue };
-            creates.insert(id, household.creates);
-            let instance = instances.entry(id).or_insert_with(|| FormInstance {
-                id,
-                identity: Identity::of_type(&self.schema.form.record_type),
-                area: household.area,
-                subject: None,
-                answers: Vec::new(),
+            let at = *places.entry(id).or_insert_with(|| {
+                creates.push((id, household.creates));
+                instances.push(FormInstance {
+                    id,
+                    identity: Identity::of_type(&self.schema.form.record_type),
+                    area: household.area,
+                    subject: None,
+                    answers: Vec::new(),
+                });
+                instances.len() - 1
             });
-            instance.answers.extend(household.edits());
+            instances[at].answers.extend(household.edits());
         }
-        (instances.into_values().collect(), creates.into_iter().collect())
+        (instances, creates)
     }
 
     fn finish(&self, running: Running<'_>, imported: &mut Imported) -> Result<(), RegisterError> {

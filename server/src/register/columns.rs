@@ -52,15 +52,16 @@ impl Columns {
     /// Finds the header among the first rows: the row of which the most is understood. Cells that span two rows of a header
     /// fill the lower one.
     pub fn find(sheet: &Sheet, schema: &Schema, mapping: &Mapping) -> Option<Self> {
-        let mut best: Option<(usize, usize, Vec<(u16, String)>)> = None;
+        let mut best = None;
+        let mut most = 1;
         for row in 0..sheet.len().min(HEADER_ROWS) {
             let headers = headers_at(sheet, row);
             let known = headers.iter().filter(|(_, h)| mapped(schema, mapping, h).is_some()).count();
-            if known >= 2 && best.as_ref().is_none_or(|(most, _, _)| known > *most) {
-                best = Some((known, row, headers));
+            if known > most {
+                (most, best) = (known, Some((row, headers)));
             }
         }
-        let (_, header_row, headers) = best?;
+        let (header_row, headers) = best?;
         Some(Self::of(headers, header_row, schema, mapping))
     }
 

@@ -71,13 +71,7 @@ fn is_footer(sheet: &Sheet, row: usize, keys: &KeyColumns) -> bool {
     let Some(first) = cells.next() else { return false };
     let has = |column: Option<u16>| column.is_some_and(|c| c != first.column && sheet.cell(row, c).is_some());
     let a_person = has(keys.id) || (has(keys.name) && has(keys.number));
-    !a_person && Words::built_in().is_footer(&with_colon(first.text))
-}
-
-/// The text as it is compared, with the colons that end a footer's word.
-fn with_colon(text: &str) -> String {
-    let start = text.split([':', '：']).next().unwrap_or_default();
-    clean::compared(start)
+    !a_person && Words::built_in().is_footer(first.text)
 }
 
 /// Data rows below the header: blank rows, repeated headers and footers left out.

@@ -38,9 +38,9 @@ impl Words {
     }
 
     /// True for how rows below a table begin.
-    pub fn is_footer(&self, compared: &str) -> bool {
-        let start = compared.split(':').next().unwrap_or_default();
-        self.footers.iter().any(|word| word == start || compared.strip_prefix(word.as_str()).is_some_and(is_cut))
+    pub fn is_footer(&self, text: &str) -> bool {
+        let start = clean::compared(text.split([':', '：']).next().unwrap_or_default());
+        self.footers.iter().any(|word| *word == start || start.strip_prefix(word.as_str()).is_some_and(is_cut))
     }
 }
 
@@ -348,7 +348,7 @@ pub mod tests {
     fn rows_below_a_table_are_known_by_their_first_word() {
         let words = Words::built_in();
         for footer in ["合计", "合计:25户", "填表人:张三", "注:红色必填", "总计25"] {
-            assert!(words.is_footer(&clean::compared(footer)), "{footer}");
+            assert!(words.is_footer(footer), "{footer}");
         }
         for other in ["合计村", "注册", "张三"] {
             assert!(!words.is_footer(other), "{other}");

@@ -56,13 +56,9 @@ impl SheetError {
     }
 }
 
-impl From<Diagnostic> for SheetError {
-    fn from(problem: Diagnostic) -> Self {
-        if problem.code.as_str() == "not_a_workbook" {
-            Self::Table("not_a_table")
-        } else {
-            Self::Workbook(Box::new(problem))
-        }
+impl From<Box<Diagnostic>> for SheetError {
+    fn from(problem: Box<Diagnostic>) -> Self {
+        if problem.code.as_str() == "not_a_workbook" { Self::Table("not_a_table") } else { Self::Workbook(problem) }
     }
 }
 
@@ -261,7 +257,8 @@ fn read_csv(bytes: &[u8]) -> Result<Sheet, SheetError> {
     // rows are counted as spreadsheets do: a line break inside a cell begins no row
     let mut inside = 0;
     while reader.read_record(&mut record).map_err(|_| SheetError::Table("encoding"))? {
-        let line = record.position().map_or(0, csv::Position::line);
+        let start = record.position().map_or(0, |p| p.byte() as usize);
+        let line = record.position().map_or(0, csv::Position::line) + blank_lines(&text, start);
         let number = u32::try_from(line.saturating_sub(inside)).unwrap_or(u32::MAX);
         inside += record.iter().map(|f| f.bytes().filter(|b| *b == b'\n').count() as u64).sum::<u64>();
         let filled = record.iter().take(usize::from(COLUMNS)).enumerate();
@@ -269,6 +266,12 @@ fn read_csv(bytes: &[u8]) -> Result<Sheet, SheetError> {
         sheet.push(number, filled.map(|(column, text)| (column as u16, CellKind::Text, text)))?;
     }
     Ok(sheet)
+}
+
+/// Line ends before the record that follows at a byte: the reader skips blank lines without counting them to the record.
+fn blank_lines(text: &str, start: usize) -> u64 {
+    let blank = text.as_bytes().get(start..).unwrap_or_default().iter().take_while(|b| matches!(b, b'\r' | b'\n'));
+    blank.filter(|b| **b == b'\n').count() as u64
 }
 
 #[cfg(test)]

@@ -119,10 +119,7 @@ fn a_preview_writes_nothing_an_import_writes_it_and_the_same_file_again_changes_
     let son = office.member(rows[0].id, "李小四");
     let answers = office.answers(rows[0].id);
     assert_eq!(answers[format!("{son}/birth")], "1990-03-03");
-    assert_eq!(
-        (&answers[format!("{son}/relation")], &answers[format!("{son}/sex")]),
-        (&"son".into(), &"male".into())
-    );
+    assert_eq!((&answers[format!("{son}/relation")], &answers[format!("{son}/sex")]), (&"son".into(), &"male".into()));
     let head = office.head();
     let again = office.import(&office.table(&good()), None);
     assert_eq!(

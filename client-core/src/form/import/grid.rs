@@ -81,12 +81,12 @@ impl<'a> Grid<'a> {
     ///
     /// # Errors
     /// Says why the file can't be read and what to do.
-    pub fn open(bytes: &'a [u8], limits: GridLimits) -> Result<Self, Diagnostic> {
+    pub fn open(bytes: &'a [u8], limits: GridLimits) -> Result<Self, Box<Diagnostic>> {
         if bytes.len() > limits.file_bytes {
-            return Err(*stop(Code::FileTooLarge));
+            return Err(stop(Code::FileTooLarge));
         }
         let source = if is_zipped(bytes) { open_xlsx(bytes, &limits) } else { open_xls(bytes) };
-        Ok(Self { source: source.map_err(|stop| *stop)?, limits })
+        Ok(Self { source: source?, limits })
     }
 
     /// The sheets' names, in order.
@@ -101,7 +101,11 @@ impl<'a> Grid<'a> {
     ///
     /// # Errors
     /// Says why the sheet can't be read on and what to do.
-    pub fn rows(&mut self, sheet: usize, take: &mut dyn FnMut(u32, &[GridCell]) -> bool) -> Result<(), Diagnostic> {
+    pub fn rows(
+        &mut self,
+        sheet: usize,
+        take: &mut dyn FnMut(u32, &[GridCell]) -> bool,
+    ) -> Result<(), Box<Diagnostic>> {
         let mut rows = Rows { limits: self.limits, number: 0, row: Vec::new(), cells: 0, bytes: 0, take };
         let read = match &mut self.source {
             Source::Xlsx(package, contents) => {
@@ -116,7 +120,7 @@ impl<'a> Grid<'a> {
                 Ok(())
             }),
         };
-        read.map_err(|stop| *stop)?;
+        read?;
         rows.flush();
         Ok(())
     }
