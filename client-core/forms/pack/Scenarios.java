@@ -1,7 +1,12 @@
 import java.io.BufferedReader;
 import java.io.File;
+import java.io.FileInputStream;
+import java.io.IOException;
+import java.io.InputStream;
 import java.io.InputStreamReader;
+import java.io.OutputStream;
 import java.io.PrintStream;
+import java.lang.reflect.Proxy;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -16,6 +21,11 @@ import org.javarosa.core.model.data.UncastData;
 import org.javarosa.core.model.data.helper.Selection;
 import org.javarosa.core.model.instance.TreeElement;
 import org.javarosa.core.model.instance.TreeReference;
+import org.javarosa.core.reference.PrefixedRootFactory;
+import org.javarosa.core.reference.Reference;
+import org.javarosa.core.reference.ReferenceManager;
+import org.javarosa.core.services.IPropertyManager;
+import org.javarosa.core.services.PropertyManager;
 import org.javarosa.form.api.FormEntryController;
 import org.javarosa.test.Scenario;
 
@@ -34,7 +44,7 @@ public class Scenarios {
         for (String line = in.readLine(); line != null; line = in.readLine()) {
             String[] parts = line.split("\t", -1);
             switch (parts[0]) {
-                case "FORM" -> scenario = Scenario.init(new File(parts[1]));
+                case "FORM" -> scenario = open(new File(parts[1]));
                 case "SET" -> OUT.println("R\t" + set(parts[1], parts[2]));
                 case "ADD" -> OUT.println("R\t" + add(parts[1]));
                 case "CHOICES" -> OUT.println("R\t" + scenario.choicesOf(parts[1]).stream().map(c -> c.getValue()).collect(Collectors.joining(" ")));
@@ -44,6 +54,30 @@ public class Scenarios {
                 }
             }
         }
+    }
+
+    /** Opens a form with the lists that stand beside it. */
+    private static Scenario open(File form) throws Exception {
+        ReferenceManager.instance().reset();
+        ReferenceManager.instance().addReferenceFactory(new PrefixedRootFactory(new String[] {"file-csv"}) {
+            @Override
+            protected Reference factory(String terminal, String uri) {
+                return new Reference() {
+                    public String getLocalURI() { return new File(form.getParentFile(), terminal.replaceAll("^/+", "")).getPath(); }
+                    public String getURI() { return uri; }
+                    public boolean doesBinaryExist() { return new File(getLocalURI()).exists(); }
+                    public InputStream getStream() throws IOException { return new FileInputStream(getLocalURI()); }
+                    public boolean isReadOnly() { return true; }
+                    public OutputStream getOutputStream() { throw new UnsupportedOperationException(); }
+                    public void remove() { throw new UnsupportedOperationException(); }
+                    public Reference[] probeAlternativeReferences() { return new Reference[0]; }
+                };
+            }
+        });
+        // a phone's own properties: none are known here
+        PropertyManager.setPropertyManager((IPropertyManager) Proxy.newProxyInstance(Scenarios.class.getClassLoader(), new Class<?>[] {IPropertyManager.class},
+            (proxy, method, arguments) -> method.getName().equals("getSingularProperty") ? "" : null));
+        return Scenario.init(form);
     }
 
     /** Goes through the form to where another instance of the repeat is offered, and takes it. */

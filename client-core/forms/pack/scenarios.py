@@ -8,13 +8,14 @@
 
 scenarios/FORM.jsonl has one scenario a line: the claim; steps as `form replay` takes them, with the result that must come
 (`ok` where nothing is said; `not asked`: the question doesn't apply); then values that must stand in the form, questions
-that must be blank, choices that must be offered. `{year-10}` is a year counted from today's, `{age-3-05-01}` the age of
+that must be blank, choices that must be offered. Lists that phones make stand in scenarios/lists. `{year-10}` is a year counted from today's, `{age-3-05-01}` the age of
 somebody born on the first of May three years ago. Exit status 1 when a claim doesn't hold.
 """
 
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,12 @@ def read(form):
         yield scenario["claim"], scenario["steps"], scenario
 
 
+def beside(folder):
+    """Puts the lists that phones make beside the form."""
+    for path in (PACK / "scenarios" / "lists").glob("*.csv"):
+        shutil.copy(path, folder)
+
+
 def in_javarosa(form, scenarios):
     """Results of the steps, values and offered choices of each scenario, as JavaRosa has them."""
     import pyxform.validators.odk_validate as validate
@@ -51,6 +58,7 @@ def in_javarosa(form, scenarios):
     jar = Path(validate.__file__).parent / "bin" / "ODK_Validate.jar"
     with tempfile.TemporaryDirectory() as folder:
         target = f"{folder}/form.xml"
+        beside(folder)
         xls2xform_convert(str(PACK / f"{form}.xlsx"), target, validate=False, pretty_print=False)
         lines = []
         for _, steps, expected in scenarios:
@@ -76,10 +84,13 @@ def in_javarosa(form, scenarios):
 def in_doorstep(program, form, scenarios):
     """The same, as `form replay` has them."""
     lines = []
+    folder = tempfile.TemporaryDirectory()
+    beside(folder.name)
+    workbook = shutil.copy(PACK / f"{form}.xlsx", folder.name)
     for _, steps, expected in scenarios:
         plain = [{name: value for name, value in step.items() if name != "result"} for step in steps]
         asked = [{"set": path, "v": ""} for path in expected.get("choices", {})]
-        lines.append(json.dumps({"form": str(PACK / f"{form}.xlsx"), "seed": 1, "steps": plain + asked}, ensure_ascii=False))
+        lines.append(json.dumps({"form": workbook, "seed": 1, "steps": plain + asked}, ensure_ascii=False))
     command = [program, "form", "replay"]
     run = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True, encoding="utf-8", check=False)
     replies = [json.loads(line) for line in run.stdout.splitlines()]
