@@ -10,7 +10,7 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use crate::clock::{Clock, Entropy};
 use crate::form::session::Refusal;
 use crate::form::{AnswerError, Catalog, Form, Sensitivity, SubjectKind};
-use crate::id::{AreaId, Identity, RecordId, TenantKey};
+use crate::id::{AreaId, ChangeHash, Identity, RecordId, TenantKey};
 use crate::protocol::invitation::ParseInvitationError;
 use crate::protocol::{AreaEntry, Invitation};
 use crate::record::{ChangeNote, Edit, FormRef, Record, Section, Value, View};
@@ -464,6 +464,20 @@ impl Phone {
     /// Changes that the server refused, with reasons.
     pub fn refused(&self) -> Result<Vec<RefusedRow>, PhoneError> {
         Ok(self.store.refused()?)
+    }
+
+    /// Makes the edit of a refused change anew, on what the phone shows now. False if no such change is refused (any more).
+    pub fn redo_refused(&self, change: ChangeHash) -> Result<bool, PhoneError> {
+        let refused = self.store.refused()?.into_iter().find(|row| row.hash == change);
+        let Some(row) = refused.map(|row| self.store.row(row.record)).transpose()?.flatten() else { return Ok(false) };
+        let core_type = row.record_type.split('.').next().unwrap_or_default();
+        let note = self.note(self.form_of_type(core_type)?.as_deref())?;
+        Ok(self.store.redo_refused(change, &note)?)
+    }
+
+    /// Leaves a refused change: it isn't shown any more. False if no such change is refused (any more).
+    pub fn leave_refused(&self, change: ChangeHash) -> Result<bool, PhoneError> {
+        Ok(self.store.leave_refused(change)?)
     }
 
     /// The upload that the server refused as a whole, with the reason and what to do; `None` once it took what is in it.

@@ -30,9 +30,9 @@ pub use hello::{FillPosition, Hello, Position, Upload, UploadKind};
 pub use invitation::Invitation;
 pub use records::{ChangeHead, RecordBody, RecordFrame, WireChange};
 pub use refill::{Receipt, Refill};
-pub use refused::{RefusalText, UploadRefusal, refusal_text};
+pub use refused::{RefusalText, UploadRefusal, change_refusal_text, refusal_text};
 pub use reply::{AreaEntry, Delivery, Done, GrantEntry, ReplyFrame, ScopeDigest, Source, Welcome};
-pub use status::{Outcome, State};
+pub use status::{Outcome, State, forbidden_keys, reason_code};
 pub use stream::{ReplyDecoder, ReplyEncoder, Weight};
 pub use wipe::{LOST_DEVICE, WipeOrder};
 

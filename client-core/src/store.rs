@@ -18,6 +18,7 @@ mod open;
 mod outbox;
 mod position;
 mod read;
+mod redo;
 mod refill;
 mod refused;
 mod remake;

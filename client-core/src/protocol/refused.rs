@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use super::DecodeError;
+use super::status::reason_code;
 
 /// Why an upload isn't taken. Single changes of a batch that is taken get final states of their own instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -108,9 +109,30 @@ pub fn refusal_text(code: &str) -> &'static RefusalText {
     TEXTS.get(code).or_else(|| TEXTS.get("upload_other")).unwrap_or(&NO_TEXT)
 }
 
+static CHANGE_TEXTS: LazyLock<BTreeMap<String, RefusalText>> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../../messages/changes.json")).unwrap_or_default());
+
+/// The texts for the reason of a refused change; general ones for a reason that isn't a helper's to act on.
+pub fn change_refusal_text(reason: &str) -> &'static RefusalText {
+    CHANGE_TEXTS.get(reason_code(reason)).or_else(|| CHANGE_TEXTS.get("other")).unwrap_or(&NO_TEXT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refused_changes_have_texts_in_both_languages() {
+        for code in ["out_of_scope", "forbidden_type", "forbidden_answer", "locked", "forbidden_state", "unknown_area"]
+        {
+            assert!(CHANGE_TEXTS.contains_key(code), "{code}");
+        }
+        for text in CHANGE_TEXTS.values().flat_map(|t| [&t.what, &t.advice]) {
+            assert!(text.zh.ends_with('。') && text.en.ends_with('.'), "{text:?}");
+        }
+        assert_eq!(change_refusal_text("forbidden_answer status"), change_refusal_text("forbidden_answer"));
+        assert_eq!(change_refusal_text("start_op"), change_refusal_text("other"));
+    }
 
     #[test]
     fn every_refusal_has_texts_of_its_own_in_both_languages() {

@@ -51,6 +51,22 @@ impl State {
     }
 }
 
+/// The reason of a change of which only some answers may not be written: the code, then their keys, separated by spaces.
+const FORBIDDEN_ANSWER: &str = "forbidden_answer";
+
+/// The code of a refusal's reason, without what follows it.
+pub fn reason_code(reason: &str) -> &str {
+    reason.split(' ').next().unwrap_or_default()
+}
+
+/// The keys of the answers that a refusal is about; empty where it is about the whole change.
+pub fn forbidden_keys(reason: &str) -> Vec<&str> {
+    match reason.split_once(' ') {
+        Some((FORBIDDEN_ANSWER, keys)) => keys.split(' ').filter(|key| !key.is_empty()).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// A final state with the reason of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {

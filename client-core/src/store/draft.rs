@@ -82,7 +82,7 @@ pub struct Finished {
 }
 
 /// The heads that a new change is made on.
-enum Shown {
+pub(super) enum Shown {
     /// Whatever the phone shows now.
     Current,
     /// Those that a draft remembers; of records that it wasn't shown, the first change.
@@ -367,7 +367,12 @@ impl Work<'_> {
         Ok(finished)
     }
 
-    fn write_documents(&mut self, documents: &[PlannedDocument], note: &ChangeNote, shown: &Shown) -> Result<Finished> {
+    pub(super) fn write_documents(
+        &mut self,
+        documents: &[PlannedDocument],
+        note: &ChangeNote,
+        shown: &Shown,
+    ) -> Result<Finished> {
         let first = documents.first().ok_or(StoreError::NothingPlanned)?;
         let (actor, branch) = self.own_actor()?;
         let claimed_s = (self.tools.clock.now_ms() / 1000).cast_signed();

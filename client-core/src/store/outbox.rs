@@ -14,6 +14,7 @@ use crate::id::{ChangeHash, MacTag};
 use crate::protocol::records::{restore_change, strip_change};
 use crate::protocol::{
     Batch, BatchHeader, LOST_DEVICE, ManifestEntry, Outcome, RecordBody, RecordFrame, State, UploadKind, WireChange,
+    forbidden_keys,
     limits, stream,
 };
 
@@ -351,7 +352,9 @@ impl Work<'_> {
                 self.set_state(change, state::QUARANTINED, "equivocation")?;
             }
             State::Quarantined => {
-                if outcome.reason == DEPENDS_ON_REFUSED {
+                // the allowed rest is made anew once, also if the server tells its state again
+                let partly = change.state != state::QUARANTINED && !forbidden_keys(&outcome.reason).is_empty();
+                if outcome.reason == DEPENDS_ON_REFUSED || partly {
                     remake.insert(change.no);
                 }
                 self.set_state(change, state::QUARANTINED, &outcome.reason)?;

@@ -9,7 +9,7 @@ use super::content::{self, changes, held_by_no, identity_from, state};
 use super::error::Result;
 use crate::clock::Millis;
 use crate::id::{AreaId, ChangeHash, Identity, RecordId};
-use crate::protocol::AreaEntry;
+use crate::protocol::{AreaEntry, change_refusal_text, forbidden_keys};
 use crate::record::{Edit, Record};
 
 /// A record in a list.
@@ -84,10 +84,22 @@ pub struct RefusedRow {
     pub record: RecordId,
     /// The change.
     pub hash: ChangeHash,
-    /// A code such as `start_op`.
+    /// A code such as `start_op`; where only some answers were refused, `forbidden_answer` and their keys.
     pub reason: String,
-    /// What it would have written; empty if it can't be read.
+    /// What it would have written, as far as it was refused; empty if it can't be read.
     pub edits: Vec<Edit>,
+}
+
+impl RefusedRow {
+    /// What happened, in Chinese (`zh`, also `zh-CN`) or English.
+    pub fn what(&self, language: &str) -> &'static str {
+        change_refusal_text(&self.reason).what.in_language(language)
+    }
+
+    /// What the person with the phone does about it.
+    pub fn advice(&self, language: &str) -> &'static str {
+        change_refusal_text(&self.reason).advice.in_language(language)
+    }
 }
 
 const ROW: &str = "id, type, key, area, subject, title, label, status, persons, day, differences, unsent, stuck";
@@ -233,7 +245,12 @@ impl Store {
             for (record, hash, reason) in found {
                 let held = held_by_no(db, record)?;
                 let written = content::as_written(&held.identity, &changes(db, record)?, &HashSet::from([hash]));
-                refused.push(RefusedRow { record: held.id, hash, reason, edits: written.operations(&hash) });
+                let mut edits = written.operations(&hash);
+                let forbidden = forbidden_keys(&reason);
+                if !forbidden.is_empty() {
+                    edits.retain(|edit| forbidden.contains(&edit.key.as_str()));
+                }
+                refused.push(RefusedRow { record: held.id, hash, reason, edits });
             }
             Ok(refused)
         })

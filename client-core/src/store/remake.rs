@@ -13,7 +13,8 @@ use super::outbox::batch_state;
 use crate::clock::random;
 use crate::fault;
 use crate::id::{ActorId, ChangeHash, branch_actor};
-use crate::record::{Author, ChangeNote, RawChange, Record};
+use crate::protocol::forbidden_keys;
+use crate::record::{Author, ChangeNote, RawChange, Record, Section};
 
 /// What taking a new branch did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -104,14 +105,18 @@ impl Work<'_> {
         let wanted: HashSet<ChangeHash> =
             rows.iter().filter(|c| c.is_own_open() || refused.contains(&c.no)).map(|c| c.hash).collect();
         let mut base = content::build(&held.identity, rows.iter().filter(|c| c.state == state::ACKNOWLEDGED));
-        let remade = remake(&held, &rows, &wanted, &mut base, actor);
+        let partly = self.refused_in_part(no)?;
+        let remade = remake((&held, &rows), &wanted, &partly, &mut base, actor);
         let by_hash: HashMap<ChangeHash, &Stored> = rows.iter().map(|c| (c.hash, c)).collect();
         let mut made = 0;
         for Remade { old, new } in remade {
             let Some(row) = by_hash.get(&old) else { continue };
             match new {
                 Ok(new) => {
-                    self.set_state(row, state::SUPERSEDED, "remade")?;
+                    // of what was refused in part the forbidden answers wait for the helper
+                    if !partly.contains_key(&old) {
+                        self.set_state(row, state::SUPERSEDED, "remade")?;
+                    }
                     if let Some(raw) = new {
                         self.insert_change(no, raw.hash, &raw.bytes, state::LOCAL, Some(branch), 0)?;
                         made += 1;
@@ -124,11 +129,22 @@ impl Work<'_> {
         Ok(made)
     }
 
+    /// The changes of a record that were refused in part, each with the answers that were.
+    fn refused_in_part(&self, no: i64) -> Result<HashMap<ChangeHash, HashSet<String>>> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT hash, reason FROM change WHERE record = ? AND state = ? AND instr(reason, ' ') > 0",
+        )?;
+        let found = statement.query_map((no, state::QUARANTINED), |r| Ok((ChangeHash(r.get(0)?), r.get(1)?)))?;
+        let found: Vec<(ChangeHash, String)> = found.collect::<rusqlite::Result<_>>()?;
+        let keys = |reason: &str| forbidden_keys(reason).into_iter().map(str::to_owned).collect();
+        Ok(found.into_iter().map(|(hash, reason)| (hash, keys(&reason))).collect())
+    }
+
     fn remake_on_new_root(&mut self, held: &Held, old: &[Stored], actor: ActorId, branch: u32) -> Result<u64> {
         let wanted: HashSet<ChangeHash> = old.iter().filter(|c| c.is_own_open()).map(|c| c.hash).collect();
         let mut base = content::load(self.db, held)?;
         let mut made = 0;
-        for Remade { old: hash, new } in remake(held, old, &wanted, &mut base, actor) {
+        for Remade { old: hash, new } in remake((held, old), &wanted, &HashMap::new(), &mut base, actor) {
             match new {
                 Ok(Some(raw)) => {
                     self.insert_change(held.no, raw.hash, &raw.bytes, state::LOCAL, Some(branch), 0)?;
@@ -151,11 +167,12 @@ impl Work<'_> {
     }
 }
 
-/// Makes the wanted changes anew on `base`, in their order, each at the heads that its author saw as far as they stand.
+/// Makes the wanted changes anew on `base`, in their order, each at the heads that its author saw as far as they stand, and
+/// without the answers that `partly` says were refused.
 fn remake(
-    held: &Held,
-    rows: &[Stored],
+    (held, rows): (&Held, &[Stored]),
     wanted: &HashSet<ChangeHash>,
+    partly: &HashMap<ChangeHash, HashSet<String>>,
     base: &mut Record,
     actor: ActorId,
 ) -> Vec<Remade> {
@@ -171,7 +188,11 @@ fn remake(
         let at = heads_on(base, row.dependencies(), &stands_for, &by_hash);
         let note = ChangeNote { remade_from: Some(row.hash), ..info.note };
         let author = Author { actor, note, claimed_s: info.claimed_s };
-        let new = match base.edit(&at, &author, &written.operations(&row.hash)) {
+        let mut edits = written.operations(&row.hash);
+        if let Some(forbidden) = partly.get(&row.hash) {
+            edits.retain(|edit| edit.section != Section::Answers || !forbidden.contains(&edit.key));
+        }
+        let new = match base.edit(&at, &author, &edits) {
             Ok(Some(raw)) => {
                 stands_for.insert(row.hash, vec![raw.hash]);
                 Ok(Some(raw))
