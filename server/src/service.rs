@@ -5,6 +5,7 @@ pub mod committer;
 mod doubts;
 pub mod exchange;
 pub mod forms;
+pub mod grants;
 pub mod lost;
 pub mod merge;
 pub mod office;

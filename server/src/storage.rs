@@ -27,8 +27,8 @@ pub mod page;
 pub mod people;
 pub mod postgres;
 pub mod refused;
-pub mod rights;
 pub mod register;
+pub mod rights;
 pub mod sqlite;
 pub mod standing;
 
@@ -39,8 +39,8 @@ pub use forms::{FormChange, FormLogEntry};
 pub use people::{Device, SYNC_GAP_MS, User};
 pub use postgres::PostgresStorage;
 pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
-pub use rights::{AreaChange, AreaEnd, AreaPast, Claims, Grant, Move, Place, Placement, RightsStorage, Unit};
 pub use register::RegisterStorage;
+pub use rights::{AreaChange, AreaEnd, AreaPast, Claims, Grant, Move, Place, Placement, RightsStorage, Unit};
 pub use sqlite::SqliteStorage;
 pub use standing::{MergeBase, PlanPull, PushBase, PushQuery, ReplyQuery, Standing};
 

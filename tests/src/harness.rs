@@ -89,6 +89,14 @@ impl TestServer {
         phone
     }
 
+    /// A phone in `dir` of a person whose rights are given elsewhere.
+    pub fn phone_of(&self, dir: &Path, user: UserId) -> Phone {
+        let code = self.service.invite(user, self.township).expect("invitation");
+        let phone = open_phone(dir);
+        phone.enrol(&self.url(), &code).expect("enrolled");
+        phone
+    }
+
     /// A new person's phone in `dir`.
     pub fn phone(&self, dir: &Path, name: &str) -> Phone {
         self.phone_at(dir, name, &self.url())
@@ -133,13 +141,19 @@ pub fn ensure_township(service: &Service) -> (TownshipId, [AreaId; 2]) {
     (township, villages)
 }
 
-/// A one-time code for a new person.
+/// A one-time code for a new person of the township's office.
 pub fn code_for(service: &Service, township: TownshipId, name: &str) -> String {
-    let user = UserId(random(&SystemEntropy));
-    service.storage.put_users(&[User { id: user, name: name.into(), unit: String::new() }]).expect("users");
+    let user = person(service, name);
     let grant = GrantEntry { grant: 0, role: "township_office".into(), area: township, subject: None, active: true };
     service.storage.append_grants(user, &[grant.into()]).expect("grants");
     service.invite(user, township).expect("invitation")
+}
+
+/// A new person without rights.
+pub fn person(service: &Service, name: &str) -> UserId {
+    let user = UserId(random(&SystemEntropy));
+    service.storage.put_users(&[User { id: user, name: name.into(), unit: String::new() }]).expect("users");
+    user
 }
 
 /// Opens a phone; nothing may have to be set aside.

@@ -14,8 +14,7 @@ use crate::id::{ChangeHash, MacTag};
 use crate::protocol::records::{restore_change, strip_change};
 use crate::protocol::{
     Batch, BatchHeader, LOST_DEVICE, ManifestEntry, Outcome, RecordBody, RecordFrame, State, UploadKind, WireChange,
-    forbidden_keys,
-    limits, stream,
+    forbidden_keys, limits, stream,
 };
 
 /// Where a batch stands; numbers are stored.

@@ -19,8 +19,8 @@ use super::doubts::{self, DateBounds, Document};
 use super::projection::project;
 use super::rights::Rights;
 use crate::storage::{
-    BatchRow, Claims, Device, DoubtCheck, HeldChange, MergeBase, NewChange, PreparedPush, PreparedRecord, Storage,
-    StorageError, StoredRecord,
+    BatchRow, Claims, Device, DoubtCheck, HeldChange, MergeBase, Move, NewChange, PreparedPush, PreparedRecord,
+    Storage, StorageError, StoredRecord,
 };
 use instances::Part;
 use permit::Places;
@@ -189,6 +189,12 @@ impl<'a> Merge<'a> {
             outcomes: self.outcomes,
         });
         Ok(self.push)
+    }
+
+    /// A push that only moves records.
+    pub fn moving(mut self, moves: Vec<Move>) -> PreparedPush {
+        self.push.moves = moves;
+        self.push
     }
 
     /// Merges what a phone brings back; gives the push and how many changes it couldn't take.

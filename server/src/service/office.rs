@@ -7,11 +7,12 @@ use doorstep_core::form::Form;
 use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Identity, RecordId, TenantKey, UserId, branch_actor};
 use doorstep_core::protocol::{Batch, BatchHeader, RecordBody, RecordFrame, State, WireChange};
 use doorstep_core::record::{Author, ChangeNote, Edit, EditError, FormRef, Record, Section, Value};
+use doorstep_core::rights::Standing;
 use ed25519_dalek::SigningKey;
 
 use super::merge::{Sender, open_record};
 use super::{Refused, Service};
-use crate::storage::{Committed, Device, StoredRecord, TownshipId};
+use crate::storage::{Committed, Device, Move, StoredRecord, TownshipId};
 
 /// Changes in one batch of an import.
 const BATCH_CHANGES: usize = 500;
@@ -105,6 +106,35 @@ impl Office {
             written += self.push(planned, upto)?;
         }
         Ok(written)
+    }
+
+    /// Moves records, each with everything about it.
+    pub fn move_records(&self, moves: Vec<Move>) -> Result<(), WriteError> {
+        let (service, sender) = (&self.service, Sender::Author { device: &self.device, branch: 0 });
+        let merge = service.merge(sender, 0, service.clock.now_ms()).map_err(Refused::from)?;
+        match service.committer.commit(&*service.storage, merge.moving(moves))? {
+            Committed::Done(_) => Ok(()),
+            Committed::Moved | Committed::BatchTaken => Err(Refused::Busy.into()),
+        }
+    }
+
+    /// Puts a record into a state, such as approved.
+    pub fn set_state(&self, record: RecordId, standing: &Standing) -> Result<(), WriteError> {
+        let township = self.device.township;
+        let stored = self.service.storage.load_records(township, &[record]).map_err(Refused::from)?;
+        let stored = stored.into_iter().next().flatten().ok_or_else(|| WriteError::Change("unknown_record".into()))?;
+        let frame = RecordFrame {
+            id: record,
+            identity: stored.identity,
+            incarnation: stored.incarnation,
+            area: stored.area,
+            subject: stored.subject,
+            body: RecordBody::Changes(Vec::new()),
+        };
+        let id = data_encoding::HEXLOWER.encode(&random::<16>(&*self.service.entropy));
+        let edit = Edit { section: Section::Events, key: id, value: Value::Text(standing.to_json()) };
+        self.push(vec![(frame, vec![edit])], None)?;
+        Ok(())
     }
 
     fn push(&self, planned: Vec<(RecordFrame, Vec<Edit>)>, upto: Option<u64>) -> Result<usize, WriteError> {

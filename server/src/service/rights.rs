@@ -177,6 +177,11 @@ impl Rights {
         Self { held, known_before, areas, seen, now_ms }
     }
 
+    /// How far the device has read the feed.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
     fn reaches<'a>(&'a self, at: &'a Placed<'_>) -> impl Iterator<Item = &'a Reach> {
         self.held.iter().chain(&self.known_before).filter(move |reach| reach.covers(at))
     }

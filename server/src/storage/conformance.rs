@@ -26,8 +26,8 @@ mod lists;
 mod people;
 mod pulls;
 mod refused;
-mod rights;
 mod register;
+mod rights;
 
 /// Runs claims on each backend.
 macro_rules! claims {

@@ -142,7 +142,7 @@ pub trait RightsStorage {
     /// Every grant entry about a subject, of all users, in the order of their logs.
     fn grants_about(&self, subject: RecordId) -> Result<Vec<(UserId, Grant)>>;
     /// Active grants whose time is over and that no entry has ended yet; at most 1,000.
-    fn overdue_grants(&self, now_ms: Millis) -> Result<Vec<(UserId, GrantEntry)>>;
+    fn overdue_grants(&self, now_ms: Millis) -> Result<Vec<(UserId, Grant)>>;
     /// Changes an area from a day on; what it was goes into its past. Raises the table's version, which is given.
     fn change_area(&self, township: TownshipId, change: &AreaChange) -> Result<u64>;
     /// What areas were, and those that ended.

@@ -22,6 +22,7 @@ mod privacy;
 mod recovery;
 mod refused_uploads;
 mod register;
+mod scope;
 mod stopping;
 mod tls;
 

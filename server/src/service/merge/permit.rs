@@ -7,7 +7,7 @@ use doorstep_core::protocol::{GrantEntry, Position, RecordBody, RecordFrame};
 use doorstep_core::record::{Candidate, Record};
 use doorstep_core::rights::OPEN;
 
-use super::Merge;
+use super::{Merge, open_record};
 use crate::service::rights::{Forbidden, Rights, Target};
 use crate::storage::page::Placed;
 use crate::storage::{Grant, Place, StorageError, StoredRecord};
@@ -63,7 +63,7 @@ impl Merge<'_> {
         // else has written in it, its maker is still making it
         let is_new = saw_nothing && (!is_stored || !at.identity.key.is_empty()) || record.is_only_by(user);
         let state = match core_of(&at.identity) {
-            Some(core) => self.places.get(&core).map_or_else(|| OPEN.to_owned(), |place| place.state.clone()),
+            Some(core) => self.state_seen(core, rights.seen())?,
             None => record.standing_at(change.deps()),
         };
         let made = [Some(at.id), at.subject].into_iter().flatten().find_map(|id| self.made.get(&id));
@@ -86,6 +86,18 @@ impl Merge<'_> {
             self.made.insert(at.id, role);
         }
         Ok(allowed)
+    }
+
+    /// The state of a part's instance, as the device had heard of it: what locks the core record locks its parts.
+    fn state_seen(&self, core: RecordId, seen: u64) -> Result<String, StorageError> {
+        let now = self.places.get(&core).map_or(OPEN, |place| place.state.as_str());
+        if now == OPEN {
+            return Ok(OPEN.to_owned());
+        }
+        let stored = self.storage.load_records(self.push.township, &[core])?;
+        let Some(mut stored) = stored.into_iter().next().flatten() else { return Ok(OPEN.to_owned()) };
+        stored.changes.retain(|change| change.seq <= seen);
+        Ok(open_record(&stored).map_or_else(|_| now.to_owned(), |record| record.standing()))
     }
 
     /// The same for a change that waited. Those of other devices came under their own users' rights.

@@ -37,7 +37,7 @@ fn grants_are_found_by_subject_and_by_their_end(storage: Arc<dyn Storage>) {
     assert_eq!(found, BTreeMap::from([(USER, None), (other, Some(USER))]));
     assert_eq!(storage.overdue_grants(4_999).unwrap(), Vec::new());
     let overdue = storage.overdue_grants(5_000).unwrap();
-    assert_eq!(overdue.iter().map(|(user, g)| (*user, g.grant)).collect::<Vec<_>>(), vec![(other, 1)]);
+    assert_eq!(overdue.iter().map(|(user, g)| (*user, g.entry.grant)).collect::<Vec<_>>(), vec![(other, 1)]);
     let numbered = Grant { entry: GrantEntry { grant: 1, ..stand_in.entry.clone() }, ..stand_in };
     storage.append_grants(other, &[numbered.ended(5_001)]).unwrap();
     assert_eq!(storage.overdue_grants(9_000).unwrap(), Vec::new());

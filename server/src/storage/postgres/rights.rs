@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use deadpool_postgres::GenericClient;
 use doorstep_core::clock::Millis;
 use doorstep_core::id::{AreaId, RecordId, UserId};
-use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
+use doorstep_core::protocol::{AreaEntry, Position};
 use tokio_postgres::Row;
 
 use super::super::chain::KIND_MOVE;
@@ -32,7 +32,7 @@ impl RightsStorage for PostgresStorage {
         })
     }
 
-    fn overdue_grants(&self, now_ms: Millis) -> Result<Vec<(UserId, GrantEntry)>> {
+    fn overdue_grants(&self, now_ms: Millis) -> Result<Vec<(UserId, Grant)>> {
         self.ask(async |c, t| {
             let sql = format!(
                 "SELECT user_id, {GRANT_COLUMNS} FROM grant_entry g WHERE tenant = $1 AND until_ms <= $2 AND active
@@ -40,7 +40,7 @@ impl RightsStorage for PostgresStorage {
                  AND l.grant_no = g.grant_no AND l.seq > g.seq) LIMIT 1000"
             );
             let found = rows(c, &sql, &[&t, &now_ms.cast_signed()]).await?;
-            found.iter().map(|r| Ok((UserId(array(r, 0)?), people::grant(r, 1)?.entry))).collect()
+            found.iter().map(|r| Ok((UserId(array(r, 0)?), people::grant(r, 1)?))).collect()
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use doorstep_core::clock::Millis;
 use doorstep_core::id::{AreaId, RecordId, UserId};
-use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
+use doorstep_core::protocol::{AreaEntry, Position};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::super::chain::{KIND_MOVE, Links};
@@ -34,14 +34,14 @@ impl RightsStorage for SqliteStorage {
         })
     }
 
-    fn overdue_grants(&self, now_ms: Millis) -> Result<Vec<(UserId, GrantEntry)>> {
+    fn overdue_grants(&self, now_ms: Millis) -> Result<Vec<(UserId, Grant)>> {
         self.read(|c| {
             let mut statement = c.prepare_cached(&format!(
                 "SELECT user, {GRANT_COLUMNS} FROM grant_entry g WHERE until_ms <= ? AND active = 1 AND NOT EXISTS
                  (SELECT 1 FROM grant_entry l WHERE l.user = g.user AND l.grant_no = g.grant_no AND l.seq > g.seq) LIMIT 1000"
             ))?;
             let rows = statement
-                .query_map([now_ms.cast_signed()], |r| Ok((UserId(r.get(0)?), people::grant(r, 1)?.entry)))?;
+                .query_map([now_ms.cast_signed()], |r| Ok((UserId(r.get(0)?), people::grant(r, 1)?)))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
