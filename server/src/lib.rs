@@ -4,6 +4,7 @@ pub mod api;
 pub mod app;
 #[cfg(feature = "tools")]
 pub mod bench;
+pub mod calendar;
 pub mod cli;
 mod connections;
 #[cfg(feature = "tools")]

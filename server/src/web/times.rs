@@ -1,10 +1,9 @@
 //! Times as shown: minutes, in the one time zone of the pages.
 
-use time::macros::{format_description, offset};
-use time::{OffsetDateTime, UtcOffset};
+use time::OffsetDateTime;
+use time::macros::format_description;
 
-/// The time zone of the pages, China Standard Time; the text `times.zone` names it.
-const ZONE: UtcOffset = offset!(+8);
+use crate::calendar::ZONE;
 
 /// `YYYY-MM-DD HH:MM`; `None` for 0 (never, unknown) and for times that no calendar has.
 pub fn minute(ms: u64) -> Option<String> {
