@@ -4,6 +4,7 @@ pub mod audit;
 mod doubts;
 pub mod enrol;
 pub mod error;
+mod figures;
 pub mod forms;
 pub mod office;
 pub mod records;

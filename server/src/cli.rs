@@ -3,6 +3,7 @@
 pub mod admin;
 mod allocator;
 pub mod audit;
+pub mod figures;
 mod files;
 pub mod form;
 pub mod invite;
@@ -38,6 +39,8 @@ enum Command {
     /// Measure.
     #[cfg(feature = "tools")]
     Bench(crate::bench::BenchArgs),
+    /// Figures by area: show, verify, freeze.
+    Figures(figures::FiguresArgs),
     /// Tools for authors of forms.
     Form(form::FormArgs),
     /// Households and members from spreadsheets: preview, import, undo.
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Phone(args) => phone::phone(&args),
         #[cfg(feature = "tools")]
         Command::Bench(args) => crate::bench::bench(&args),
+        Command::Figures(args) => figures::figures(&args),
         Command::Form(args) => form::form(&args),
         Command::Register(args) => register::register(&args),
         Command::Township(args) => admin::township(&args),

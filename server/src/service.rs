@@ -4,6 +4,7 @@ pub mod audit;
 pub mod committer;
 mod doubts;
 pub mod exchange;
+pub mod figures;
 pub mod forms;
 pub mod grants;
 pub mod lost;
@@ -17,6 +18,7 @@ pub mod refused;
 mod refused_upload;
 pub mod reply;
 pub mod rights;
+mod steps;
 pub mod view;
 
 use std::collections::HashMap;
@@ -80,7 +82,7 @@ impl Service {
         };
         let secrets = storage.secrets(&fresh)?;
         let metrics = Arc::new(Metrics::default());
-        Ok(Arc::new(Self {
+        let service = Arc::new(Self {
             storage,
             secrets,
             clock,
@@ -93,7 +95,9 @@ impl Service {
             catalog: forms::CatalogCache::default(),
             refreshed: refresh::LastRefresh::default(),
             refused_sign_ins: audit::RefusedSignIns::default(),
-        }))
+        });
+        service.keep_figures()?;
+        Ok(service)
     }
 
     /// The key of natural record ids.

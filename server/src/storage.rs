@@ -35,6 +35,7 @@ pub mod standing;
 pub use audit::{AuditEntry, AuditFilter, AuditRow, AuditStorage};
 pub use devices::{Decision, DeviceStorage, InvitationState, Lost, QuarantineFilter, QuarantineRow, WipeStep};
 pub use doubts::{Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
+pub use figures::FigureStorage;
 pub use forms::{FormChange, FormLogEntry};
 pub use people::{Device, SYNC_GAP_MS, User};
 pub use postgres::PostgresStorage;
@@ -157,6 +158,9 @@ pub struct Projection {
     pub day: String,
     /// The state that the record is in (`doorstep_core::rights::OPEN` unless an event says otherwise).
     pub state: String,
+    /// From which day on it stands for how many persons: `3 2026-03-01=4 2026-06-01=-` where the first holds from the
+    /// beginning on, and `-` says that it doesn't exist. Empty where the type has no persons.
+    pub steps: String,
     /// How many answers stand differently.
     pub differences: u32,
     /// How many doubtful answers are open; written by the storage, which keeps their entries.
@@ -449,29 +453,10 @@ pub struct RecordFilter {
     pub limit: u32,
 }
 
-/// Figures of one area (households placed directly in it).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Coverage {
-    /// Households.
-    pub households: u64,
-    /// Their persons.
-    pub persons: u64,
-    /// Households with at least one visit in the period.
-    pub visited: u64,
-    /// Persons of those.
-    pub visited_persons: u64,
-    /// Households with a screening.
-    pub screened: u64,
-    /// Persons of those.
-    pub screened_persons: u64,
-    /// Visits in the period.
-    pub visits: u64,
-    /// Records with differing answers.
-    pub differing: u64,
-}
-
 /// A server's database.
-pub trait Storage: AuditStorage + DeviceStorage + RightsStorage + RegisterStorage + Send + Sync {
+pub trait Storage:
+    AuditStorage + DeviceStorage + FigureStorage + RightsStorage + RegisterStorage + Send + Sync
+{
     /// The tenant's secrets; `fresh` is stored and returned on first use.
     fn secrets(&self, fresh: &Secrets) -> Result<Secrets>;
     /// A setting; small texts such as `reads_closed`.
@@ -585,8 +570,6 @@ pub trait Storage: AuditStorage + DeviceStorage + RightsStorage + RegisterStorag
     fn doubts(&self, township: TownshipId, filter: &DoubtFilter) -> Result<Vec<DoubtRow>>;
     /// How many are open of each question, the most first; at most 200 questions.
     fn doubt_totals(&self, township: TownshipId, area: Option<AreaId>) -> Result<Vec<DoubtTotal>>;
-    /// Figures by area of households; visits count from `since_day` on (`YYYY-MM-DD`).
-    fn coverage(&self, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>>;
     /// Refused changes about which nobody has decided, newest first.
     fn quarantine(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<QuarantineRow>> {
         let decision = Some(Decision::Open);

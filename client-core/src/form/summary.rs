@@ -67,7 +67,7 @@ impl ListColumns {
 
     /// The instance, as `member#a1`, for the `name` of one of the repeat of persons that isn't marked as removed: each person
     /// has one name, and counts once.
-    fn instance_of_person<'a>(&self, key: &'a str, answers: &BTreeMap<String, Value>) -> Option<&'a str> {
+    pub fn instance_of_person<'a>(&self, key: &'a str, answers: &BTreeMap<String, Value>) -> Option<&'a str> {
         let instance = key.strip_suffix("/name")?;
         instance.strip_prefix(self.persons.as_str())?.strip_prefix('#')?;
         (answers.get(&format!("{instance}/@deleted")) != Some(&Value::Bool(true))).then_some(instance)

@@ -1,6 +1,5 @@
 //! `GET /api/...`: merged records with their differences and history, for programs of the office.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
@@ -30,7 +29,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/quarantine", get(list_quarantine))
         .merge(super::doubts::router())
         .merge(super::refused_uploads::router())
-        .route("/api/coverage", get(get_coverage))
+        .merge(super::figures::router())
         .route("/api/phones", get(list_phones))
 }
 
@@ -43,7 +42,6 @@ pub struct ListQuery {
     subject: Option<String>,
     search: Option<String>,
     status: Option<String>,
-    since: Option<String>,
     after: Option<u64>,
     limit: Option<u32>,
 }
@@ -233,34 +231,6 @@ async fn list_quarantine(
             })
             .collect();
         Ok(Json(json!({"quarantine": rows})))
-    })
-    .await?
-}
-
-async fn get_coverage(
-    _: Office,
-    State(app): State<Arc<App>>,
-    Query(query): Query<ListQuery>,
-) -> Result<Json<Value>, ApiError> {
-    let shared = app.clone();
-    app.blocking(move || {
-        let township = township(&shared, query.township.as_deref())?;
-        let rows = shared.service.storage.coverage(township, query.since.as_deref().unwrap_or(""))?;
-        let (_, areas) = shared.service.storage.areas(township)?;
-        let names: HashMap<AreaId, (String, String)> =
-            areas.into_iter().map(|a| (a.area, (a.name_zh, a.name_en))).collect();
-        let rows: Vec<Value> = rows
-            .iter()
-            .map(|(area, c)| {
-                let (zh, en) = names.get(area).cloned().unwrap_or_default();
-                json!({
-                    "area": area, "name": {"zh": zh, "en": en}, "households": c.households, "persons": c.persons,
-                    "visited": c.visited, "visited_persons": c.visited_persons, "screened": c.screened,
-                    "screened_persons": c.screened_persons, "visits": c.visits, "differing": c.differing,
-                })
-            })
-            .collect();
-        Ok(Json(json!({"as_of_ms": shared.service.clock.now_ms(), "areas": rows})))
     })
     .await?
 }

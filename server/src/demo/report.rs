@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 
 use super::campaign::{DemoPhone, PHONES, SyncFigures, Week};
 use super::township::Township;
+use crate::calendar::Period;
 use crate::say;
 use crate::service::merge::open_record;
 use crate::service::{Service, view};
 use crate::storage::RecordFilter;
+use crate::storage::figures::Kind;
 
 /// Differences printed in full.
 const SHOWN: usize = 12;
@@ -23,12 +25,9 @@ type Fault = Box<dyn std::error::Error + Send + Sync>;
 /// Prints the report and gives the summary.
 pub fn report(service: &Arc<Service>, township: &Township, week: Week) -> Result<Value, Fault> {
     let storage = &*service.storage;
-    let mut households = 0u64;
-    let mut visits = 0u64;
-    for (_, coverage) in storage.coverage(township.area, "")? {
-        households += coverage.households;
-        visits += coverage.visits;
-    }
+    let figures = service.figures(township.area, None, &Period::Whole, &service.today())?.total;
+    let households = figures.stock().households;
+    let visits = figures.sum(Kind::Records, Some("visit")).records;
     let (differing, conflicts) = differences(service, township)?;
     let check = Check::run(service, &week.phones)?;
     let remade: u64 = week.phones.iter().map(|p| p.remade).sum();
@@ -51,7 +50,11 @@ pub fn report(service: &Arc<Service>, township: &Township, week: Week) -> Result
         check.records,
         check.unequal
     );
+    let verified = service.verify_figures(township.area)?;
+    verified.differences.iter().for_each(|difference| say!("{difference}"));
+    say!("figures and records {verified}");
     Ok(json!({
+        "figures_differing": verified.differing,
         "households": households,
         "visits": visits,
         "visits_made": week.visits,

@@ -21,6 +21,7 @@ mod databases;
 mod devices;
 mod doubts;
 mod exchanges;
+mod figures;
 mod forms;
 mod lists;
 mod people;

@@ -130,6 +130,24 @@ pub struct FigureFilter {
     pub limit: u32,
 }
 
+impl FigureFilter {
+    /// All of a kind, from the beginning on, in pages of 1,000.
+    pub fn whole(kind: Kind, period: Period, as_of: String) -> Self {
+        Self {
+            areas: Vec::new(),
+            kind,
+            period,
+            as_of,
+            record_type: None,
+            status: None,
+            late: false,
+            households: false,
+            after: 0,
+            limit: 1000,
+        }
+    }
+}
+
 /// A record or household that a figure counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct FigureEntry {
@@ -232,7 +250,7 @@ pub struct Fact {
     pub doubts: u32,
     /// When its first change was received.
     pub received_ms: Millis,
-    /// Where it lay before: each area with the day from which on it lay elsewhere. Only of records with `steps`.
+    /// Where it lay before: each area with the day from which on it lay elsewhere, by day. Only of records about nothing.
     pub earlier: Vec<(String, AreaId)>,
 }
 

@@ -52,6 +52,12 @@ impl Device {
         self.lost.is_some_and(|lost| lost.wiped_ms > 0)
     }
 
+    /// True for a phone. The server's own process starts are devices too: they push without saying hello, so their counter
+    /// stays 0.
+    pub fn is_phone(&self) -> bool {
+        self.counter > 0 || self.last_sync_ms == 0
+    }
+
     /// Server time of its last sync before one that arrives now; 0 for none.
     pub fn synced_before(&self, now_ms: Millis) -> Millis {
         let apart = now_ms.saturating_sub(self.last_sync_ms) >= SYNC_GAP_MS;

@@ -21,10 +21,10 @@ use super::forms::FormsCache;
 use super::rights::RolesCache;
 use super::standing::{AreasCache, Caches};
 use super::{
-    BatchRow, BranchState, Committed, Coverage, Device, DoubtFilter, DoubtRow, DoubtTotal, FormChange, FormLogEntry,
-    Grant, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter,
-    RecordRow, Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage,
-    StorageError, StoredRecord, SyncNote, TownshipId, User,
+    BatchRow, BranchState, Committed, Device, DoubtFilter, DoubtRow, DoubtTotal, FormChange, FormLogEntry, Grant,
+    HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter, RecordRow,
+    Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError,
+    StoredRecord, SyncNote, TownshipId, User,
 };
 
 mod about;
@@ -34,6 +34,7 @@ mod connect;
 mod devices;
 mod doubts;
 mod feed;
+mod figures;
 mod forms;
 mod held;
 mod migrate;
@@ -473,10 +474,6 @@ impl Storage for PostgresStorage {
 
     fn doubt_totals(&self, township: TownshipId, area: Option<AreaId>) -> Result<Vec<DoubtTotal>> {
         self.ask(async |c, t| doubts::totals(c, t, township, area).await)
-    }
-
-    fn coverage(&self, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>> {
-        self.ask(async |c, t| records::coverage(c, t, township, since_day).await)
     }
 
     fn change_list(

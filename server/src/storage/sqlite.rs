@@ -17,10 +17,10 @@ use super::forms::FormsCache;
 use super::rights::RolesCache;
 use super::standing::{AreasCache, Caches};
 use super::{
-    BatchRow, BranchState, Committed, Coverage, Device, DoubtFilter, DoubtRow, DoubtTotal, FormChange, FormLogEntry,
-    Grant, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter,
-    RecordRow, Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage,
-    StorageError, StoredRecord, SyncNote, TownshipId, User,
+    BatchRow, BranchState, Committed, Device, DoubtFilter, DoubtRow, DoubtTotal, FormChange, FormLogEntry, Grant,
+    HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter, RecordRow,
+    Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError,
+    StoredRecord, SyncNote, TownshipId, User,
 };
 
 mod about;
@@ -30,6 +30,7 @@ mod commit;
 mod devices;
 mod doubts;
 mod feed;
+mod figures;
 mod forms;
 mod held;
 mod migrate;
@@ -464,10 +465,6 @@ impl Storage for SqliteStorage {
 
     fn doubt_totals(&self, township: TownshipId, area: Option<AreaId>) -> Result<Vec<DoubtTotal>> {
         self.read(|c| doubts::totals(c, township, area))
-    }
-
-    fn coverage(&self, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>> {
-        self.read(|c| records::coverage(c, township, since_day))
     }
 
     fn change_list(

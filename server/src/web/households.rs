@@ -20,9 +20,10 @@ use super::township::{Township, parse_area};
 use crate::api::ApiError;
 use crate::api::office::{Office, same_origin};
 use crate::app::App;
+use crate::calendar::Period;
 use crate::limits;
 use crate::service::Service;
-use crate::storage::{Coverage, RecordFilter, RecordRow};
+use crate::storage::{RecordFilter, RecordRow};
 
 /// Characters of a search that count.
 const SEARCH_MAX: usize = 64;
@@ -179,26 +180,14 @@ impl Filter {
         ]
     }
 
-    /// How many households the list has, where a figure of the overview says so.
-    fn total(&self, shell: &Shell, coverage: &[(AreaId, Coverage)]) -> Option<String> {
-        if !self.search.is_empty() || self.status.is_some() {
-            return None;
+    /// How many households there are today, where the list shows all of an area.
+    fn total(&self, service: &Service, shell: &Shell, township: &Township) -> Result<Option<String>, ApiError> {
+        let narrowed = self.status.is_some() || self.visited.is_some() || self.screened.is_some();
+        if narrowed || !self.search.is_empty() {
+            return Ok(None);
         }
-        let mut sums = (0, 0);
-        for (_, c) in coverage.iter().filter(|(area, _)| self.area.is_none_or(|a| a == *area)) {
-            let whole = (c.households, c.persons);
-            let part = |flag: bool, h: u64, p: u64| {
-                if flag { (h, p) } else { (whole.0.saturating_sub(h), whole.1.saturating_sub(p)) }
-            };
-            let (households, persons) = match (self.visited, self.screened) {
-                (None, None) => whole,
-                (Some(flag), None) => part(flag, c.visited, c.visited_persons),
-                (None, Some(flag)) => part(flag, c.screened, c.screened_persons),
-                (Some(_), Some(_)) => return None,
-            };
-            sums = (sums.0 + households, sums.1 + persons);
-        }
-        Some(shell.households(sums.0, sums.1))
+        let stock = service.figures(township.id, self.area, &Period::Whole, &service.today())?.total.stock();
+        Ok(Some(shell.households(stock.households.max(0) as u64, stock.persons.max(0) as u64)))
     }
 }
 
@@ -304,7 +293,7 @@ fn load(service: &Service, request: &Request, query: &ListQuery) -> Result<House
             doubts: row.projection.doubts,
         });
     }
-    let total = filter.total(&shell, &service.storage.coverage(township.id, "")?);
+    let total = filter.total(service, &shell, &township)?;
     Ok(HouseholdsPage {
         choices: filter.choices(&shell, &township),
         address: filter.address(),

@@ -1,6 +1,5 @@
 //! `/`: how far the work has come, village by village; each figure leads to its list.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -14,7 +13,9 @@ use super::township::Township;
 use crate::api::ApiError;
 use crate::api::office::Office;
 use crate::app::App;
-use crate::storage::Coverage;
+use crate::calendar::Period;
+use crate::service::figures::{FigureReport, Figures};
+use crate::storage::figures::{Kind, Sums};
 
 /// Refused changes are counted up to here.
 const QUARANTINE_COUNTED: u32 = 100;
@@ -64,50 +65,37 @@ pub struct Share {
 }
 
 impl VillageRow {
-    fn new(shell: &Shell, name: String, area: Option<AreaId>, c: &Coverage) -> Self {
-        let share = |households, persons| Share {
-            figure: shell.households(households, persons),
-            percent: (households * 100).checked_div(c.households).unwrap_or(0).min(100),
+    fn new(shell: &Shell, name: String, area: Option<AreaId>, figures: &Figures) -> Self {
+        let stock = figures.stock();
+        let figure = |sums: Sums| shell.households(sums.households.max(0) as u64, sums.persons.max(0) as u64);
+        let share = |record_type| {
+            let reached = figures.sum(Kind::Records, Some(record_type));
+            let percent = (reached.households * 100).checked_div(stock.households).unwrap_or(0).clamp(0, 100);
+            Share { figure: figure(reached), percent: percent.cast_unsigned() }
         };
         Self {
             name,
             area_query: area.map(|a| format!("area={a}&")).unwrap_or_default(),
-            households: shell.households(c.households, c.persons),
-            visited: share(c.visited, c.visited_persons),
-            screened: share(c.screened, c.screened_persons),
-            visits: shell.number(c.visits),
-            differing: c.differing,
+            households: figure(stock),
+            visited: share("visit"),
+            screened: share("screening"),
+            visits: shell.number(figures.sum(Kind::Records, Some("visit")).records.max(0).cast_unsigned()),
+            differing: figures.sum(Kind::Differing, None).records.max(0).cast_unsigned(),
         }
     }
 }
 
 impl OverviewPage {
-    /// From figures by area.
-    fn new(
-        shell: Shell,
-        township: &Township,
-        coverage: Vec<(AreaId, Coverage)>,
-        phones: Freshness,
-        refused: usize,
-    ) -> Self {
-        let mut by_area: HashMap<AreaId, Coverage> = coverage.into_iter().collect();
-        let mut total = Coverage::default();
-        by_area.values().for_each(|c| add(&mut total, c));
-        let mut villages = Vec::new();
-        for village in township.villages() {
-            let figures = by_area.remove(&village.area).unwrap_or_default();
-            if figures != Coverage::default() || village.level == "village" {
-                let name = township.area_name(village.area, shell.language);
-                villages.push(VillageRow::new(&shell, name, Some(village.area), &figures));
-            }
-        }
-        for (area, figures) in by_area.into_iter().filter(|(_, c)| *c != Coverage::default()) {
-            let name = township.area_name(area, shell.language);
+    /// From figures.
+    fn new(shell: Shell, township: &Township, report: &FigureReport, phones: Freshness, refused: usize) -> Self {
+        let village = |(area, figures): &(AreaId, Figures)| {
+            let name = township.area_name(*area, shell.language);
             let name = if name.is_empty() { shell.t("area.unknown").to_owned() } else { name };
-            villages.push(VillageRow::new(&shell, name, Some(area), &figures));
-        }
+            VillageRow::new(&shell, name, Some(*area), figures)
+        };
+        let villages = report.areas.iter().map(village).collect();
         let name = shell.t("overview.total").to_owned();
-        let total = (total != Coverage::default()).then(|| VillageRow::new(&shell, name, None, &total));
+        let total = (!report.total.rows.is_empty()).then(|| VillageRow::new(&shell, name, None, &report.total));
         let more = if refused as u32 >= QUARANTINE_COUNTED { "+" } else { "" };
         let quarantined = (refused > 0).then(|| format!("{}{more}", shell.number(refused as u64)));
         Self { shell, villages, total, phones, quarantined }
@@ -117,16 +105,7 @@ impl OverviewPage {
     #[cfg(test)]
     pub fn sample(language: crate::messages::Language) -> Self {
         let shell = Shell::sample("overview", language);
-        let figures = Coverage {
-            households: 475,
-            persons: 1402,
-            visited: 120,
-            visited_persons: 380,
-            screened: 475,
-            screened_persons: 1402,
-            visits: 131,
-            differing: 3,
-        };
+        let figures = Figures::sample();
         let row = |name: &str| VillageRow::new(&shell, name.to_owned(), Some(AreaId([7; 16])), &figures);
         Self {
             villages: vec![row("石桥村 <script>"), row("柳树村")],
@@ -138,26 +117,15 @@ impl OverviewPage {
     }
 }
 
-fn add(total: &mut Coverage, c: &Coverage) {
-    total.households += c.households;
-    total.persons += c.persons;
-    total.visited += c.visited;
-    total.visited_persons += c.visited_persons;
-    total.screened += c.screened;
-    total.screened_persons += c.screened_persons;
-    total.visits += c.visits;
-    total.differing += c.differing;
-}
-
 /// `GET /`.
 pub async fn get_overview(_: Office, State(app): State<Arc<App>>, request: Request) -> Response {
     let (service, asked) = (app.service.clone(), request.clone());
     let page = app.blocking(move || {
         let township = Township::load(&service)?;
-        let coverage = service.storage.coverage(township.id, "")?;
+        let report = service.figures(township.id, None, &Period::Whole, &service.today())?;
         let phones = Freshness::load(&service, &township)?;
         let refused = service.storage.quarantine(township.id, None, QUARANTINE_COUNTED)?.len();
-        Ok(OverviewPage::new(asked.shell("overview", &township), &township, coverage, phones, refused))
+        Ok(OverviewPage::new(asked.shell("overview", &township), &township, &report, phones, refused))
     });
     request.answer(page.await.and_then(|page: Result<_, ApiError>| page))
 }

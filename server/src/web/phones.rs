@@ -64,12 +64,6 @@ pub fn short_id(device: DeviceId) -> String {
     device.to_string().chars().take(6).collect()
 }
 
-/// True for a phone. The server's own process starts are devices too: they push without saying hello, so their counter
-/// stays 0.
-fn is_phone(device: &Device) -> bool {
-    device.counter > 0 || device.last_sync_ms == 0
-}
-
 fn is_silent(device: &Device, now_ms: Millis) -> bool {
     device.last_sync_ms == 0 || device.last_sync_ms.saturating_add(SILENT_AFTER_MS) < now_ms
 }
@@ -83,7 +77,7 @@ impl Freshness {
     }
 
     fn of(devices: &[Device], head: u64, now_ms: Millis) -> Self {
-        let used = || devices.iter().filter(|d| !d.revoked && is_phone(d));
+        let used = || devices.iter().filter(|d| !d.revoked && d.is_phone());
         Self {
             phones: used().count() as u64,
             silent: used().filter(|d| is_silent(d, now_ms)).count() as u64,
@@ -101,7 +95,7 @@ fn load(service: &Service, request: &Request) -> Result<PhonesPage, ApiError> {
     let never = || shell.t("phones.never").to_owned();
     let mut phones: Vec<PhoneRow> = devices
         .iter()
-        .filter(|d| is_phone(d))
+        .filter(|d| d.is_phone())
         .map(|d| PhoneRow {
             name: names.user(d.user),
             device: short_id(d.id),

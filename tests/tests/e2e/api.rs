@@ -57,10 +57,8 @@ fn the_api_lists_and_reads_merged_records_with_differences_and_history() {
     assert!(history["history"].as_array().unwrap().len() >= 6);
     let (_, differing) = get(&format!("{url}/api/differences"));
     assert_eq!(differing["records"].as_array().unwrap().len(), 1);
-    let (_, coverage) = get(&format!("{url}/api/coverage"));
-    let areas = coverage["areas"].as_array().unwrap();
-    let visited: u64 = areas.iter().filter_map(|a| a["visited"].as_u64()).sum();
-    assert_eq!(visited, 1);
+    let (_, figures) = get(&format!("{url}/api/figures"));
+    assert_eq!(figures["total"]["records"]["visit"]["households"], 1);
     let (_, phones) = get(&format!("{url}/api/phones"));
     assert_eq!(phones["phones"].as_array().unwrap().len(), 2);
     let (status, body) = get(&format!("{url}/api/records/00000000000000000000000000000000"));
@@ -199,8 +197,7 @@ fn without_the_office_key_nobody_sees_a_byte_of_a_record() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     server.runtime().spawn(app::run(Arc::clone(&app), listener, std::future::pending()));
     let client = crate::client();
-    for path in
-        ["/api/records", "/api/differences", "/api/quarantine", "/api/coverage", "/api/phones", "/api/townships"]
+    for path in ["/api/records", "/api/differences", "/api/quarantine", "/api/figures", "/api/phones", "/api/townships"]
     {
         let response = client.get(format!("{url}{path}")).send().unwrap();
         assert_eq!(response.status(), 401, "{path}");

@@ -94,7 +94,7 @@ fn broken_requests(attack: &mut Attack) -> Vec<(u16, String)> {
         client.post(format!("{url}/households")).header("origin", "http://elsewhere.invalid").form(&[("q", SEARCHED)]),
     );
     send(client.get(format!("{url}/nowhere/{HEAD}?q={SEARCHED}")));
-    for path in ["/api/records", "/api/differences", "/api/quarantine", "/api/coverage", "/api/phones"] {
+    for path in ["/api/records", "/api/differences", "/api/quarantine", "/api/figures", "/api/phones"] {
         for parameter in ["township", "area", "subject", "after", "limit"] {
             send(client.get(format!("{url}{path}?{parameter}={SEARCHED}")));
         }
@@ -132,7 +132,7 @@ fn nothing_that_people_wrote_stands_in_logs_metrics_or_errors() {
         "/api/differences",
         "/api/quarantine",
         "/api/quarantine/uploads",
-        "/api/coverage",
+        "/api/figures",
         "/api/phones",
         "/api/quarantine/uploads/1",
     ] {

@@ -225,7 +225,8 @@ fn assert_news_are_found(storage: &dyn Storage, [old, new]: [RecordId; 2]) {
 }
 
 const BEFORE_NEWEST_CHANGE: &str =
-    "UPDATE record SET doubts = 3; DROP TABLE doubt; DROP TABLE about; DROP TABLE form_log;
+    "DROP TABLE figure; DROP TABLE figure_line; DROP TABLE figure_stay; DROP TABLE frozen_report; DROP TABLE frozen_entry;
+    ALTER TABLE record DROP COLUMN steps; UPDATE record SET doubts = 3; DROP TABLE doubt; DROP TABLE about; DROP TABLE form_log;
     DROP TABLE audit; DROP TABLE audit_head; DROP TABLE lost_device;
     ALTER TABLE quarantine DROP COLUMN decision; ALTER TABLE quarantine DROP COLUMN decided_ms;
     DROP INDEX record_area_last; DROP INDEX record_subject_last; ALTER TABLE record DROP COLUMN last;

@@ -1,14 +1,13 @@
-//! Lists and figures.
+//! Lists.
 
 use super::*;
-use crate::storage::{Coverage, RecordFilter};
+use crate::storage::RecordFilter;
 
 claims!(
     a_list_is_ordered_by_birth_and_filtered,
     a_record_about_several_subjects_is_listed_about_each,
     a_row_shows_the_newest_projection,
     a_record_id_used_in_two_townships_names_a_record_in_each,
-    coverage_counts_households_once_and_where_they_are_placed,
 );
 
 fn projected(mut record: PreparedRecord, change: impl FnOnce(&mut Projection)) -> PreparedRecord {
@@ -73,6 +72,7 @@ fn a_row_shows_the_newest_projection(storage: Arc<dyn Storage>) {
         persons: 3,
         day: "2026-01-02".to_owned(),
         state: "approved".to_owned(),
+        steps: "3 2026-02-01=2".to_owned(),
         differences: 1,
         doubts: 0,
     };
@@ -100,39 +100,4 @@ fn a_record_id_used_in_two_townships_names_a_record_in_each(storage: Arc<dyn Sto
         assert_eq!(full.heads, record.heads);
         assert_eq!(full.changes.iter().map(|c| c.hash).collect::<Vec<_>>(), [record.changes[0].hash]);
     }
-}
-
-fn coverage_counts_households_once_and_where_they_are_placed(storage: Arc<dyn Storage>) {
-    let device = enrol(&*storage, TOWNSHIP);
-    let house = projected(record(&device, "household", VILLAGE, None), |p| p.persons = 3);
-    let lonely = projected(record(&device, "household", VILLAGE, None), |p| (p.persons, p.differences) = (1, 1));
-    let far = projected(record(&device, "household", OTHER_VILLAGE, None), |p| p.persons = 2);
-    let visit = |subject: Option<RecordId>, day: &str| {
-        projected(record(&device, "visit", OTHER_VILLAGE, subject), |p| p.day = day.to_owned())
-    };
-    let records = vec![
-        visit(Some(house.id), "2026-03-01"),
-        visit(Some(house.id), "2026-03-09"),
-        visit(Some(lonely.id), "2025-12-31"),
-        visit(Some(RecordId(unique())), "2026-03-02"),
-        record(&device, "screening", OTHER_VILLAGE, Some(far.id)),
-        record(&device, "household.sensitive", VILLAGE, Some(house.id)),
-        house.clone(),
-        lonely.clone(),
-        far.clone(),
-    ];
-    done(&*storage, push(&device, records));
-    let village = Coverage {
-        households: 2,
-        persons: 4,
-        visited: 1,
-        visited_persons: 3,
-        visits: 2,
-        differing: 1,
-        ..Coverage::default()
-    };
-    let other =
-        Coverage { households: 1, persons: 2, visits: 1, screened: 1, screened_persons: 2, ..Coverage::default() };
-    assert_eq!(storage.coverage(TOWNSHIP, "2026-01-01").unwrap(), vec![(VILLAGE, village), (OTHER_VILLAGE, other)]);
-    assert_eq!(storage.coverage(OTHER_TOWNSHIP, "").unwrap(), Vec::new());
 }

@@ -150,5 +150,4 @@ fn an_unknown_township_is_empty(storage: Arc<dyn Storage>) {
     assert!(page.feed.is_empty() && page.feed_upto == Position::default());
     assert_eq!(storage.pull_cost(&query(0, whole())).unwrap(), (0, 0));
     assert_eq!(storage.load_records(TOWNSHIP, &[RecordId([1; 16])]).unwrap(), vec![None]);
-    assert_eq!(storage.coverage(TOWNSHIP, "").unwrap(), Vec::new());
 }

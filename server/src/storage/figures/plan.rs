@@ -103,7 +103,7 @@ pub fn stays(fact: &Fact) -> Vec<Stay> {
     let mut stays: Vec<Stay> = Vec::new();
     for from in starts {
         let persons = steps.iter().rev().find(|(day, _)| day.as_str() <= from).and_then(|(_, persons)| *persons);
-        let area = fact.earlier.iter().find(|(until, _)| until.as_str() > from).map_or(fact.area, |(_, area)| *area);
+        let area = place_on(fact, from);
         if let Some(last) = stays.last_mut() {
             if last.area == area && last.counts == persons.is_some() && last.persons == persons.unwrap_or(0) {
                 continue;
@@ -121,6 +121,11 @@ pub fn stays(fact: &Fact) -> Vec<Stay> {
         });
     }
     stays
+}
+
+/// Where a record lay on a day.
+fn place_on(fact: &Fact, day: &str) -> AreaId {
+    fact.earlier.iter().find(|(until, _)| until.as_str() > day).map_or(fact.area, |(_, area)| *area)
 }
 
 /// The stay on a day; for a record without day the last one.
@@ -143,14 +148,14 @@ fn line(fact: &Fact, stays: &[Stay], late_days: u32) -> Option<Line> {
         born: fact.born,
         record_type: fact.record_type.clone(),
         late: is_late(&day, fact.received_ms, late_days),
-        day,
         round: round.map(RecordId::to_string).unwrap_or_default(),
-        area: stay.map_or(fact.area, |stay| stay.area),
+        area: stay.map_or_else(|| place_on(fact, if day.is_empty() { FOREVER } else { &day }), |stay| stay.area),
         status: stay.map_or(&fact.status, |stay| &stay.status).clone(),
         persons: stay.map_or(0, |stay| stay.persons),
         counts: stay.is_some_and(|stay| stay.counts),
         stands: 0,
         open_area: (differing || doubtful).then_some(fact.area),
+        day,
         differing,
         doubtful,
     })
@@ -218,7 +223,8 @@ impl Tally {
     /// Adds a household's stays, or takes them away: what each day changes.
     pub fn stays(&mut self, stays: &[Stay], sign: i64) {
         for stay in stays.iter().filter(|stay| stay.counts) {
-            let sums = |sign: i64| Sums { households: sign, persons: sign * i64::from(stay.persons), ..Sums::default() };
+            let sums =
+                |sign: i64| Sums { households: sign, persons: sign * i64::from(stay.persons), ..Sums::default() };
             self.change(stay, &stay.from, sums(sign));
             if stay.until != FOREVER {
                 self.change(stay, &stay.until, sums(-sign));
@@ -336,43 +342,4 @@ pub fn from_scratch(subject: RecordId, facts: &[Fact], late_days: u32) -> (Vec<L
     let mut lines: Vec<Line> = changes.into_iter().filter_map(|change| change.new).collect();
     lines.sort_by_key(|line| line.born);
     (lines, stays)
-}
-
-/// A value bound to a statement.
-#[derive(Debug, Clone)]
-pub enum Bound {
-    /// A text.
-    Text(String),
-    /// An area.
-    Area(AreaId),
-    /// A number.
-    Number(i64),
-}
-
-/// A condition of a list, with a `$` for each value.
-#[derive(Debug, Clone)]
-pub struct Condition {
-    /// The text.
-    pub sql: String,
-    /// The values, in order.
-    pub values: Vec<Bound>,
-}
-
-/// The start of the statement for the list behind a figure; the columns are those of an entry. `l` are the lines or stays, `r` the
-/// records; `number` is the column by which they are joined. Takes one value: the bit of the period.
-pub fn list_sql(kind: Kind, number: &str, record_number: &str) -> String {
-    let join = format!("l JOIN record r ON {record_number} = l.{number}");
-    match kind {
-        Kind::Stock => format!(
-            "SELECT l.{number}, r.id, r.subject, l.type, l.area, l.status, '', l.persons, 0, $ <> 0 FROM figure_stay {join}"
-        ),
-        Kind::Records => format!(
-            "SELECT l.{number}, r.id, r.subject, l.type, l.area, l.status, l.day, l.persons, l.late, (l.stands & $) <> 0
-             FROM figure_line {join}"
-        ),
-        Kind::Differing | Kind::Doubtful => format!(
-            "SELECT l.{number}, r.id, r.subject, l.type, l.open_area, '', l.day, l.persons, l.late, (l.stands & $) <> 0
-             FROM figure_line {join}"
-        ),
-    }
 }

@@ -15,7 +15,9 @@ use super::super::chain::KIND_CHANGE;
 use super::super::columns::{from_heads, from_key, from_outcomes, to_heads};
 use super::super::{BatchRow, Committed, HeldChange, PreparedPush, Result, StorageError, TownshipId};
 use super::plan::{self, Feed, Known, RecordWrite, TownshipWrites};
-use super::{Raced, Tenant, about, array, doubts, get, number, number32, other, people, rights, row, rows, run};
+use super::{
+    Raced, Tenant, about, array, doubts, figures, get, number, number32, other, people, rights, row, rows, run,
+};
 
 /// Commits a group; answers in order.
 pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[PreparedPush]) -> Result<Vec<Committed>> {
@@ -32,6 +34,7 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
     }
     let (writes, mut answers) = plan::plan(&tenant.links, pushes, verdicts, feeds);
     fault::point("storage.commit.feed");
+    let mut touched: BTreeMap<TownshipId, BTreeSet<RecordId>> = BTreeMap::new();
     for (township, writes) in &writes {
         let (old, new): (Vec<&RecordWrite<'_>>, Vec<_>) =
             writes.records.iter().partition(|w| before.contains(&(*township, w.first.id)));
@@ -50,6 +53,8 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
         for (no, sender, push, held) in &writes.refused {
             quarantine(tx, id, *no, *sender, push, held).await?;
         }
+        let written = writes.records.iter().map(|w| w.first.id).chain(writes.filed.iter().map(|f| f.record));
+        touched.insert(*township, written.collect());
     }
     for push in &taken {
         for (user, grant) in &push.grants {
@@ -63,9 +68,13 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
         }
         // the rows were locked with the group's records
         let mut feed = lock_feed(tx, id, push.township).await?;
-        rights::move_records(tx, tenant, &mut feed.position, push).await?;
+        let moved = rights::move_records(tx, tenant, &mut feed.position, push).await?;
+        touched.entry(push.township).or_default().extend(moved);
         update_feed(tx, id, push.township, &feed).await?;
         *head = feed.position;
+    }
+    for (township, touched) in &touched {
+        figures::settle(tx, id, *township, touched).await?;
     }
     let batches: Vec<(DeviceId, &BatchRow, u64)> =
         taken.iter().filter_map(|p| Some((p.device, p.batch.as_ref()?, p.received_ms))).collect();
@@ -174,6 +183,7 @@ struct RecordColumns<'a> {
     jsons: Vec<&'a str>,
     searches: Vec<&'a str>,
     lasts: Vec<i64>,
+    steps: Vec<&'a str>,
 }
 
 impl<'a> RecordColumns<'a> {
@@ -198,6 +208,7 @@ impl<'a> RecordColumns<'a> {
             jsons: texts(|p| &p.json),
             searches: texts(|p| &p.search),
             lasts: numbers(|w| w.last.cast_signed()),
+            steps: texts(|p| &p.steps),
         })
     }
 }
@@ -205,10 +216,10 @@ impl<'a> RecordColumns<'a> {
 /// The arrays of [`RecordColumns`] as rows, from parameter $3 on.
 const RECORD_ROWS: &str =
     "UNNEST($3::BYTEA[], $4::BYTEA[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[], $8::TEXT[], $9::TEXT[],
-    $10::TEXT[], $11::BIGINT[], $12::TEXT[], $13::BIGINT[], $14::TEXT[], $15::TEXT[], $16::BIGINT[], $17::TEXT[]";
+    $10::TEXT[], $11::BIGINT[], $12::TEXT[], $13::BIGINT[], $14::TEXT[], $15::TEXT[], $16::BIGINT[], $17::TEXT[], $18::TEXT[]";
 const RECORD_NAMES: &str =
     "id, heads, changes, bytes, updated_ms, title, label, status, persons, day, differences, json,
-    search, last, state";
+    search, last, state, steps";
 
 async fn insert_records(
     c: &impl GenericClient,
@@ -229,8 +240,8 @@ async fn insert_records(
         writes.iter().map(|w| w.first.subject.as_ref().map(|s| s.0.as_slice())).collect();
     let sql = format!(
         "INSERT INTO record (doubts, tenant, township, {RECORD_NAMES}, born, type, key, incarnation, area, subject)
-         SELECT 0, $1, $2, n.* FROM {RECORD_ROWS}, $18::BIGINT[], $19::TEXT[], $20::BYTEA[], $21::BIGINT[], $22::BYTEA[],
-         $23::BYTEA[]) AS n ON CONFLICT DO NOTHING"
+         SELECT 0, $1, $2, n.* FROM {RECORD_ROWS}, $19::BIGINT[], $20::TEXT[], $21::BYTEA[], $22::BIGINT[], $23::BYTEA[],
+         $24::BYTEA[]) AS n ON CONFLICT DO NOTHING"
     );
     let inserted = run(
         c,
@@ -253,6 +264,7 @@ async fn insert_records(
             &v.searches,
             &v.lasts,
             &v.states,
+            &v.steps,
             &born,
             &types,
             &keys,
@@ -279,7 +291,7 @@ async fn update_records(
         "UPDATE record r SET heads = n.heads, changes = r.changes + n.changes, bytes = r.bytes + n.bytes,
          updated_ms = greatest(r.updated_ms, n.updated_ms), title = n.title, label = n.label, status = n.status,
          persons = n.persons, day = n.day, differences = n.differences, json = n.json,
-         search = n.search, last = n.last, state = n.state
+         search = n.search, last = n.last, state = n.state, steps = n.steps
          FROM {RECORD_ROWS}) AS n ({RECORD_NAMES}) WHERE r.tenant = $1 AND r.township = $2 AND r.id = n.id"
     );
     let updated = run(
@@ -303,6 +315,7 @@ async fn update_records(
             &v.searches,
             &v.lasts,
             &v.states,
+            &v.steps,
         ],
     )
     .await?;

@@ -12,7 +12,7 @@ use tokio_postgres::types::ToSql;
 use super::super::columns::{from_heads, to_core, to_heads};
 use super::super::doubts::{self, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 use super::super::{Result, TownshipId};
-use super::{Param, about, array, get, number, number32, optional, other, row, rows, run};
+use super::{Param, about, array, figures, get, number, number32, optional, other, row, rows, run};
 
 /// Closes and opens a record's entries, so that those open are what was found, and counts them anew. `change` is the feed number
 /// of the merge's newest change. The record's row and the feed's are locked.
@@ -133,16 +133,17 @@ pub(super) async fn refresh(
     let is_as_read = |r: &&Refreshed| r.beside.iter().all(|(id, heads)| read.get(id) == heads.as_ref());
     let sql =
         "UPDATE record SET title = $4, label = $5, status = $6, persons = $7, day = $8, differences = $9, json = $10,
-        search = $11 WHERE tenant = $1 AND township = $2 AND id = $3 AND heads = $12 AND doubts = $13 RETURNING last";
+        search = $11, steps = $14
+        WHERE tenant = $1 AND township = $2 AND id = $3 AND heads = $12 AND doubts = $13 RETURNING last";
     let id = township.0.as_slice();
     let mut to_file = Vec::new();
-    let mut written = 0;
+    let mut written = BTreeSet::new();
     for record in records.iter().filter(is_as_read) {
         let p = &record.projection;
         let (persons, differences, before) =
             (i64::from(p.persons), i64::from(p.differences), i64::from(record.check.before));
         let heads = from_heads(&record.heads);
-        let values: [Param<'_>; 13] = [
+        let values: [Param<'_>; 14] = [
             &tenant,
             &id,
             &record.id.0.as_slice(),
@@ -156,22 +157,24 @@ pub(super) async fn refresh(
             &p.search,
             &heads,
             &before,
+            &p.steps,
         ];
         let Some(found) = row(c, sql, &values).await? else { continue };
         about::file(c, tenant, township, record.id, p).await?;
-        written += 1;
+        written.insert(record.id);
         if !record.check.is_idle() {
             to_file.push((record, number(&found, 0)?));
         }
     }
-    if !to_file.is_empty() {
+    if !written.is_empty() {
         let sql = "SELECT 1 FROM feed WHERE tenant = $1 AND township = $2 FOR UPDATE";
         row(c, sql, &[&tenant, &id]).await?;
     }
     for (record, last) in to_file {
         file(c, tenant, township, (record.id, &record.check), (last, now_ms)).await?;
     }
-    Ok(written)
+    figures::settle(c, tenant, township, &written).await?;
+    Ok(written.len())
 }
 
 pub(super) async fn list(

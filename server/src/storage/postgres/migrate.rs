@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0010_rights.sql"),
     include_str!("../migrations/postgres/0011_devices.sql"),
     include_str!("../migrations/postgres/0012_register.sql"),
+    include_str!("../migrations/postgres/0013_figures.sql"),
 ];
 
 /// The lock that several starting servers queue at.

@@ -1,4 +1,4 @@
-//! Records: whole, as rows of lists, as figures.
+//! Records: whole, and as rows of lists.
 
 use std::collections::HashMap;
 
@@ -8,8 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::columns::{to_core, to_heads, to_identity};
-use super::super::figures::{FigureRow, Figures};
-use super::super::{Coverage, Projection, RecordFilter, RecordRow, Result, StoredChange, StoredRecord, TownshipId};
+use super::super::{Projection, RecordFilter, RecordRow, Result, StoredChange, StoredRecord, TownshipId};
 use super::{Param, array, get, number, number32, optional, row, rows};
 
 /// A change, from column `first` on: seq, hash, device, received_ms, bytes.
@@ -94,7 +93,7 @@ pub(super) async fn full(
 
 const ROW_COLUMNS: &str =
     "born, id, type, area, subject, updated_ms, title, label, status, persons, day, differences, doubts,
-    json, search, state, key FROM record";
+    json, search, state, key, steps FROM record";
 
 fn record_row(r: &Row) -> Result<RecordRow> {
     let (id, record_type) = (RecordId(array(r, 1)?), get::<String>(r, 2)?);
@@ -117,6 +116,7 @@ fn record_row(r: &Row) -> Result<RecordRow> {
             json: get(r, 13)?,
             search: get(r, 14)?,
             state: get(r, 15)?,
+            steps: get(r, 17)?,
         },
     })
 }
@@ -169,28 +169,4 @@ pub(super) async fn list(
     also(" ORDER BY born LIMIT ?", Box::new(i64::from(filter.limit.clamp(1, 1000))));
     let params: Vec<Param<'_>> = values.iter().map(|v| &**v).collect();
     rows(c, &sql, &params).await?.iter().map(record_row).collect()
-}
-
-pub(super) async fn coverage(
-    c: &impl GenericClient,
-    tenant: &[u8],
-    township: TownshipId,
-    since_day: &str,
-) -> Result<Vec<(AreaId, Coverage)>> {
-    let sql =
-        "SELECT id, type, area, subject, persons, day, differences FROM record WHERE tenant = $1 AND township = $2";
-    let mut figures = Figures::default();
-    for r in rows(c, sql, &[&tenant, &township.0.as_slice()]).await? {
-        let row = FigureRow {
-            id: RecordId(array(&r, 0)?),
-            record_type: get(&r, 1)?,
-            area: AreaId(array(&r, 2)?),
-            subject: optional(&r, 3)?.map(RecordId),
-            persons: number32(&r, 4)?,
-            day: get(&r, 5)?,
-            differences: number32(&r, 6)?,
-        };
-        figures.add(&row, since_day);
-    }
-    Ok(figures.finish())
 }

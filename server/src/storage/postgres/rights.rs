@@ -150,13 +150,15 @@ pub(super) async fn places(
     found.iter().map(read).collect()
 }
 
-/// Moves a push's records and all about them: their areas, where they lay before, and an entry of the feed for each.
+/// Moves a push's records and all about them: their areas, where they lay before, and an entry of the feed for each. Gives
+/// which they were.
 pub(super) async fn move_records(
     c: &impl GenericClient,
     tenant: &Tenant,
     position: &mut Position,
     push: &PreparedPush,
-) -> Result<()> {
+) -> Result<Vec<RecordId>> {
+    let mut touched = Vec::new();
     let (id, town, at_ms) = (tenant.id.as_slice(), push.township.0.as_slice(), push.received_ms.cast_signed());
     for moved in &push.moves {
         let (record, to) = (moved.record.0.as_slice(), moved.area.0.as_slice());
@@ -164,6 +166,7 @@ pub(super) async fn move_records(
             AND (id = $3 OR subject = $3) AND area <> $4 ORDER BY born LIMIT $5";
         for r in rows(c, sql, &[&id, &town, &record, &to, &(MOVED_MAX as i64)]).await? {
             let (record, incarnation, from) = (RecordId(array(&r, 0)?), number32(&r, 1)?, array::<16>(&r, 2)?);
+            touched.push(record);
             let (hash, chain) = tenant.links.moved(position.chain, record, incarnation, moved.area);
             *position = Position { seq: position.seq + 1, chain };
             let (seq, bytes) = (position.seq.cast_signed(), [from, moved.area.0].concat());
@@ -180,5 +183,5 @@ pub(super) async fn move_records(
             run(c, sql, &[&id, &town, &record, &to, &seq]).await?;
         }
     }
-    Ok(())
+    Ok(touched)
 }

@@ -10,6 +10,7 @@ use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 use super::super::chain::{KIND_CHANGE, Links};
 use super::super::columns::{from_heads, from_key};
 use super::super::{Committed, PreparedPush, PreparedRecord, Result, StorageError, SyncNote, TownshipId};
+use super::figures::{self, Touched};
 use super::held::{self, Shelf};
 use super::{about, doubts, pack, people, rights, uploads};
 
@@ -30,19 +31,21 @@ struct NotAll;
 /// [`group`] tells which they were. Without savepoints no page is copied for each push.
 pub(super) fn all(tx: &Transaction<'_>, links: &Links, pushes: &[PreparedPush]) -> Result<Vec<Result<Committed>>> {
     let mut feeds: HashMap<TownshipId, Feed> = HashMap::new();
+    let mut touched = Touched::new();
     let mut answers = Vec::with_capacity(pushes.len());
     for pushed in pushes {
         let feed = match feeds.get(&pushed.township) {
             Some(feed) => *feed,
             None => load_feed(tx, pushed.township)?,
         };
-        let (feed, committed) = push(tx, links, feed, pushed)?;
+        let (feed, committed) = push(tx, links, feed, pushed, &mut touched)?;
         if !matches!(committed, Committed::Done(_)) {
             return Err(StorageError::Other(Box::new(NotAll)));
         }
         feeds.insert(pushed.township, feed);
         answers.push(Ok(committed));
     }
+    figures::settle(tx, &touched)?;
     fault::point("storage.commit.before");
     Ok(answers)
 }
@@ -50,6 +53,7 @@ pub(super) fn all(tx: &Transaction<'_>, links: &Links, pushes: &[PreparedPush]) 
 /// Commits a group; answers in order. An error of the whole group undoes all of it.
 pub(super) fn group(tx: &Transaction<'_>, links: &Links, pushes: &[PreparedPush]) -> Result<Vec<Result<Committed>>> {
     let mut feeds: HashMap<TownshipId, Feed> = HashMap::new();
+    let mut touched = Touched::new();
     let mut answers = Vec::with_capacity(pushes.len());
     for pushed in pushes {
         tx.prepare_cached("SAVEPOINT push")?.execute([])?;
@@ -57,7 +61,7 @@ pub(super) fn group(tx: &Transaction<'_>, links: &Links, pushes: &[PreparedPush]
             Some(feed) => *feed,
             None => load_feed(tx, pushed.township)?,
         };
-        let answer = push(tx, links, feed, pushed);
+        let answer = push(tx, links, feed, pushed, &mut touched);
         match &answer {
             Ok((feed, Committed::Done(_))) => {
                 feeds.insert(pushed.township, *feed);
@@ -71,6 +75,7 @@ pub(super) fn group(tx: &Transaction<'_>, links: &Links, pushes: &[PreparedPush]
         tx.prepare_cached("RELEASE push")?.execute([])?;
         answers.push(answer.map(|(_, committed)| committed));
     }
+    figures::settle(tx, &touched)?;
     fault::point("storage.commit.before");
     Ok(answers)
 }
@@ -91,7 +96,13 @@ fn load_feed(tx: &Transaction<'_>, township: TownshipId) -> Result<Feed> {
     })?)
 }
 
-fn push(tx: &Transaction<'_>, links: &Links, mut feed: Feed, pushed: &PreparedPush) -> Result<(Feed, Committed)> {
+fn push(
+    tx: &Transaction<'_>,
+    links: &Links,
+    mut feed: Feed,
+    pushed: &PreparedPush,
+    touched: &mut Touched,
+) -> Result<(Feed, Committed)> {
     if let Some(batch) = &pushed.batch
         && !uploads::insert_batch(tx, pushed.device, batch, pushed.received_ms)?
     {
@@ -99,18 +110,19 @@ fn push(tx: &Transaction<'_>, links: &Links, mut feed: Feed, pushed: &PreparedPu
     }
     let mut statements = Statements::new(tx)?;
     for record in &pushed.records {
-        if !statements.record(links, &mut feed, record, pushed.received_ms)? {
-            return Ok((feed, Committed::Moved));
-        }
+        match statements.record(links, &mut feed, record, pushed.received_ms)? {
+            Some(no) => touched.insert(no),
+            None => return Ok((feed, Committed::Moved)),
+        };
     }
     let newest = (pack(feed.no, feed.position.seq), pushed.received_ms);
     for beside in &pushed.beside {
-        if !doubts::file_beside(tx, feed.no, beside, newest)? {
+        if !doubts::file_beside(tx, feed.no, beside, newest, touched)? {
             return Ok((feed, Committed::Moved));
         }
     }
     for moved in &pushed.moves {
-        rights::move_records(tx, links, &mut feed, moved, pushed.received_ms)?;
+        rights::move_records(tx, links, &mut feed, moved, pushed.received_ms, touched)?;
     }
     for (user, grant) in &pushed.grants {
         people::append_grants(tx, links, *user, std::slice::from_ref(grant))?;
@@ -154,8 +166,8 @@ impl<'a> Statements<'a> {
             tx,
             insert_record: tx.prepare_cached(
                 "INSERT INTO record (no, id, township_no, type, key, incarnation, area, subject, heads, changes, bytes,
-                 updated_ms, title, label, status, persons, day, state, differences, doubts, last)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                 updated_ms, title, label, status, persons, day, state, differences, doubts, last, steps)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             )?,
             insert_text: tx
                 .prepare_cached("INSERT OR REPLACE INTO record_text (record_no, json, search) VALUES (?, ?, ?)")?,
@@ -166,8 +178,14 @@ impl<'a> Statements<'a> {
         })
     }
 
-    /// Stores a record's new changes; false when it isn't as it was when they were merged.
-    fn record(&mut self, links: &Links, feed: &mut Feed, record: &PreparedRecord, received_ms: u64) -> Result<bool> {
+    /// Stores a record's new changes, gives its number; `None` when it isn't as it was when they were merged.
+    fn record(
+        &mut self,
+        links: &Links,
+        feed: &mut Feed,
+        record: &PreparedRecord,
+        received_ms: u64,
+    ) -> Result<Option<i64>> {
         let bytes: usize = record.changes.iter().map(|c| c.bytes.len()).sum();
         let last = pack(feed.no, feed.position.seq + record.changes.len() as u64);
         let record_no = match &record.base_heads {
@@ -196,12 +214,13 @@ impl<'a> Statements<'a> {
                     p.differences,
                     record.check.found.len() as i64,
                     last,
+                    p.steps,
                 ])?;
                 (inserted == 1).then_some(no)
             }
             Some(base) => update_record(self.tx, (feed.no, last), record, base, bytes as i64, received_ms)?,
         };
-        let Some(record_no) = record_no else { return Ok(false) };
+        let Some(record_no) = record_no else { return Ok(None) };
         self.insert_text.execute(params![record_no, record.projection.json, record.projection.search])?;
         about::file(self.tx, record_no, &record.projection)?;
         for change in &record.changes {
@@ -220,7 +239,7 @@ impl<'a> Statements<'a> {
             ])?;
         }
         doubts::file(self.tx, feed.no, record_no, &record.check, (last, received_ms))?;
-        Ok(true)
+        Ok(Some(record_no))
     }
 }
 
@@ -236,7 +255,7 @@ fn update_record(
     let p = &record.projection;
     let mut update = tx.prepare_cached(
         "UPDATE record SET heads = ?, changes = changes + ?, bytes = bytes + ?, updated_ms = max(updated_ms, ?), title = ?,
-         label = ?, status = ?, persons = ?, day = ?, state = ?, differences = ?, last = ?
+         label = ?, status = ?, persons = ?, day = ?, state = ?, differences = ?, last = ?, steps = ?
          WHERE id = ? AND township_no = ? AND heads = ? AND incarnation = ? AND doubts = ? RETURNING no",
     )?;
     let values = params![
@@ -252,6 +271,7 @@ fn update_record(
         p.state,
         p.differences,
         last,
+        p.steps,
         record.id.0,
         township_no,
         from_heads(base),

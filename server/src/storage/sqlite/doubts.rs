@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use super::super::columns::{BadColumn, from_heads, to_core, to_heads};
 use super::super::doubts::{self, Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 use super::super::{Result, TownshipId};
+use super::figures::{self, Touched};
 use super::{about, pack, people, seq_of};
 
 /// Closes and opens a record's entries, so that those open are what was found, and counts them anew. `change_no` is the newest
@@ -56,7 +57,13 @@ pub(super) fn file(
 }
 
 /// Files what was found about a record that a push doesn't change; false when it isn't as it was looked at.
-pub(super) fn file_beside(c: &Connection, township_no: i64, beside: &Beside, at: (i64, Millis)) -> Result<bool> {
+pub(super) fn file_beside(
+    c: &Connection,
+    township_no: i64,
+    beside: &Beside,
+    at: (i64, Millis),
+    touched: &mut Touched,
+) -> Result<bool> {
     let mut find = c.prepare_cached("SELECT no, heads, doubts FROM record WHERE id = ? AND township_no = ?")?;
     let found = find
         .query_row(params![beside.id.0, township_no], |r| {
@@ -67,7 +74,10 @@ pub(super) fn file_beside(c: &Connection, township_no: i64, beside: &Beside, at:
     if beside.heads.as_ref() != Some(&heads) || count != beside.check.before {
         return Ok(false);
     }
-    file(c, township_no, record_no, &beside.check, at)?;
+    if !beside.check.is_idle() {
+        file(c, township_no, record_no, &beside.check, at)?;
+        touched.insert(record_no);
+    }
     Ok(true)
 }
 
@@ -103,11 +113,11 @@ fn open(c: &Connection, record_no: i64) -> Result<Vec<(u64, NewDoubt)>> {
 pub(super) fn refresh(c: &Connection, township: TownshipId, records: &[Refreshed], now_ms: Millis) -> Result<usize> {
     let Some(township_no) = people::township_no(c, township)? else { return Ok(0) };
     let mut update = c.prepare_cached(
-        "UPDATE record SET title = ?, label = ?, status = ?, persons = ?, day = ?, differences = ?
+        "UPDATE record SET title = ?, label = ?, status = ?, persons = ?, day = ?, differences = ?, steps = ?
          WHERE id = ? AND township_no = ? AND heads = ? AND doubts = ? RETURNING no, last",
     )?;
     let mut text = c.prepare_cached("UPDATE record_text SET json = ?, search = ? WHERE record_no = ?")?;
-    let mut written = 0;
+    let mut touched = Touched::new();
     let mut other = c.prepare_cached("SELECT heads FROM record WHERE id = ? AND township_no = ?")?;
     for record in records {
         let mut moved = false;
@@ -127,6 +137,7 @@ pub(super) fn refresh(c: &Connection, township: TownshipId, records: &[Refreshed
             p.persons,
             p.day,
             p.differences,
+            p.steps,
             record.id.0,
             township_no,
             from_heads(&record.heads),
@@ -137,9 +148,10 @@ pub(super) fn refresh(c: &Connection, township: TownshipId, records: &[Refreshed
         text.execute(params![p.json, p.search, record_no])?;
         about::file(c, record_no, p)?;
         file(c, township_no, record_no, &record.check, (last, now_ms))?;
-        written += 1;
+        touched.insert(record_no);
     }
-    Ok(written)
+    figures::settle(c, &touched)?;
+    Ok(touched.len())
 }
 
 pub(super) fn list(c: &Connection, township: TownshipId, filter: &DoubtFilter) -> Result<Vec<DoubtRow>> {

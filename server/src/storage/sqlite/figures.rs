@@ -1,19 +1,24 @@
 //! Figures: written at the end of each transaction that merged something, read by area.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use doorstep_core::id::{AreaId, RecordId};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::columns::to_identity;
 use super::super::figures::plan::{self, LineChange, Loaded, Tally};
 use super::super::figures::{
-    Cell, Cells, Fact, FigureEntry, FigureFilter, FigureGroup, FigureQuery, FigureRow, Kind, LATE_DAYS, LATE_SETTING,
-    Line, Stay, Sums,
+    Cells, Fact, FigureEntry, FigureFilter, FigureGroup, FigureQuery, FigureRow, FigureStorage, FrozenReport, Kind,
+    LATE_DAYS, LATE_SETTING, Line, Stay, Sums,
 };
 use super::super::{Result, TownshipId};
-use super::{SEQ_BITS, pack, people, seq_of, settings};
+use crate::calendar::Period;
+
+mod frozen;
+mod read;
+
+use super::{SEQ_BITS, SqliteStorage, pack, people, seq_of, settings};
+use read::{cells, facts, figures, group, list};
 
 /// Records whose figures are settled together when all are made anew.
 const REBUILD_CHUNK: usize = 500;
@@ -75,14 +80,13 @@ fn tally_up(c: &Connection, township_no: i64, touched: &Touched, late_days: u32,
 
 fn load_lines(c: &Connection, township_no: i64, loaded: &mut Loaded) -> Result<()> {
     let mut pairs: BTreeSet<(RecordId, &str)> = BTreeSet::new();
-    let mut own =
-        c.prepare_cached(&format!("SELECT {LINE_COLUMNS} FROM figure_line l WHERE l.record_no = ?"))?;
+    let mut own = c.prepare_cached(&format!("SELECT {LINE_COLUMNS} FROM figure_line l WHERE l.record_no = ?"))?;
     for fact in loaded.facts.values() {
         match fact.subject {
             Some(subject) => _ = pairs.insert((subject, &fact.record_type)),
-            None => loaded.lines.extend(
-                own.query_row([pack(township_no, fact.born)], line).optional()?.map(|line| (None, line)),
-            ),
+            None => loaded
+                .lines
+                .extend(own.query_row([pack(township_no, fact.born)], line).optional()?.map(|line| (None, line))),
         }
     }
     let mut siblings = c.prepare_cached(&format!(
@@ -102,7 +106,8 @@ fn load_lines(c: &Connection, township_no: i64, loaded: &mut Loaded) -> Result<(
     Ok(())
 }
 
-const FACT_COLUMNS: &str = "r.no, r.id, r.type, r.subject, r.key, r.area, r.status, r.day, r.steps, r.differences, r.doubts,
+const FACT_COLUMNS: &str =
+    "r.no, r.id, r.type, r.subject, r.key, r.area, r.status, r.day, r.steps, r.differences, r.doubts,
     coalesce(c.received_ms, r.updated_ms) FROM record r LEFT JOIN change c ON c.no = r.no";
 
 fn read_fact(r: &Row<'_>) -> rusqlite::Result<Fact> {
@@ -126,21 +131,24 @@ fn read_fact(r: &Row<'_>) -> rusqlite::Result<Fact> {
 fn fact(c: &Connection, no: i64) -> Result<Option<Fact>> {
     let mut statement = c.prepare_cached(&format!("SELECT {FACT_COLUMNS} WHERE r.no = ?"))?;
     let Some(mut fact) = statement.query_row([no], read_fact).optional()? else { return Ok(None) };
-    add_earlier(c, no, &mut fact)?;
+    if fact.subject.is_none() {
+        let mut statement =
+            c.prepare_cached("SELECT until_day, area FROM placement WHERE record_no = ? ORDER BY until_day, no")?;
+        let rows = statement.query_map([no], |r| Ok((r.get(0)?, AreaId(r.get(1)?))))?;
+        fact.earlier = rows.collect::<rusqlite::Result<_>>()?;
+    }
     Ok(Some(fact))
 }
 
-fn add_earlier(_c: &Connection, _no: i64, _fact: &mut Fact) -> Result<()> {
-    Ok(())
-}
-
 fn about(c: &Connection, township_no: i64, subject: RecordId) -> Result<Vec<i64>> {
-    let mut statement = c.prepare_cached("SELECT no FROM record WHERE subject = ? AND no > ? AND no < ? ORDER BY no")?;
+    let mut statement =
+        c.prepare_cached("SELECT no FROM record WHERE subject = ? AND no > ? AND no < ? ORDER BY no")?;
     let rows = statement.query_map(params![subject.0, pack(township_no, 0), pack(township_no + 1, 0)], |r| r.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-const LINE_COLUMNS: &str = "l.record_no, l.type, l.day, l.round, l.area, l.status, l.persons, l.counts, l.late, l.stands,
+const LINE_COLUMNS: &str =
+    "l.record_no, l.type, l.day, l.round, l.area, l.status, l.persons, l.counts, l.late, l.stands,
     l.open_area, l.differing, l.doubtful";
 
 fn line(r: &Row<'_>) -> rusqlite::Result<Line> {
@@ -209,8 +217,9 @@ fn stay(r: &Row<'_>) -> rusqlite::Result<Stay> {
 }
 
 fn stays(c: &Connection, no: i64) -> Result<Vec<Stay>> {
-    let mut statement =
-        c.prepare_cached(&format!("SELECT {STAY_COLUMNS} FROM figure_stay s WHERE s.record_no = ? ORDER BY s.from_day"))?;
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {STAY_COLUMNS} FROM figure_stay s WHERE s.record_no = ? ORDER BY s.from_day"
+    ))?;
     Ok(statement.query_map([no], stay)?.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -247,7 +256,17 @@ fn write(c: &Connection, township_no: i64, tally: Tally) -> Result<()> {
     for (cell, s) in tally.changes() {
         let place = (cell.area.0, &cell.period, &cell.record_type, &cell.status);
         let (area, period, record_type, status) = place;
-        add.execute(params![township_no, area, period, record_type, status, s.records, s.late, s.households, s.persons])?;
+        add.execute(params![
+            township_no,
+            area,
+            period,
+            record_type,
+            status,
+            s.records,
+            s.late,
+            s.households,
+            s.persons
+        ])?;
         if s.records < 0 || s.households < 0 || s.late < 0 || s.persons < 0 {
             clear.execute(params![township_no, area, period, record_type, status])?;
         }
@@ -285,128 +304,47 @@ fn sums(r: &Row<'_>, first: usize) -> rusqlite::Result<Sums> {
     })
 }
 
-/// All areas of a township that have figures, without walking along all of them.
-fn known_areas(c: &Connection, township_no: i64) -> Result<Vec<AreaId>> {
-    let mut next = c.prepare_cached("SELECT min(area) FROM figure WHERE township_no = ? AND area > ?")?;
-    let mut areas: Vec<AreaId> = Vec::new();
-    loop {
-        let after = areas.last().map(|area| area.0.to_vec()).unwrap_or_default();
-        let found: Option<[u8; 16]> = next.query_row(params![township_no, after], |r| r.get(0))?;
-        let Some(area) = found else { return Ok(areas) };
-        areas.push(AreaId(area));
+impl FigureStorage for SqliteStorage {
+    fn figures(&self, township: TownshipId, query: &FigureQuery) -> Result<Vec<FigureRow>> {
+        self.read(|c| figures(c, township, query))
     }
-}
 
-pub(super) fn figures(c: &Connection, township: TownshipId, query: &FigureQuery) -> Result<Vec<FigureRow>> {
-    let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
-    let areas = if query.areas.is_empty() { known_areas(c, township_no)? } else { query.areas.clone() };
-    let mut statement = c.prepare_cached(
-        "SELECT type, status, records, late, households, persons FROM figure
-         WHERE township_no = ? AND area = ? AND period >= ? AND period <= ?",
-    )?;
-    let column = plan::column(&query.period);
-    let one = |column: &str| (column.to_owned(), column.to_owned());
-    let mut ranges = vec![
-        (Kind::Records, one(&column)),
-        (Kind::Differing, one(plan::DIFFERING)),
-        (Kind::Doubtful, one(plan::DOUBTFUL)),
-    ];
-    ranges.extend(plan::stock_ranges(&query.as_of).map(|range| (Kind::Stock, range)));
-    let mut found: HashMap<(AreaId, Kind, String, String), Sums> = HashMap::new();
-    for area in areas {
-        for (kind, (from, to)) in &ranges {
-            let mut rows = statement.query(params![township_no, area.0, from, to])?;
-            while let Some(r) = rows.next()? {
-                let key = (area, *kind, r.get(0)?, r.get(1)?);
-                found.entry(key).or_default().add(&sums(r, 2)?, 1);
-            }
-        }
+    fn figure_list(&self, township: TownshipId, filter: &FigureFilter) -> Result<Vec<FigureEntry>> {
+        self.read(|c| list(c, township, filter))
     }
-    let rows = found.into_iter().filter(|(_, sums)| !sums.is_zero());
-    Ok(rows.map(|((area, kind, record_type, status), sums)| FigureRow { area, kind, record_type, status, sums }).collect())
-}
 
-pub(super) fn list(c: &Connection, township: TownshipId, filter: &FigureFilter) -> Result<Vec<FigureEntry>> {
-    let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
-    let mut sql = plan::list_sql(filter.kind, "record_no", "r.no");
-    let mut values: Vec<Value> =
-        vec![i64::from(plan::bit(&filter.period)).into(), pack(township_no, filter.after).into(), pack(township_no + 1, 0).into()];
-    // a unary plus keeps the list from being found by number where it can be found by area
-    let no = if filter.areas.is_empty() { "l.record_no" } else { "+l.record_no" };
-    sql.push_str(&format!(" WHERE {no} > ? AND {no} < ?"));
-    for condition in plan::conditions(filter) {
-        sql.push_str(&format!(" AND {}", condition.sql.replace("$", "?")));
-        values.extend(condition.values.into_iter().map(|value| match value {
-            plan::Bound::Text(text) => Value::from(text),
-            plan::Bound::Area(area) => Value::from(area.0.to_vec()),
-            plan::Bound::Number(n) => Value::from(n),
-        }));
+    fn figure_facts(&self, township: TownshipId, after: u64, limit: u32) -> Result<Vec<Fact>> {
+        self.read(|c| facts(c, township, after, limit))
     }
-    sql.push_str(&format!(" ORDER BY {no} LIMIT ?"));
-    values.push(i64::from(filter.limit.clamp(1, 1000)).into());
-    let mut statement = c.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(values), entry)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
 
-pub(super) fn entry(r: &Row<'_>) -> rusqlite::Result<FigureEntry> {
-    Ok(FigureEntry {
-        born: seq_of(r.get(0)?),
-        record: RecordId(r.get(1)?),
-        subject: r.get::<_, Option<_>>(2)?.map(RecordId),
-        record_type: r.get(3)?,
-        area: AreaId(r.get(4)?),
-        status: r.get(5)?,
-        day: r.get(6)?,
-        persons: r.get(7)?,
-        late: r.get(8)?,
-        household: r.get(9)?,
-    })
-}
-
-pub(super) fn facts(c: &Connection, township: TownshipId, after: u64, limit: u32) -> Result<Vec<Fact>> {
-    let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
-    let mut statement =
-        c.prepare_cached("SELECT no FROM record WHERE no > ? AND no < ? ORDER BY no LIMIT ?")?;
-    let range = params![pack(township_no, after), pack(township_no + 1, 0), limit.clamp(1, 1000)];
-    let nos: Vec<i64> = statement.query_map(range, |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
-    nos.into_iter().filter_map(|no| fact(c, no).transpose()).collect()
-}
-
-pub(super) fn group(c: &Connection, township: TownshipId, subject: RecordId) -> Result<FigureGroup> {
-    let mut group = FigureGroup::default();
-    let Some(township_no) = people::township_no(c, township)? else { return Ok(group) };
-    let mut find = c.prepare_cached("SELECT no FROM record WHERE id = ? AND township_no = ?")?;
-    let own: Option<i64> = find.query_row(params![subject.0, township_no], |r| r.get(0)).optional()?;
-    let mut nos: Touched = about(c, township_no, subject)?.into_iter().collect();
-    nos.extend(own);
-    let mut own_line =
-        c.prepare_cached(&format!("SELECT {LINE_COLUMNS} FROM figure_line l WHERE l.record_no = ?"))?;
-    for no in nos {
-        group.facts.extend(fact(c, no)?);
-        group.lines.extend(own_line.query_row([no], line).optional()?);
+    fn figure_group(&self, township: TownshipId, subject: RecordId) -> Result<FigureGroup> {
+        self.read(|c| group(c, township, subject))
     }
-    if let Some(own) = own {
-        group.stays = stays(c, own)?;
-    }
-    Ok(group)
-}
 
-pub(super) fn cells(c: &Connection, township: TownshipId) -> Result<(Cells, u64, u64)> {
-    let Some(township_no) = people::township_no(c, township)? else { return Ok(Default::default()) };
-    let mut statement = c.prepare_cached(
-        "SELECT area, period, type, status, records, late, households, persons FROM figure WHERE township_no = ?",
-    )?;
-    let rows = statement.query_map([township_no], |r| {
-        let cell = Cell { area: AreaId(r.get(0)?), period: r.get(1)?, record_type: r.get(2)?, status: r.get(3)? };
-        Ok((cell, sums(r, 4)?))
-    })?;
-    let mut cells: Cells = rows.collect::<rusqlite::Result<_>>()?;
-    cells.retain(|_, sums| !sums.is_zero());
-    let count = |table: &str| -> Result<u64> {
-        let sql = format!("SELECT count(*) FROM {table} WHERE record_no > ? AND record_no < ?");
-        let range = [pack(township_no, 0), pack(township_no + 1, 0)];
-        Ok(c.prepare_cached(&sql)?.query_row(range, |r| r.get::<_, i64>(0))?.cast_unsigned())
-    };
-    Ok((cells, count("figure_line")?, count("figure_stay")?))
+    fn figure_cells(&self, township: TownshipId) -> Result<(Cells, u64, u64)> {
+        self.read(|c| cells(c, township))
+    }
+
+    fn rebuild_figures(&self, township: TownshipId) -> Result<u64> {
+        self.write(|tx| rebuild(tx, township))
+    }
+
+    fn freeze(&self, township: TownshipId, report: &FrozenReport, period: &Period) -> Result<u64> {
+        self.write(|tx| frozen::freeze(tx, township, report, period))
+    }
+
+    fn frozen_reports(&self, township: TownshipId) -> Result<Vec<FrozenReport>> {
+        self.read(|c| frozen::reports(c, township))
+    }
+
+    fn frozen_entries(
+        &self,
+        township: TownshipId,
+        report: u64,
+        kind: Kind,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<FigureEntry>> {
+        self.read(|c| frozen::entries(c, township, report, kind, (after, limit)))
+    }
 }

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0009_rights.sql"),
     include_str!("../migrations/sqlite/0010_devices.sql"),
     include_str!("../migrations/sqlite/0011_register.sql"),
+    include_str!("../migrations/sqlite/0012_figures.sql"),
 ];
 
 /// The newest schema.

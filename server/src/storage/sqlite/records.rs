@@ -1,12 +1,11 @@
-//! Records: whole, as rows of lists, as figures.
+//! Records: whole, and as rows of lists.
 
 use doorstep_core::id::{AreaId, ChangeHash, DeviceId, RecordId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::super::columns::{to_core, to_heads, to_identity};
-use super::super::figures::{FigureRow, Figures};
-use super::super::{Coverage, Projection, RecordFilter, RecordRow, Result, StoredChange, StoredRecord, TownshipId};
+use super::super::{Projection, RecordFilter, RecordRow, Result, StoredChange, StoredRecord, TownshipId};
 use super::{pack, people, seq_of};
 
 pub(super) fn change(r: &Row<'_>) -> rusqlite::Result<StoredChange> {
@@ -72,7 +71,7 @@ pub(super) fn full(c: &Connection, township: TownshipId, record: RecordId) -> Re
 
 const ROW_COLUMNS: &str =
     "r.no, r.id, r.type, r.area, r.subject, r.updated_ms, r.title, r.label, r.status, r.persons, r.day,
-    r.differences, r.doubts, t.json, t.search, r.state, r.key FROM record r JOIN record_text t ON t.record_no = r.no";
+    r.differences, r.doubts, t.json, t.search, r.state, r.key, r.steps FROM record r JOIN record_text t ON t.record_no = r.no";
 
 fn record_row(r: &Row<'_>) -> rusqlite::Result<RecordRow> {
     let (id, record_type) = (RecordId(r.get(1)?), r.get::<_, String>(2)?);
@@ -95,6 +94,7 @@ fn record_row(r: &Row<'_>) -> rusqlite::Result<RecordRow> {
             json: r.get(13)?,
             search: r.get(14)?,
             state: r.get(15)?,
+            steps: r.get(17)?,
         },
     })
 }
@@ -136,26 +136,4 @@ pub(super) fn list(c: &Connection, township: TownshipId, filter: &RecordFilter) 
     let mut statement = c.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(values), record_row)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-pub(super) fn coverage(c: &Connection, township: TownshipId, since_day: &str) -> Result<Vec<(AreaId, Coverage)>> {
-    let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
-    let mut statement = c.prepare_cached(
-        "SELECT id, type, area, subject, persons, day, differences FROM record WHERE no > ? AND no < ?",
-    )?;
-    let mut rows = statement.query([pack(township_no, 0), pack(township_no + 1, 0)])?;
-    let mut figures = Figures::default();
-    while let Some(r) = rows.next()? {
-        let row = FigureRow {
-            id: RecordId(r.get(0)?),
-            record_type: r.get(1)?,
-            area: AreaId(r.get(2)?),
-            subject: r.get::<_, Option<_>>(3)?.map(RecordId),
-            persons: r.get(4)?,
-            day: r.get(5)?,
-            differences: r.get(6)?,
-        };
-        figures.add(&row, since_day);
-    }
-    Ok(figures.finish())
 }

@@ -13,6 +13,7 @@ use super::super::{
     AreaChange, AreaEnd, AreaPast, Claims, Grant, Move, Place, Placement, Result, RightsStorage, TownshipId, Unit,
 };
 use super::commit::Feed;
+use super::figures::Touched;
 use super::people::{self, GRANT_COLUMNS};
 use super::{SqliteStorage, feed, pack, seq_of, standing};
 
@@ -161,6 +162,7 @@ pub(super) fn move_records(
     feed: &mut Feed,
     moved: &Move,
     received_ms: Millis,
+    touched: &mut Touched,
 ) -> Result<()> {
     let mut find = tx.prepare_cached(
         "SELECT no, id, incarnation, area FROM record WHERE id = ?1 AND township_no = ?2 AND area <> ?3
@@ -172,6 +174,7 @@ pub(super) fn move_records(
     })?;
     let found: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
     for (record_no, id, incarnation, from) in found {
+        touched.insert(record_no);
         let (hash, chain) = links.moved(feed.position.chain, id, incarnation, moved.area);
         feed.position = Position { seq: feed.position.seq + 1, chain };
         let no = pack(feed.no, feed.position.seq);

@@ -1,4 +1,4 @@
--- Figures, see docs/decisions/0015-figures.md. All but the frozen reports can be made again from the records, and are made when
+-- Figures, see docs/decisions/0016-figures.md. All but the frozen reports can be made again from the records, and are made when
 -- the program starts on a database whose setting `figures_rules` says otherwise.
 
 -- From which day on a record stands for how many persons; empty where it stands for none.

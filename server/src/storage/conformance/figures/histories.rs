@@ -1,0 +1,219 @@
+//! Random histories, compared after every group with a computation from scratch, and with counts that know nothing of lines.
+
+use std::collections::HashMap;
+
+use super::*;
+
+claims!(figures_of_random_histories_are_what_counting_gives);
+
+/// A small generator of its own: the same histories each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+
+    fn day(&mut self) -> String {
+        match self.roll(12) {
+            0 => String::new(),
+            1 => "2026-02-31".to_owned(),
+            _ => {
+                let (year, month, day) = (2025 + self.roll(2), 1 + self.roll(12), 1 + self.roll(28));
+                format!("{year}-{month:02}-{day:02}")
+            }
+        }
+    }
+
+    fn steps(&mut self) -> String {
+        let mut days: Vec<String> = (0..self.roll(4)).map(|_| self.day()).filter(|day| !day.ends_with("31")).collect();
+        days.retain(|day| !day.is_empty());
+        days.sort();
+        days.dedup();
+        let mut steps = if self.roll(6) == 0 { "-".to_owned() } else { self.roll(6).to_string() };
+        for day in days {
+            let value = if self.roll(5) == 0 { "-".to_owned() } else { self.roll(6).to_string() };
+            steps.push_str(&format!(" {day}={value}"));
+        }
+        steps
+    }
+
+    fn area(&mut self) -> AreaId {
+        [VILLAGE, OTHER_VILLAGE, AreaId([13; 16])][self.roll(3) as usize]
+    }
+}
+
+/// What is true, by the rules as they are written down, of one record.
+#[derive(Clone)]
+struct Truth {
+    record: PreparedRecord,
+    received_ms: u64,
+    born: u64,
+    /// Where it lay before: until which day, and where.
+    earlier: Vec<(String, AreaId)>,
+}
+
+impl Truth {
+    /// Where it lay on a day: by the first of the moves after it.
+    fn area_on(&self, day: &str) -> AreaId {
+        let after = self.earlier.iter().filter(|(until, _)| until.as_str() > day);
+        after.min_by_key(|(until, _)| until).map_or(self.record.area, |(_, area)| *area)
+    }
+}
+
+fn persons_on(steps: &str, day: &str) -> Option<i64> {
+    let day = if day.is_empty() { "9999" } else { day };
+    let step = steps.split(' ').rev().find(|step| step.split_once('=').is_none_or(|(from, _)| from <= day)).unwrap();
+    step.rsplit('=').next().unwrap().parse().ok()
+}
+
+/// Visits of a period, counted one by one: by area and status.
+fn counted(truth: &HashMap<RecordId, Truth>, period: &Period) -> BTreeMap<(AreaId, String), Sums> {
+    let mut sums: BTreeMap<(AreaId, String), Sums> = BTreeMap::new();
+    let mut last: BTreeMap<RecordId, ((String, u64), (AreaId, String), i64)> = BTreeMap::new();
+    for t in truth.values().filter(|t| t.record.identity.record_type == "visit") {
+        let valid = crate::calendar::parse_day(&t.record.projection.day).is_some();
+        let day = if valid { t.record.projection.day.clone() } else { String::new() };
+        let inside = period.days().is_none_or(|(from, to)| from <= day && day <= to);
+        if !inside {
+            continue;
+        }
+        let subject = t.record.subject.unwrap();
+        let house = truth.get(&subject);
+        let place = house.map_or_else(
+            || (t.record.area, t.record.projection.status.clone()),
+            |house| {
+                let day = if day.is_empty() { "9999" } else { &day };
+                (house.area_on(day), house.record.projection.status.clone())
+            },
+        );
+        let sum = sums.entry(place.clone()).or_default();
+        sum.records += 1;
+        sum.late += i64::from(crate::calendar::is_late(&day, t.received_ms, 3));
+        if let Some(persons) = house.and_then(|house| persons_on(&house.record.projection.steps, &day)) {
+            let this = ((day, t.born), place, persons);
+            match last.get(&subject) {
+                Some(other) if other.0 > this.0 => {}
+                _ => _ = last.insert(subject, this),
+            }
+        }
+    }
+    for (_, place, persons) in last.into_values() {
+        let sum = sums.entry(place).or_default();
+        sum.households += 1;
+        sum.persons += persons;
+    }
+    sums
+}
+
+fn stock(truth: &HashMap<RecordId, Truth>, as_of: &str) -> BTreeMap<(AreaId, String), Sums> {
+    let mut sums: BTreeMap<(AreaId, String), Sums> = BTreeMap::new();
+    for t in truth.values().filter(|t| t.record.identity.record_type == "household") {
+        if let Some(persons) = persons_on(&t.record.projection.steps, as_of) {
+            let sum = sums.entry((t.area_on(as_of), t.record.projection.status.clone())).or_default();
+            sum.households += 1;
+            sum.persons += persons;
+        }
+    }
+    sums
+}
+
+fn kept(storage: &dyn Storage, query: &FigureQuery, kind: Kind, record_type: &str) -> BTreeMap<(AreaId, String), Sums> {
+    let rows = storage.figures(TOWNSHIP, query).unwrap();
+    let rows = rows.into_iter().filter(|row| row.kind == kind && row.record_type == record_type);
+    rows.map(|row| ((row.area, row.status), row.sums)).collect()
+}
+
+fn figures_of_random_histories_are_what_counting_gives(storage: Arc<dyn Storage>) {
+    let device = enrol(&*storage, TOWNSHIP);
+    let mut dice = Dice(0x5eed_0000_0000_0007);
+    let mut truth: HashMap<RecordId, Truth> = HashMap::new();
+    // households are visited before anybody knows them, too
+    let houses: Vec<RecordId> = (0..6).map(|_| RecordId(unique())).collect();
+    let mut known: Vec<RecordId> = Vec::new();
+    let mut seq = 0;
+    for round in 0..60 {
+        let mut records: Vec<PreparedRecord> = Vec::new();
+        let received_ms = MARCH_10 + dice.roll(400) * DAY_MS;
+        for _ in 0..=dice.roll(5) {
+            let taken: Vec<RecordId> = records.iter().map(|r| r.id).collect();
+            let made = match dice.roll(10) {
+                0..=2 => {
+                    let id = houses[dice.roll(6) as usize];
+                    let made = match truth.get(&id) {
+                        Some(old) => next(&old.record, &device),
+                        None => PreparedRecord { id, ..record(&device, "household", dice.area(), None) },
+                    };
+                    with(made, |p| {
+                        p.steps = dice.steps();
+                        p.status = ["out", "not_out"][dice.roll(2) as usize].to_owned();
+                        p.differences = dice.roll(2) as u32;
+                    })
+                }
+                3..=4 if !known.is_empty() => {
+                    let old = &truth[&known[dice.roll(known.len() as u64) as usize]];
+                    with(next(&old.record, &device), |p| {
+                        p.day = dice.day();
+                        p.differences = dice.roll(2) as u32;
+                    })
+                }
+                _ => {
+                    let made = visit(&device, dice.area(), houses[dice.roll(6) as usize], &dice.day());
+                    with(made, |p| p.status = "own".to_owned())
+                }
+            };
+            if !taken.contains(&made.id) {
+                records.push(made);
+            }
+        }
+        for made in &records {
+            let before = truth.get(&made.id);
+            let (born, received_ms) = before.map_or((seq + 1, received_ms), |b| (b.born, b.received_ms));
+            if before.is_none() && made.identity.record_type == "visit" {
+                known.push(made.id);
+            }
+            seq += 1;
+            let earlier = before.map(|b| b.earlier.clone()).unwrap_or_default();
+            let record = PreparedRecord { area: before.map_or(made.area, |b| b.record.area), ..made.clone() };
+            truth.insert(made.id, Truth { record, received_ms, born, earlier });
+        }
+        // as two pushes of one group
+        let second = records.split_off(records.len() / 2);
+        let pushes: Vec<PreparedPush> = [records, second]
+            .into_iter()
+            .map(|records| PreparedPush { received_ms, ..push(&device, records) })
+            .collect();
+        let head = |answer: Committed| match answer {
+            Committed::Done(position) => position.seq,
+            other => panic!("not stored: {other:?}"),
+        };
+        for answer in storage.commit_group(&pushes).unwrap() {
+            seq = head(answer.unwrap());
+        }
+        let moving = houses[dice.roll(6) as usize];
+        let from_day = dice.day();
+        if dice.roll(3) == 0 && truth.contains_key(&moving) && crate::calendar::parse_day(&from_day).is_some() {
+            let to = dice.area();
+            let about = |t: &&mut Truth| t.record.id == moving || t.record.subject == Some(moving);
+            for t in truth.values_mut().filter(about).filter(|t| t.record.area != to) {
+                t.earlier.push((from_day.clone(), t.record.area));
+                t.record.area = to;
+            }
+            let moves = vec![Move { record: moving, area: to, from_day }];
+            seq = head(commit(&*storage, PreparedPush { moves, received_ms, ..push(&device, Vec::new()) }));
+        }
+        assert_as_computed(&*storage, TOWNSHIP);
+        for period in ["all", "2025", "2026-Q1", "2026-03", "2025-11"] {
+            let as_of = dice.day();
+            let as_of = if as_of.len() == 10 { as_of } else { "2026-02-28".to_owned() };
+            let query = query(period, &as_of);
+            let visits = kept(&*storage, &query, Kind::Records, "visit");
+            assert_eq!(visits, counted(&truth, &query.period), "round {round}, {period}");
+            let households = kept(&*storage, &query, Kind::Stock, "household");
+            assert_eq!(households, stock(&truth, &as_of), "round {round}, as of {as_of}");
+        }
+    }
+}
