@@ -319,3 +319,6 @@ fn day_of(now_ms: Millis) -> String {
     let seconds = (now_ms / 1000).cast_signed() + i64::from(USUAL_ZONE_MINUTES) * 60;
     time::OffsetDateTime::from_unix_timestamp(seconds).map_or_else(|_| String::new(), |at| at.date().to_string())
 }
+
+#[cfg(test)]
+mod tests;

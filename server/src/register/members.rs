@@ -349,6 +349,7 @@ impl Planner<'_> {
         let row_of = |instance: &String| taken.get(instance).copied();
         let in_file: Vec<(&String, &String)> = heads.iter().filter(|(i, _)| taken.contains_key(*i)).collect();
         match (heads.len(), in_file.as_slice()) {
+            (0, _) if draft.faults.iter().any(|f| f.code == "no_number") => {}
             (0, _) if !known || self.keys.relation.is_some() => draft.faults.push(Fault::new("no_head", first)),
             (0, _) => {}
             (1, [(instance, name)]) => {
@@ -361,8 +362,7 @@ impl Planner<'_> {
             }
             (1, _) => {
                 let registered = heads.values().next().map(String::as_str);
-                if let (Some(written), Some(name)) = (written, registered.filter(|name| Some(*name) != written)) {
-                    let _ = written;
+                if let (Some(_), Some(name)) = (written, registered.filter(|name| Some(*name) != written)) {
                     draft.faults.push(Fault::new("other_head", first).with("name", name));
                 }
             }
@@ -371,9 +371,12 @@ impl Planner<'_> {
                 draft.faults.push(Fault::new("other_head", row_of(instance).unwrap_or(first)).with("name", other));
             }
             (_, several) => {
-                let row = several.get(1).and_then(|(i, _)| row_of(i)).unwrap_or(first);
-                let name = |at: usize| several.get(at).map_or("", |(_, name)| name.as_str());
-                draft.faults.push(Fault::new("two_heads", row).with("first", name(0)).with("second", name(1)));
+                let mut by_row: Vec<(usize, &str)> =
+                    several.iter().filter_map(|(i, name)| Some((row_of(i)?, name.as_str()))).collect();
+                by_row.sort_unstable();
+                let at = |at: usize| by_row.get(at).copied().unwrap_or((first, ""));
+                let fault = Fault::new("two_heads", at(1).0).with("first", at(0).1).with("second", at(1).1);
+                draft.faults.push(fault);
             }
         }
     }
