@@ -4,6 +4,7 @@ pub mod author;
 pub mod merge;
 pub mod phone;
 pub mod process;
+pub mod register;
 pub mod report;
 pub mod sync;
 pub mod town;
@@ -32,6 +33,8 @@ enum Measured {
     Merge(merge::MergeArgs),
     /// A phone's database.
     Phone(phone::PhoneArgs),
+    /// The import of a register: an invented messy spreadsheet previewed, imported, and imported again.
+    Register(register::RegisterArgs),
     /// The phones of `bench sync`: takes JSON lines.
     #[command(hide = true)]
     Worker,
@@ -44,6 +47,7 @@ pub fn bench(args: &BenchArgs) -> Outcome {
         Measured::Sync(args) => sync::sync(args),
         Measured::Merge(args) => merge::merge(args),
         Measured::Phone(args) => phone::phone(args),
+        Measured::Register(args) => register::register(args),
         Measured::Worker => worker::work(),
     }
 }

@@ -14,11 +14,13 @@ pub mod clean;
 pub mod columns;
 mod content;
 mod documents;
+
 pub mod fault;
 pub mod faulty;
+pub mod lists;
 mod members;
 mod places;
-mod planned;
+pub mod planned;
 mod planner;
 pub mod preview;
 mod rows;
@@ -34,6 +36,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::messages::{Language, Text};
+use crate::service::audit::{Act, Action, Actor};
 use crate::service::office::WriteError;
 use crate::service::{Refused, Service};
 use crate::storage::{StorageError, TownshipId, User};
@@ -312,6 +315,23 @@ pub fn office_user(service: &Service) -> Result<UserId, StorageError> {
         service.storage.put_users(&[user])?;
     }
     Ok(id)
+}
+
+/// A file's name without its folder, short enough to be kept.
+fn short_name(file_name: &str) -> String {
+    file_name.rsplit(['/', '\\']).next().unwrap_or_default().chars().filter(|c| *c != '\0').take(120).collect()
+}
+
+/// Notes an import in the audit log.
+fn audit_import(
+    service: &Service,
+    township: TownshipId,
+    actor: Actor,
+    no: u64,
+    changes: usize,
+) -> Result<(), StorageError> {
+    let act = Act::new(Action::Imported).in_township(township).about("import", no).with("changes", changes);
+    service.audit(actor, act).map(drop)
 }
 
 /// The day of a moment where townships are, `YYYY-MM-DD`.

@@ -19,8 +19,10 @@ use super::office::{Office, same_origin};
 use super::records::township;
 use crate::app::App;
 use crate::messages::Language;
+use crate::register::lists::{Kind, List};
 use crate::register::preview::Page;
 use crate::register::{self, Options, RegisterError, Table, sheet, undo};
+use crate::service::audit::{Act, Action, Actor};
 use crate::storage::register::ImportRow;
 
 /// Tables under way at once: each may take some 400 MB.
@@ -59,9 +61,6 @@ struct FileQuery {
 
 impl FileQuery {
     fn options(&self, headers: &HeaderMap) -> Result<Options, ApiError> {
-        if self.kind.as_deref().is_some_and(|kind| kind != register::HOUSEHOLDS) {
-            return Err(ApiError::bad_request("kind"));
-        }
         let mapping: BTreeMap<String, String> = match headers.get("doorstep-columns") {
             Some(json) => {
                 serde_json::from_slice(json.as_bytes()).map_err(|_| ApiError::bad_request("doorstep-columns"))?
@@ -77,6 +76,14 @@ impl FileQuery {
             only,
             village: self.village.clone(),
         })
+    }
+
+    /// Areas, people or pairings; `None` for households.
+    fn list(&self) -> Result<Option<Kind>, ApiError> {
+        match self.kind.as_deref() {
+            None | Some(register::HOUSEHOLDS) => Ok(None),
+            Some(kind) => Kind::parse(kind).map(Some).ok_or_else(|| ApiError::bad_request("kind")),
+        }
     }
 
     fn page(&self) -> Page {
@@ -111,6 +118,12 @@ fn refuse(error: RegisterError) -> Result<Response, ApiError> {
     }
 }
 
+/// The table in a body.
+enum Parsed {
+    Table(Box<Table>),
+    List(List),
+}
+
 type Body = Result<Bytes, BytesRejection>;
 
 /// Reads the table in the body on a worker thread and does something with it.
@@ -119,16 +132,19 @@ async fn with_table(
     headers: HeaderMap,
     query: FileQuery,
     body: Body,
-    work: impl FnOnce(&App, &FileQuery, &Table) -> Result<Response, RegisterError> + Send + 'static,
+    work: impl FnOnce(&App, &FileQuery, &Parsed) -> Result<Response, RegisterError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     same_origin(&headers)?;
     let body = body.map_err(|rejection| ApiError::new(rejection.status(), "too_large"))?;
-    let options = query.options(&headers)?;
+    let (options, kind) = (query.options(&headers)?, query.list()?);
     let _turn = TABLES.acquire().await;
     let shared = app.clone();
     app.blocking(move || {
         let township = township(&shared, query.township.as_deref())?;
-        let table = Table::read(&shared.service, township, &body, &options);
+        let table = match kind {
+            Some(kind) => List::read(kind, township, &body, &options).map(Parsed::List),
+            None => Table::read(&shared.service, township, &body, &options).map(|t| Parsed::Table(Box::new(t))),
+        };
         drop(body);
         match table.and_then(|table| work(&shared, &query, &table)) {
             Ok(response) => Ok(response),
@@ -146,6 +162,16 @@ async fn post_preview(
     body: Body,
 ) -> Result<Response, ApiError> {
     with_table(app, headers, query, body, |app, query, table| {
+        let table = match table {
+            Parsed::Table(table) => table,
+            Parsed::List(list) => {
+                let (items, page) = (list.plan(&app.service)?, query.page());
+                return Ok(Json(list.preview_json(&items, page.skip, page.rows)).into_response());
+            }
+        };
+        if query.show_values {
+            app.service.audit(Actor::Office, Act::new(Action::MaskedLook).because("register preview"))?;
+        }
         let preview = table.preview(&app.service, query.page())?;
         Ok(Json(table.preview_json(&preview, query.show_values)).into_response())
     })
@@ -162,7 +188,13 @@ async fn post_import(
     with_table(app, headers, query, body, |app, query, table| {
         let user = register::office_user(&app.service)?;
         let file = query.file.as_deref().unwrap_or_default();
-        let done = table.import(&app.service, user, file, query.token.as_deref())?;
+        let table = match table {
+            Parsed::Table(table) => table,
+            Parsed::List(list) => {
+                return Ok(Json(list.import(&app.service, user, file, Actor::Office)?).into_response());
+            }
+        };
+        let done = table.import(&app.service, user, file, query.token.as_deref(), Actor::Office)?;
         Ok(Json(done).into_response())
     })
     .await
@@ -177,8 +209,10 @@ async fn post_faulty(
 ) -> Result<Response, ApiError> {
     with_table(app, headers, query, body, |app, query, table| {
         let language = query.language.as_deref().and_then(Language::from_code).unwrap_or_default();
+        let Parsed::Table(table) = table else { return Err(RegisterError::Table("unknown_kind")) };
         let found = table.faulty(&app.service, language)?;
         let Some(workbook) = found.workbook else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+        app.service.audit(Actor::Office, Act::new(Action::Export).with("faulty_rows", found.rows))?;
         let kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
         let name = "attachment; filename=\"faulty.xlsx\"";
         Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)], workbook).into_response())
@@ -223,7 +257,7 @@ async fn post_undo(
         let township = township(&shared, query.township.as_deref())?;
         let undone = register::office_user(&shared.service)
             .map_err(RegisterError::from)
-            .and_then(|user| undo::undo(&shared.service, township, no, user));
+            .and_then(|user| undo::undo(&shared.service, township, no, user, Actor::Office));
         match undone {
             Ok(done) => Ok(Json(done).into_response()),
             Err(error) => refuse(error),

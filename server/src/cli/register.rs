@@ -12,10 +12,13 @@ use super::serve::open_service;
 use super::{DataOptions, Outcome};
 use crate::messages::Language;
 use crate::register::columns::Target;
+use crate::register::lists::{self, Item, Kind, List};
+use crate::register::planned::State;
 use crate::register::preview::{Page, Preview};
-use crate::register::{Counts, Options, RegisterError, Table, fault, office_user, undo};
+use crate::register::{Counts, HOUSEHOLDS, Options, RegisterError, Table, fault, office_user, undo};
 use crate::say;
 use crate::service::Service;
+use crate::service::audit::{Act, Action, Actor};
 use crate::storage::TownshipId;
 
 /// Options of `register`.
@@ -49,6 +52,9 @@ struct FileOptions {
     township: Option<AreaId>,
     /// The spreadsheet: .csv (UTF-8, GBK, UTF-16), .xlsx or .xls.
     file: PathBuf,
+    /// What it holds: households (with members), areas, people or pairings.
+    #[arg(long, default_value = "households")]
+    kind: String,
     /// The workbook's sheet; the first with a known header if none is named.
     #[arg(long)]
     sheet: Option<String>,
@@ -166,6 +172,16 @@ impl FileOptions {
         })
     }
 
+    /// The table of areas, people or pairings; `None` for one of households.
+    fn list(&self, service: &Service) -> Result<Option<List>, Box<dyn std::error::Error + Send + Sync>> {
+        if self.kind == HOUSEHOLDS {
+            return Ok(None);
+        }
+        let kind = Kind::parse(&self.kind).ok_or(RegisterError::Table("unknown_kind"))?;
+        let township = the_township(&*service.storage, self.township)?;
+        Ok(Some(List::read(kind, township, &std::fs::read(&self.file)?, &self.options()?)?))
+    }
+
     fn read(&self, service: &Service) -> Result<Table, Box<dyn std::error::Error + Send + Sync>> {
         let township = the_township(&*service.storage, self.township)?;
         Ok(Table::read(service, township, &std::fs::read(&self.file)?, &self.options()?)?)
@@ -178,7 +194,20 @@ fn file_name(path: &Path) -> String {
 
 fn preview(args: &PreviewArgs) -> Outcome {
     let service = open_service(&args.file.data)?;
+    if let Some(list) = args.file.list(&service)? {
+        let items = list.plan(&service)?;
+        if args.json {
+            say!("{}", list.preview_json(&items, args.skip, args.rows));
+        } else {
+            print_items(&items, args, language_of(&args.file.language));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let table = args.file.read(&service)?;
+    if args.show_values {
+        let act = Act::new(Action::MaskedLook).because("register preview --show-values");
+        service.audit(Actor::CommandLine, act)?;
+    }
     let page = Page { skip: args.skip, rows: args.rows, unchanged: args.unchanged, show_values: args.show_values };
     let preview = table.preview(&service, page)?;
     if args.json {
@@ -239,12 +268,32 @@ fn print_preview(table: &Table, preview: &Preview, language: Language, show_valu
     say!("token: {}", preview.token);
 }
 
+fn print_items(items: &[Item], args: &PreviewArgs, language: Language) {
+    let pick = |zh: &'static str, en: &'static str| if language == Language::Zh { zh } else { en };
+    say!("{}", counts(language, pick("行", "rows"), &lists::counts(items)));
+    let listed = items.iter().filter(|i| args.unchanged || i.state != State::Unchanged);
+    for item in listed.skip(args.skip).take(args.rows) {
+        let change = item.change.as_ref().map(|(old, new)| format!(": {old} -> {new}")).unwrap_or_default();
+        say!("{} {} | {} | {}{change}", pick("行", "row"), item.row, item.name, item.state.as_str());
+        for fault in &item.faults {
+            say!("    ! {}", fault.message(language));
+        }
+    }
+    say!("{}", pick("未写入任何内容。", "Nothing was written."));
+}
+
 fn import(args: &ImportArgs) -> Outcome {
     let service = open_service(&args.file.data)?;
     let language = language_of(&args.file.language);
+    let name = file_name(&args.file.file);
+    if let Some(list) = args.file.list(&service)? {
+        let done = list.import(&service, office_user(&service)?, &name, Actor::CommandLine)?;
+        say!("{}", counts(language, if language == Language::Zh { "行" } else { "rows" }, &done.rows));
+        return Ok(ExitCode::SUCCESS);
+    }
     let table = args.file.read(&service)?;
     let user = office_user(&service)?;
-    let done = table.import(&service, user, &file_name(&args.file.file), args.token.as_deref())?;
+    let done = table.import(&service, user, &name, args.token.as_deref(), Actor::CommandLine)?;
     let pick = |zh: &'static str, en: &'static str| if language == Language::Zh { zh } else { en };
     say!("{}", counts(language, pick("户", "households"), &done.households));
     say!("{}", counts(language, pick("人", "persons"), &done.persons));
@@ -274,6 +323,7 @@ fn faulty(args: &FaultyArgs) -> Outcome {
     let found = args.file.read(&service)?.faulty(&service, language_of(&args.file.language))?;
     match found.workbook {
         Some(bytes) => {
+            service.audit(Actor::CommandLine, Act::new(Action::Export).with("faulty_rows", found.rows))?;
             std::fs::write(&args.to, bytes)?;
             say!("{} households, {} rows written to {}", found.households, found.rows, args.to.display());
             if found.left_out > 0 {
@@ -297,7 +347,7 @@ fn imports(args: &ListArgs) -> Outcome {
 fn undo_import(args: &UndoArgs) -> Outcome {
     let service = open_service(&args.list.data)?;
     let township: TownshipId = the_township(&*service.storage, args.list.township)?;
-    let done = undo::undo(&service, township, args.no, office_user(&service)?)?;
+    let done = undo::undo(&service, township, args.no, office_user(&service)?, Actor::CommandLine)?;
     say!(
         "import {} undone: {} households ended, {} restored, {} changes",
         args.no,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::planned::{Planned, State};
 use super::{Counts, RegisterError, Table};
 use crate::service::Service;
+use crate::service::audit::Actor;
 use crate::service::office::{FormInstance, Office};
 use crate::storage::TownshipId;
 use crate::storage::register::{ImportDevice, ImportState, NewImport};
@@ -78,12 +79,13 @@ impl Table {
         user: UserId,
         file_name: &str,
         token: Option<&str>,
+        actor: Actor,
     ) -> Result<Imported, RegisterError> {
         let upto = token.map(|token| self.shown_upto(token)).transpose()?;
         let (planner, groups) = self.plan(service, upto)?;
         let import = NewImport {
             kind: super::HOUSEHOLDS.to_owned(),
-            file_name: file_name.rsplit(['/', '\\']).next().unwrap_or_default().chars().take(120).collect(),
+            file_name: super::short_name(file_name),
             file_hash: self.fingerprint,
             user,
             started_ms: service.clock.now_ms(),
@@ -101,6 +103,9 @@ impl Table {
             Ok(())
         })?;
         self.finish(running, &mut imported)?;
+        if let Some(no) = imported.no {
+            super::audit_import(service, self.township, actor, no, imported.changes)?;
+        }
         Ok(imported)
     }
 

@@ -21,6 +21,10 @@ pub struct Words {
     footers: Vec<String>,
     /// Words for choices by question and choice.
     choices: BTreeMap<String, BTreeMap<String, Vec<String>>>,
+    /// Headers of the other tables: by kind and field.
+    lists: BTreeMap<String, BTreeMap<String, Vec<String>>>,
+    /// Words for levels of the area tree.
+    levels: BTreeMap<String, Vec<String>>,
 }
 
 static WORDS: LazyLock<Words> =
@@ -35,6 +39,24 @@ impl Words {
     /// True for a header whose column is left aside without a word.
     pub fn is_left(&self, compared: &str) -> bool {
         self.left.iter().any(|word| word == compared || word == clean::without_brackets(compared))
+    }
+
+    /// The field of another table that a header means.
+    pub fn list_field(&self, kind: &str, header: &str) -> Option<&str> {
+        let compared = clean::compared(header);
+        let known = |words: &Vec<String>| {
+            words.iter().any(|w| clean::compared(w) == compared || *w == clean::without_brackets(&compared))
+        };
+        let fields = self.lists.get(kind)?;
+        let found = fields.iter().find(|(name, words)| **name == compared || known(words));
+        found.map(|(name, _)| name.as_str())
+    }
+
+    /// The level of the area tree that a word means.
+    pub fn level(&self, text: &str) -> Option<&str> {
+        let compared = clean::compared(text);
+        let found = self.levels.iter().find(|(name, words)| **name == compared || words.contains(&compared));
+        found.map(|(name, _)| name.as_str())
     }
 
     /// True for how rows below a table begin.

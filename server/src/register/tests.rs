@@ -12,16 +12,16 @@ use super::*;
 use crate::service::Committer;
 use crate::storage::SqliteStorage;
 
-struct Office {
-    service: Arc<Service>,
-    township: TownshipId,
+pub(super) struct Office {
+    pub(super) service: Arc<Service>,
+    pub(super) township: TownshipId,
     _dir: tempfile::TempDir,
 }
 
 const TOWNSHIP: AreaId = AreaId([1; 16]);
 
 impl Office {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let storage = Arc::new(SqliteStorage::open(&dir.path().join("doorstep.db")).unwrap());
         let clock = Arc::new(ManualClock::at(1_790_000_000_000));
@@ -52,9 +52,9 @@ impl Office {
         self.table(text).preview(&self.service, Page { unchanged: true, ..Page::default() }).unwrap()
     }
 
-    fn import(&self, text: &str) -> apply::Imported {
+    pub(super) fn import(&self, text: &str) -> apply::Imported {
         let user = office_user(&self.service).unwrap();
-        self.table(text).import(&self.service, user, "a.csv", None).unwrap()
+        self.table(text).import(&self.service, user, "a.csv", None, Actor::Office).unwrap()
     }
 
     fn answers(&self) -> serde_json::Value {

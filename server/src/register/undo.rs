@@ -12,6 +12,7 @@ use super::documents;
 use super::schema::Schema;
 use super::{RegisterError, day_of};
 use crate::service::Service;
+use crate::service::audit::{Act, Action, Actor};
 use crate::service::merge::open_record;
 use crate::service::office::{FormInstance, Office};
 use crate::storage::register::{ImportDevice, ImportRow, ImportState};
@@ -40,8 +41,17 @@ pub fn import_row(service: &Service, township: TownshipId, no: u64) -> Result<Im
 }
 
 /// Undoes an import of households.
-pub fn undo(service: &Arc<Service>, township: TownshipId, no: u64, user: UserId) -> Result<Undone, RegisterError> {
+pub fn undo(
+    service: &Arc<Service>,
+    township: TownshipId,
+    no: u64,
+    user: UserId,
+    actor: Actor,
+) -> Result<Undone, RegisterError> {
     let row = import_row(service, township, no)?;
+    if row.import.kind != super::HOUSEHOLDS {
+        return Err(RegisterError::Table("undo_only_households"));
+    }
     if row.state == ImportState::Undone {
         return Err(RegisterError::Table("undone_before"));
     }
@@ -57,6 +67,8 @@ pub fn undo(service: &Arc<Service>, township: TownshipId, no: u64, user: UserId)
     storage.note_import_device(township, ImportDevice { no, device: office.device(), undoes: true })?;
     let done = undoing.write(&office)?;
     storage.set_import_state(township, no, ImportState::Undone, service.clock.now_ms(), None)?;
+    let act = Act::new(Action::ImportUndone).in_township(township).about("import", no).with("changes", done.changes);
+    service.audit(actor, act)?;
     Ok(done)
 }
 

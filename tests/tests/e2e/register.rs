@@ -7,6 +7,7 @@ use doorstep_core::record::Value;
 use doorstep_server::messages::Language;
 use doorstep_server::register::preview::{Page, Preview};
 use doorstep_server::register::{Counts, Options, RegisterError, Table, office_user, undo};
+use doorstep_server::service::audit::Actor;
 use doorstep_server::storage::RecordFilter;
 use doorstep_tests::harness::{TestServer, edit, sync, visit};
 use tempfile::TempDir;
@@ -63,7 +64,7 @@ impl Office {
 
     fn import(&self, table: &Table, token: Option<&str>) -> doorstep_server::register::apply::Imported {
         let user = office_user(&self.server.service).unwrap();
-        table.import(&self.server.service, user, "台账.csv", token).unwrap()
+        table.import(&self.server.service, user, "台账.csv", token, Actor::Office).unwrap()
     }
 
     fn households(&self) -> Vec<doorstep_server::storage::RecordRow> {
@@ -88,7 +89,7 @@ impl Office {
 
     fn undo(&self, no: u64) -> Result<undo::Undone, RegisterError> {
         let user = office_user(&self.server.service).unwrap();
-        undo::undo(&self.server.service, self.server.township, no, user)
+        undo::undo(&self.server.service, self.server.township, no, user, Actor::Office)
     }
 
     fn head(&self) -> u64 {
@@ -198,7 +199,10 @@ fn what_a_phone_changed_after_the_preview_shows_as_a_difference() {
     assert_eq!(office.import(&office.table(&good().replace("外地参保", "职工医保")), None).changes, 0);
     // and a token of another file isn't taken
     let user = office_user(&office.server.service).unwrap();
-    let error = office.table(&good()).import(&office.server.service, user, "f", Some(&preview.token)).unwrap_err();
+    let error = office
+        .table(&good())
+        .import(&office.server.service, user, "f", Some(&preview.token), Actor::Office)
+        .unwrap_err();
     assert_eq!(error.code(), "other_file");
 }
 
