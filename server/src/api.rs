@@ -1,12 +1,15 @@
 //! The HTTP API: the exchange for phones, JSON for programs. Who asks is an extractor argument of every handler.
 
 pub mod audit;
+mod devices;
 mod doubts;
 pub mod enrol;
 pub mod error;
 mod figures;
 pub mod forms;
+mod masked;
 pub mod office;
+mod quarantine;
 pub mod records;
 mod refused_uploads;
 pub mod register;

@@ -3,6 +3,7 @@
 pub mod admin;
 mod allocator;
 pub mod audit;
+pub mod device;
 pub mod figures;
 mod files;
 pub mod form;
@@ -10,6 +11,7 @@ pub mod invite;
 pub mod people;
 #[cfg(feature = "tools")]
 pub mod phone;
+pub mod quarantine;
 pub mod register;
 pub mod serve;
 
@@ -47,12 +49,16 @@ enum Command {
     Register(register::RegisterArgs),
     /// Make an empty township with villages.
     Township(admin::TownshipArgs),
-    /// Invite a person's phone: prints a one-time code; or many people's, as cards with QR codes for printing.
+    /// Phones: invite, list, report lost, shut out.
+    Device(device::DeviceArgs),
+    /// Changes that weren't accepted: list, release, discard.
+    Quarantine(quarantine::QuarantineArgs),
+    #[command(hide = true)]
     Invite(invite::InviteArgs),
-    /// List the phones of a township: id, name, enrolled, last sync, how far behind, revoked.
-    Phones(people::ListArgs),
-    /// Shut a phone out for good, such as a lost one.
-    Revoke(people::RevokeArgs),
+    #[command(hide = true)]
+    Phones(device::ListArgs),
+    #[command(hide = true)]
+    Revoke(device::RevokeArgs),
     /// List what people may read: user, name, grant, role, area.
     Grants(people::ListArgs),
     /// End a grant: the person's phones drop what no other grant covers.
@@ -96,8 +102,10 @@ pub fn main() -> ExitCode {
         Command::Register(args) => register::register(&args),
         Command::Township(args) => admin::township(&args),
         Command::Invite(args) => invite::invite(&args),
-        Command::Phones(args) => people::phones(&args),
-        Command::Revoke(args) => people::revoke(&args),
+        Command::Device(args) => device::device(&args),
+        Command::Quarantine(args) => quarantine::quarantine(&args),
+        Command::Phones(args) => device::list(&args),
+        Command::Revoke(args) => device::revoke(&args),
         Command::Grants(args) => people::grants(&args),
         Command::EndGrant(args) => people::end_grant(&args),
         Command::Audit(args) => audit::audit(&args),

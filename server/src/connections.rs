@@ -2,14 +2,20 @@
 //!
 //! `axum::serve` has no timeout for slow headers and none for answers that nobody reads, hence this loop.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::http::Request;
+use axum::http::request::Parts;
 use axum::serve::Listener;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -18,8 +24,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
+use tower::util::MapRequest;
 
-use crate::limits::Timeouts;
+use crate::limits::{self, Timeouts};
 
 /// Serves until `shutdown` completes: then nobody new gets in, and open requests finish, at most [`Timeouts::drain_ms`].
 pub async fn serve(mut listener: TcpListener, router: Router, timeouts: Timeouts, shutdown: impl Future<Output = ()>) {
@@ -28,8 +35,8 @@ pub async fn serve(mut listener: TcpListener, router: Router, timeouts: Timeouts
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
-            (stream, _) = Listener::accept(&mut listener) => {
-                connections.spawn(carry(stream, router.clone(), timeouts, stopping.clone()));
+            (stream, peer) = Listener::accept(&mut listener), if connections.len() < limits::CONNECTIONS_MAX => {
+                connections.spawn(carry(stream, peer.ip(), router.clone(), timeouts, stopping.clone()));
             }
             Some(_) = connections.join_next() => {}
             () = &mut shutdown => break,
@@ -45,13 +52,43 @@ pub async fn serve(mut listener: TcpListener, router: Router, timeouts: Timeouts
     }
 }
 
-async fn carry(stream: TcpStream, router: Router, timeouts: Timeouts, mut stopping: watch::Receiver<bool>) {
+/// Where a request comes from: the address of its connection, or the one that a proxy on this machine names last.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender(pub IpAddr);
+
+/// The connection's other side.
+#[derive(Debug, Clone, Copy)]
+struct Peer(IpAddr);
+
+impl<S: Sync> FromRequestParts<S> for Sender {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> std::result::Result<Self, Infallible> {
+        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+        // only a proxy on this machine is believed, and only what it appended itself
+        let named = parts.headers.get_all("x-forwarded-for").iter().next_back();
+        let named = named.and_then(|v| v.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+        Ok(Self(named.filter(|_| peer.is_loopback()).unwrap_or(peer)))
+    }
+}
+
+async fn carry(
+    stream: TcpStream,
+    peer: IpAddr,
+    router: Router,
+    timeouts: Timeouts,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let service = MapRequest::new(router, move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        request
+    });
     let answer_idle = Duration::from_millis(timeouts.answer_idle_ms);
     let stream = TokioIo::new(Impatient { stream, answer_idle, waiting: None });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(timeouts.headers_ms))
-        .serve_connection(stream, TowerToHyperService::new(router));
+        .serve_connection(stream, TowerToHyperService::new(service));
     let mut connection = pin!(connection);
     // how a connection ends is its other side's business
     tokio::select! {

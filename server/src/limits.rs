@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::storage::RefusedLimits;
 
+/// Connections at once; more wait in the system's queue until one ends. Idle ones end by themselves (see [`Timeouts`]).
+pub const CONNECTIONS_MAX: usize = 8_192;
 /// Exchanges under way at once; more are told to come later.
 pub const EXCHANGES_MAX: usize = 512;
 /// Of these, exchanges of one device: one that was cut may linger until its silence counts as its end.
@@ -20,6 +22,8 @@ pub const SMALL_BODY_MAX: usize = 16 << 10;
 
 /// Bytes of a phone's certificate with its user's log of grants: about 2,500 entries.
 pub const ENROL_AGAIN_MAX: usize = 256 << 10;
+/// A body that invites many people: 2,000 names and units.
+pub const INVITATIONS_MAX: usize = 1 << 20;
 /// Rows in one page of an API list.
 pub const PAGE_ROWS_MAX: u32 = 500;
 /// Rows in one page when none is asked.

@@ -1,5 +1,6 @@
 //! Use cases: what the server does with a request, whoever brings it. No SQL and no HTTP here.
 
+pub mod attempts;
 pub mod audit;
 pub mod committer;
 mod doubts;
@@ -7,7 +8,9 @@ pub mod exchange;
 pub mod figures;
 pub mod forms;
 pub mod grants;
+pub mod invitations;
 pub mod lost;
+pub mod masked;
 pub mod merge;
 pub mod office;
 pub mod people;
@@ -62,6 +65,8 @@ pub struct Service {
     catalog: forms::CatalogCache,
     refreshed: refresh::LastRefresh,
     refused_sign_ins: audit::RefusedSignIns,
+    /// Invitation codes that were tried lately.
+    attempts: attempts::Attempts,
 }
 
 impl Service {
@@ -95,6 +100,7 @@ impl Service {
             catalog: forms::CatalogCache::default(),
             refreshed: refresh::LastRefresh::default(),
             refused_sign_ins: audit::RefusedSignIns::default(),
+            attempts: attempts::Attempts::default(),
         });
         service.keep_figures()?;
         Ok(service)

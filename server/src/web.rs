@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use doorstep_core::protocol::invitation::JOIN_PATH;
 
 use crate::app::App;
@@ -22,6 +22,7 @@ mod join;
 mod overview;
 mod phones;
 mod quarantine;
+mod reason;
 mod record;
 mod shell;
 mod sign_in;
@@ -39,11 +40,14 @@ pub fn router() -> Router<Arc<App>> {
         .route("/", get(overview::get_overview))
         .route("/households", get(households::get_households).post(households::post_households))
         .route("/households/{id}", get(record::get_record))
+        .route("/households/{id}/masked", post(record::post_masked))
         .route("/visits", get(visits::get_visits))
         .route("/differences", get(differences::get_differences))
         .route("/doubts", get(doubts::get_doubts))
         .route("/phones", get(phones::get_phones))
         .route("/quarantine", get(quarantine::get_quarantine))
+        .route("/quarantine/release", post(quarantine::post_release))
+        .route("/quarantine/discard", post(quarantine::post_discard))
         .route(JOIN_PATH, get(join::get_join))
         .route("/sign-in", get(sign_in::get_sign_in))
         .route("/static/pages.css", get(get_style))

@@ -11,6 +11,7 @@ use doorstep_core::protocol::enrol::{ENROL_AGAIN_PATH, ENROL_PATH, EnrolAgainBod
 
 use super::ApiError;
 use crate::app::App;
+use crate::connections::Sender;
 use crate::limits;
 use crate::service::people::EnrolmentRequest;
 
@@ -22,6 +23,7 @@ pub fn router() -> Router<Arc<App>> {
 
 async fn post_enrol(
     State(app): State<Arc<App>>,
+    Sender(address): Sender,
     body: Result<Json<EnrolBody>, axum::extract::rejection::JsonRejection>,
 ) -> Result<Json<EnrolAnswer>, ApiError> {
     let Json(body) = body.map_err(|_| ApiError::bad_request("body"))?;
@@ -33,7 +35,7 @@ async fn post_enrol(
     let (service, code) = (app.service.clone(), body.code);
     let answer = app
         .blocking(move || {
-            let device = service.enrol(&EnrolmentRequest { code, public_key, proof })?;
+            let device = service.enrol_from(address, &EnrolmentRequest { code, public_key, proof })?;
             let users = service.storage.users()?;
             let user_name = users.into_iter().find(|u| u.id == device.user).map(|u| u.name).unwrap_or_default();
             let certificate = service.certificate(&device, &user_name).ok_or(crate::service::Refused::Signature)?;

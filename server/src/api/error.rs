@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::limits;
 use crate::messages;
 use crate::service::Refused;
+use crate::service::masked::MaskedError;
 use crate::storage::StorageError;
 
 /// A failed request.
@@ -31,6 +32,11 @@ impl ApiError {
     /// Nothing there.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found")
+    }
+
+    /// A reason is missing, or longer than the audit log takes.
+    pub fn reason_needed() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "reason_needed")
     }
 
     /// A parameter is wrong.
@@ -87,6 +93,16 @@ impl From<Refused> for ApiError {
             },
             Refused::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Refused::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<MaskedError> for ApiError {
+    fn from(error: MaskedError) -> Self {
+        match error {
+            MaskedError::Unknown => Self::not_found(),
+            MaskedError::Reason => Self::reason_needed(),
+            MaskedError::Storage(error) => error.into(),
         }
     }
 }

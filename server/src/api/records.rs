@@ -26,8 +26,10 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/records/{id}", get(get_record))
         .route("/api/records/{id}/history", get(get_history))
         .route("/api/differences", get(list_differences))
-        .route("/api/quarantine", get(list_quarantine))
         .merge(super::doubts::router())
+        .merge(super::devices::router())
+        .merge(super::masked::router())
+        .merge(super::quarantine::router())
         .merge(super::refused_uploads::router())
         .merge(super::figures::router())
         .route("/api/phones", get(list_phones))
@@ -201,38 +203,6 @@ async fn get_history(
     let masked = page.is_masked();
     let history = if masked { Vec::new() } else { page.into_shown().history };
     Ok(Json(json!({"masked": masked, "history": history})))
-}
-
-async fn list_quarantine(
-    _: Office,
-    State(app): State<Arc<App>>,
-    Query(query): Query<ListQuery>,
-) -> Result<Json<Value>, ApiError> {
-    let shared = app.clone();
-    app.blocking(move || {
-        let township = township(&shared, query.township.as_deref())?;
-        let limit = query.limit.unwrap_or(limits::PAGE_ROWS).clamp(1, limits::PAGE_ROWS_MAX);
-        let rows = shared.service.storage.quarantine(township, query.after, limit)?;
-        let names = view::people(&shared.service, township)?;
-        let rows: Vec<Value> = rows
-            .iter()
-            .map(|row| {
-                json!({
-                    "no": row.no,
-                    "record": row.change.record,
-                    "type": row.change.identity.record_type,
-                    "change": row.change.hash,
-                    "reason": row.change.reason,
-                    "device": row.device,
-                    "by": names.device_user(row.device),
-                    "bytes": row.change.bytes.len(),
-                    "received_ms": row.received_ms,
-                })
-            })
-            .collect();
-        Ok(Json(json!({"quarantine": rows})))
-    })
-    .await?
 }
 
 async fn list_phones(

@@ -1,15 +1,13 @@
-//! `doorstep invite`: one-time codes for phones, for one person or as printed cards for many.
+//! `doorstep device invite`: one-time codes for phones, for one person or as printed cards for many.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use askama::Template;
 use clap::Args;
-use doorstep_core::clock::random;
-use doorstep_core::id::{AreaId, UserId};
-use doorstep_core::protocol::{GrantEntry, Invitation};
+use doorstep_core::id::AreaId;
+use doorstep_core::protocol::Invitation;
 use qrcode::render::svg;
 use qrcode::{EcLevel, QrCode};
 
@@ -19,17 +17,11 @@ use super::serve::open_service;
 use super::{DataOptions, Outcome};
 use crate::messages::Language;
 use crate::say;
-use crate::service::Service;
-use crate::service::audit::{Act, Action, Actor};
-use crate::storage::{TownshipId, User};
+use crate::service::audit::Actor;
+use crate::service::invitations::{INVITED_AT_ONCE, Invited, Named};
 use crate::web::{texts, times};
 
-/// Most people in one file.
-const PEOPLE_MAX: usize = 2_000;
-/// Longest name or unit, in characters.
-const NAME_CHARS: usize = 64;
-
-/// Options of `invite`.
+/// Options of `device invite`.
 #[derive(Args)]
 pub struct InviteArgs {
     #[command(flatten)]
@@ -88,49 +80,40 @@ impl Cards {
 pub fn invite(args: &InviteArgs) -> Outcome {
     let people = match (&args.people, &args.name) {
         (Some(file), _) => read_people(&std::fs::read(file)?)?,
-        (None, Some(name)) => vec![person(name, &args.unit).ok_or("a name has 1 to 64 characters")?],
+        (None, Some(name)) => vec![Named::new(name, &args.unit).ok_or("a name has 1 to 64 characters")?],
         (None, None) => return Err("give --name or --people".into()),
     };
     let service = open_service(&args.data)?;
     let township = the_township(&*service.storage, args.township)?;
-    let users = users(&service, township, &people)?;
-    let invited = users.iter().map(|u| Act::new(Action::DeviceInvited).in_township(township).user(u.id));
-    service.audit_all(Actor::CommandLine, invited)?;
+    let users = service.people_named(Actor::CommandLine, township, &people)?;
+    let invited = service.invite_all(Actor::CommandLine, township, users)?;
     let Some(file) = &args.cards else {
-        for user in &users {
-            say!("{}", service.invite(user.id, township)?);
-        }
+        invited.iter().for_each(|one| say!("{}", one.code));
         return Ok(ExitCode::SUCCESS);
     };
     let address = args.address.as_deref().unwrap_or_default().trim_end_matches('/');
     let mut cards = Vec::new();
-    for user in &users {
-        let code = service.invite(user.id, township)?;
+    for Invited { user, code } in invited {
         let invitation =
             Invitation { server_url: address.to_owned(), identity: service.identity(), code: code.clone() };
         let link = invitation.to_string();
         if link.parse::<Invitation>().is_err() {
             return Err(format!("{address:?} isn't an address as https://survey.example.org").into());
         }
-        cards.push(Card { name: user.name.clone(), unit: user.unit.clone(), code, picture: picture(&link)? });
+        cards.push(Card { name: user.name, unit: user.unit, code, picture: picture(&link)? });
     }
     let (_, areas) = service.storage.areas(township)?;
     let name = areas.iter().find(|a| a.area == township).map(|a| a.name_zh.clone()).unwrap_or_default();
     let until = times::minute(service.invitation_end_ms()).unwrap_or_default();
+    let count = cards.len();
     let sheet = Cards { township: name, address: address.to_owned(), until, cards };
     new_private_file(file)?.write_all(sheet.render()?.as_bytes())?;
-    say!("{} invitations in {}: print it, hand the cards out, delete the file", users.len(), file.display());
+    say!("{} invitations in {}: print it, hand the cards out, delete the file", count, file.display());
     Ok(ExitCode::SUCCESS)
 }
 
-fn person(name: &str, unit: &str) -> Option<(String, String)> {
-    let (name, unit) = (name.trim(), unit.trim());
-    let fits = !name.is_empty() && [name, unit].iter().all(|t| t.chars().count() <= NAME_CHARS);
-    fits.then(|| (name.to_owned(), unit.to_owned()))
-}
-
 /// People of a CSV file, UTF-8 with or without mark; each once.
-fn read_people(bytes: &[u8]) -> Result<Vec<(String, String)>, Fault> {
+fn read_people(bytes: &[u8]) -> Result<Vec<Named>, Fault> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_| "the file isn't UTF-8; save it in the spreadsheet program as \"CSV UTF-8\"")?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -143,36 +126,16 @@ fn read_people(bytes: &[u8]) -> Result<Vec<(String, String)>, Fault> {
         if is_header || line.iter().all(|cell| cell.trim().is_empty()) {
             continue;
         }
-        let person = person(name, unit).ok_or_else(|| format!("line {}: a name has 1 to 64 characters", number + 1))?;
+        let person =
+            Named::new(name, unit).ok_or_else(|| format!("line {}: a name has 1 to 64 characters", number + 1))?;
         if !people.contains(&person) {
             people.push(person);
         }
-        if people.len() > PEOPLE_MAX {
-            return Err(format!("more than {PEOPLE_MAX} people; split the file").into());
+        if people.len() > INVITED_AT_ONCE {
+            return Err(format!("more than {INVITED_AT_ONCE} people; split the file").into());
         }
     }
     if people.is_empty() { Err("there is nobody in the file".into()) } else { Ok(people) }
-}
-
-/// The users that these people are; new ones are made, with the right to the township's records.
-fn users(service: &Service, township: TownshipId, people: &[(String, String)]) -> Result<Vec<User>, Fault> {
-    let known: BTreeMap<(String, String), User> =
-        service.storage.users()?.into_iter().map(|u| ((u.name.clone(), u.unit.clone()), u)).collect();
-    let mut users = Vec::new();
-    for person in people {
-        if let Some(user) = known.get(person) {
-            users.push(user.clone());
-            continue;
-        }
-        let user = User { id: UserId(random(&*service.entropy)), name: person.0.clone(), unit: person.1.clone() };
-        service.storage.put_users(std::slice::from_ref(&user))?;
-        let grant = GrantEntry { grant: 0, role: "helper".into(), area: township, subject: None, active: true };
-        let given = Act::new(Action::GrantGiven).in_township(township).user(user.id).area(grant.area);
-        service.audit(Actor::CommandLine, given.with("role", grant.role.as_str()))?;
-        service.storage.append_grants(user.id, &[grant.into()])?;
-        users.push(user);
-    }
-    Ok(users)
 }
 
 fn picture(link: &str) -> Result<String, Fault> {
@@ -188,7 +151,7 @@ mod tests {
     #[test]
     fn people_are_read_once_each_with_and_without_header_and_unit() {
         let csv = "\u{feff}姓名,单位\n 张三 ,教育局\n\n李四\n张三,教育局\n";
-        let wanted = [("张三", "教育局"), ("李四", "")].map(|(n, u)| (n.to_owned(), u.to_owned()));
+        let wanted = [("张三", "教育局"), ("李四", "")].map(|(n, u)| Named::new(n, u).unwrap());
         assert_eq!(read_people(csv.as_bytes()).unwrap(), wanted);
         assert!(read_people("姓名\n".as_bytes()).is_err());
         assert!(read_people(&[0xD0, 0xD5, 0xC3, 0xFB]).unwrap_err().to_string().contains("UTF-8"));

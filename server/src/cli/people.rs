@@ -1,10 +1,9 @@
-//! An administrator's commands about phones and grants.
+//! An administrator's commands about grants.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
-use doorstep_core::id::{AreaId, DeviceId, UserId};
+use doorstep_core::id::{AreaId, UserId};
 use doorstep_core::protocol::GrantEntry;
 
 use super::admin::the_township;
@@ -14,9 +13,8 @@ use crate::say;
 use crate::service::audit::{Act, Action, Actor};
 use crate::service::rights::current;
 use crate::storage::{Storage, StorageError};
-use crate::web::times;
 
-/// Options of `phones` and `grants`.
+/// Options of `grants`.
 #[derive(Args)]
 pub struct ListArgs {
     #[command(flatten)]
@@ -24,15 +22,6 @@ pub struct ListArgs {
     /// The township's id, where there are several.
     #[arg(long)]
     township: Option<AreaId>,
-}
-
-/// Options of `revoke`.
-#[derive(Args)]
-pub struct RevokeArgs {
-    #[command(flatten)]
-    data: DataOptions,
-    /// The phone's id, from `doorstep phones`.
-    device: DeviceId,
 }
 
 /// Options of `end-grant`.
@@ -44,40 +33,6 @@ pub struct EndGrantArgs {
     user: UserId,
     /// The grant's number.
     grant: u64,
-}
-
-/// Lists phones, one a line.
-pub fn phones(args: &ListArgs) -> Outcome {
-    let storage = open_storage(&args.data)?;
-    let township = the_township(&*storage, args.township)?;
-    let names: BTreeMap<UserId, String> = storage.users()?.into_iter().map(|u| (u.id, u.name)).collect();
-    let (head, _) = storage.head(township)?;
-    let time = |ms| times::minute(ms).unwrap_or_else(|| "never".to_owned());
-    for device in storage.devices(township)? {
-        say!(
-            "{}  {}  enrolled {}  last sync {}  {} behind{}",
-            device.id,
-            names.get(&device.user).map_or("?", String::as_str),
-            time(device.enrolled_ms),
-            time(device.last_sync_ms),
-            head.seq.saturating_sub(device.feed_seq),
-            if device.revoked { "  revoked" } else { "" },
-        );
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Shuts a phone out.
-pub fn revoke(args: &RevokeArgs) -> Outcome {
-    let service = open_service(&args.data)?;
-    let Some(device) = service.storage.device(args.device)? else {
-        return Err("no phone has this id; `doorstep phones` lists them".into());
-    };
-    let act = Act::new(Action::DeviceRevoked).in_township(device.township).device(device.id).user(device.user);
-    service.audit(Actor::CommandLine, act)?;
-    service.storage.revoke_device(device.id)?;
-    say!("revoked: this phone neither reads nor sends any more");
-    Ok(ExitCode::SUCCESS)
 }
 
 /// A user's grants that haven't ended.

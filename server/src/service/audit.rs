@@ -57,7 +57,7 @@ impl fmt::Display for Actor {
     }
 }
 
-/// Declares actions with their codes; `audit.CODE` in `messages/pages.json` has their words.
+/// Declares actions with their codes.
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident => $code:literal,)*) => {
         /// What is done.

@@ -1,5 +1,6 @@
 //! Users, devices and invitations.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
@@ -10,6 +11,7 @@ use doorstep_core::protocol::enrol::{Certificate, EnrolAgainBody, SignedCertific
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 
+use super::attempts;
 use super::audit::{Act, Action, Actor};
 use super::{Refused, Service};
 use crate::storage::chain::Links;
@@ -46,6 +48,18 @@ impl Service {
     /// Until when an invitation holds that is made now.
     pub fn invitation_end_ms(&self) -> Millis {
         self.clock.now_ms() + INVITATION_MS
+    }
+
+    /// Enrols a phone with an invitation; wrong codes count for the address that they come from.
+    pub fn enrol_from(self: &Arc<Self>, address: IpAddr, request: &EnrolmentRequest) -> Result<Device, Refused> {
+        if !self.attempts.may_try(address, self.clock.now_ms()) {
+            return Err(Refused::TooManyTries { retry_after_s: attempts::WAIT_S });
+        }
+        let enrolled = self.enrol(request);
+        if matches!(enrolled, Err(Refused::InvitationUnknown)) {
+            self.attempts.was_wrong(address, self.clock.now_ms());
+        }
+        enrolled
     }
 
     /// Enrols a phone with an invitation.

@@ -95,7 +95,7 @@ pub struct RecordPage {
 
 impl RecordPage {
     /// True where nothing of the record may be shown yet: a sensitive or office-only part (`household.sensitive`), or a type
-    /// of no form. Showing those by role, with a reason and a line in the audit log, comes with roles.
+    /// of no form. `Service::look_at_masked` opens those.
     pub fn is_masked(&self) -> bool {
         self.row.record_type.contains('.') || self.form.is_none()
     }

@@ -65,21 +65,33 @@ pub struct Reading<'a> {
     answers: &'a Answers,
     differing: &'a BTreeSet<String>,
     shell: &'a Shell,
+    /// Sensitive answers are shown too: somebody gave a reason.
+    unmasked: bool,
 }
 
 impl<'a> Reading<'a> {
     /// Of one record.
     pub fn new(form: &'a Form, answers: &'a Answers, differing: &'a BTreeSet<String>, shell: &'a Shell) -> Self {
-        Self { form, answers, differing, shell }
+        Self { form, answers, differing, shell, unmasked: false }
+    }
+
+    /// Shows sensitive answers too.
+    pub fn unmasked(self) -> Self {
+        Self { unmasked: true, ..self }
     }
 
     fn lang(&self) -> &'static str {
         self.shell.language.code()
     }
 
-    /// True for an answer that this page may show: a question of the form, outside the sensitive classes.
+    /// True for an answer that this page may show: a question of the form, outside the sensitive classes unless they are
+    /// unmasked.
     pub fn is_shown(&self, key: &str) -> bool {
-        self.form.class_of(key) == Some(Sensitivity::Core)
+        match self.form.class_of(key) {
+            Some(Sensitivity::Core) => true,
+            Some(_) => self.unmasked,
+            None => false,
+        }
     }
 
     /// What a key asks: "Members, Li Ming: Date of birth".

@@ -31,7 +31,7 @@ pub struct PhonesPage {
     pub phones: Vec<PhoneRow>,
 }
 
-/// The phones in figures; revoked ones don't count.
+/// The phones in figures; revoked and lost ones don't count.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Freshness {
     /// Phones in use.
@@ -57,6 +57,14 @@ pub struct PhoneRow {
     pub silent: bool,
     /// No longer allowed.
     pub revoked: bool,
+    /// Reported lost: in words, and where what it handed over is listed.
+    pub lost: Option<(&'static str, String)>,
+}
+
+impl PhoneRow {
+    fn is_out(&self) -> bool {
+        self.revoked || self.lost.is_some()
+    }
 }
 
 /// The start of a device's id, enough to tell two phones of one person apart.
@@ -68,6 +76,11 @@ fn is_silent(device: &Device, now_ms: Millis) -> bool {
     device.last_sync_ms == 0 || device.last_sync_ms.saturating_add(SILENT_AFTER_MS) < now_ms
 }
 
+/// True for a phone that is no longer in use.
+fn is_out(device: &Device) -> bool {
+    device.revoked || device.lost.is_some()
+}
+
 impl Freshness {
     /// Counts the phones of a township.
     pub fn load(service: &Service, township: &Township) -> Result<Self, ApiError> {
@@ -77,7 +90,7 @@ impl Freshness {
     }
 
     fn of(devices: &[Device], head: u64, now_ms: Millis) -> Self {
-        let used = || devices.iter().filter(|d| !d.revoked && d.is_phone());
+        let used = || devices.iter().filter(|d| !is_out(d) && d.is_phone());
         Self {
             phones: used().count() as u64,
             silent: used().filter(|d| is_silent(d, now_ms)).count() as u64,
@@ -101,11 +114,16 @@ fn load(service: &Service, request: &Request) -> Result<PhonesPage, ApiError> {
             device: short_id(d.id),
             last_sync: super::times::minute(d.last_sync_ms).unwrap_or_else(never),
             behind: head.seq.saturating_sub(d.feed_seq),
-            silent: is_silent(d, township.as_of_ms) && !d.revoked,
+            silent: is_silent(d, township.as_of_ms) && !is_out(d),
             revoked: d.revoked,
+            lost: d.lost.map(|lost| {
+                let key = if lost.wiped_ms > 0 { "phones.wiped" } else { "phones.lost" };
+                (shell.t(key), format!("/quarantine?device={}", d.id))
+            }),
         })
         .collect();
-    phones.sort_by(|a, b| (a.revoked, !a.silent, &a.name, &a.device).cmp(&(b.revoked, !b.silent, &b.name, &b.device)));
+    phones
+        .sort_by(|a, b| (a.is_out(), !a.silent, &a.name, &a.device).cmp(&(b.is_out(), !b.silent, &b.name, &b.device)));
     let summary = Freshness::of(&devices, head.seq, township.as_of_ms);
     Ok(PhonesPage { shell, summary, phones })
 }
@@ -128,6 +146,8 @@ impl PhonesPage {
             behind: 12,
             silent,
             revoked,
+            lost: revoked
+                .then(|| (Shell::sample("phones", language).t("phones.wiped"), "/quarantine?device=00".to_owned())),
         };
         Self {
             shell: Shell::sample("phones", language),

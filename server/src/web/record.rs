@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use askama::Template;
+use axum::extract::rejection::FormRejection;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use doorstep_core::form::{Catalog, Form};
 use doorstep_core::id::{AreaId, RecordId};
@@ -13,15 +15,18 @@ use doorstep_core::id::{AreaId, RecordId};
 use super::answers::{Answers, Reading, Section};
 use super::households::status_name;
 use super::phones::short_id;
+use super::reason::{self, ReasonForm};
 use super::shell::{Request, Shell};
 use super::times;
 use super::township::{Township, parse_area};
 use crate::api::ApiError;
-use crate::api::office::Office;
+use crate::api::office::{Office, same_origin};
 use crate::app::App;
 use crate::limits;
 use crate::service::Service;
-use crate::service::view::{self, DifferenceEntry, Entry};
+use crate::service::audit::Actor;
+use crate::service::masked::MaskedLook;
+use crate::service::view::{self, DifferenceEntry, Entry, RecordPage};
 use crate::storage::RecordRow;
 
 /// Changes with more answers than this are folded in the history.
@@ -45,6 +50,10 @@ pub struct RecordView {
     pub doubts: (u32, String),
     /// The record itself is a sensitive part: nothing of it is shown.
     pub hidden: bool,
+    /// Masked answers are shown, once, for this reason.
+    pub looked: Option<String>,
+    /// Where a look at the masked answers is asked for, and the reasons that are offered; none where nothing is masked.
+    pub look: Option<(String, Vec<&'static str>)>,
     /// The sensitive parts: what may stand in them, and in how many places they differ.
     pub parts: Option<HiddenParts>,
     /// What stands differently.
@@ -259,23 +268,63 @@ fn facts(shell: &Shell, township: &Township, row: &RecordRow) -> Vec<(String, St
 fn load(service: &Service, request: &Request, id: &str) -> Result<RecordView, ApiError> {
     let id: RecordId = id.parse().map_err(|_| ApiError::not_found())?;
     let township = Township::load(service)?;
-    let shell = request.shell("households", &township);
     let page = view::record_page(service, township.id, id)?.ok_or_else(ApiError::not_found)?;
+    view_of(service, request, &township, page)
+}
+
+/// A record's page with its masked answers, for a reason that stands in the audit log by then.
+fn load_masked(
+    service: &Service,
+    request: &Request,
+    (actor, id, reason): &(Actor, String, ReasonForm),
+) -> Result<RecordView, ApiError> {
+    let id: RecordId = id.parse().map_err(|_| ApiError::not_found())?;
+    let township = Township::load(service)?;
+    let text = reason.text().ok_or_else(ApiError::reason_needed)?;
+    let MaskedLook { page, parts } = service.look_at_masked(*actor, township.id, id, &text)?;
+    let form = page.form.clone();
+    let whole = parts.iter().chain([&page]);
+    let answers: Answers =
+        whole.clone().flat_map(|p| p.answers.iter().map(|(key, value)| (key.clone(), value.to_json()))).collect();
+    let entries: Vec<DifferenceEntry> = whole.flat_map(|p| p.differences.iter().cloned()).collect();
+    let differing: BTreeSet<String> = entries.iter().map(|d| d.key.clone()).collect();
+    let mut view = view_of(service, request, &township, page)?;
+    (view.parts, view.look, view.hidden) = (None, None, false);
+    view.looked = Some(text);
+    if let Some(form) = form {
+        let shell = view.shell.clone();
+        let reading = Reading::new(&form, &answers, &differing, &shell).unmasked();
+        view.differences = entries.iter().map(|d| difference(&shell, &reading, d)).collect();
+        view.sections = reading.sections();
+    }
+    Ok(view)
+}
+
+fn view_of(
+    service: &Service,
+    request: &Request,
+    township: &Township,
+    page: RecordPage,
+) -> Result<RecordView, ApiError> {
+    let id = page.row.id;
+    let shell = request.shell("households", township);
     let form = page.form.clone();
     // a part leads to its form instance
     let leads_to = if page.row.core == page.row.id { page.row.subject } else { Some(page.row.core) };
     let subject = leads_to.map(|id| service.storage.record_row(township.id, id)).transpose()?.flatten();
     let answers: Answers = page.answers.iter().map(|(key, value)| (key.clone(), value.to_json())).collect();
     let differing: BTreeSet<String> = page.differences.iter().map(|d| d.key.clone()).collect();
-    let mut about: Vec<Line> = page.about.iter().map(|r| Line::new(&shell, &township, r, None)).collect();
+    let mut about: Vec<Line> = page.about.iter().map(|r| Line::new(&shell, township, r, None)).collect();
     about.sort_by(|a, b| b.day.cmp(&a.day));
     let mut view = RecordView {
         form: type_name(&shell, township.forms(), &page.row.record_type),
         title: record_name(&shell, &page.row),
-        facts: facts(&shell, &township, &page.row),
+        facts: facts(&shell, township, &page.row),
         subject: subject.map(|s| (format!("/households/{}", s.id), record_name(&shell, &s))),
         doubts: (page.row.projection.doubts, format!("/doubts?record={id}")),
         hidden: form.is_none() || page.row.record_type.contains('.'),
+        looked: None,
+        look: None,
         parts: None,
         differences: Vec::new(),
         sections: Vec::new(),
@@ -283,6 +332,9 @@ fn load(service: &Service, request: &Request, id: &str) -> Result<RecordView, Ap
         history: Vec::new(),
         shell: shell.clone(),
     };
+    if form.is_some() && (view.hidden || !page.parts.is_empty()) {
+        view.look = Some((format!("/households/{id}/masked"), reason::to_look(&shell)));
+    }
     let (false, Some(form)) = (view.hidden, form) else {
         view.title = view.subject.as_ref().map(|(_, name)| name.clone()).unwrap_or(view.title);
         return Ok(view);
@@ -304,6 +356,22 @@ pub async fn get_record(_: Office, State(app): State<Arc<App>>, request: Request
     let (service, asked) = (app.service.clone(), request.clone());
     let page = app.blocking(move || load(&service, &asked, &id)).await;
     request.answer(page.and_then(|page| page))
+}
+
+/// `POST /households/{id}/masked`.
+pub async fn post_masked(
+    office: Office,
+    State(app): State<Arc<App>>,
+    request: Request,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    form: Result<axum::Form<ReasonForm>, FormRejection>,
+) -> Response {
+    let checked = same_origin(&headers).and_then(|()| form.map_err(|_| ApiError::bad_request("body")));
+    match checked {
+        Ok(axum::Form(reason)) => request.load(&app, (office.actor(), id, reason), load_masked).await,
+        Err(error) => request.answer(Err::<RecordView, _>(error)),
+    }
 }
 
 /// For tests: a household that two people changed.
@@ -359,6 +427,8 @@ pub fn sample(language: crate::messages::Language) -> RecordView {
         subject: Some(("/households/00".to_owned(), "王五".to_owned())),
         doubts: (1, "/doubts?record=00".to_owned()),
         hidden: false,
+        looked: None,
+        look: Some(("/households/00/masked".to_owned(), reason::to_look(&shell))),
         parts: Some(HiddenParts { labels: reading.hidden_labels().join(", "), differences: 1 }),
         differences: stands.iter().map(|d| difference(&shell, &reading, d)).collect(),
         sections: reading.sections(),

@@ -136,6 +136,7 @@ fn every_reason_of_the_server_has_words_of_its_own() {
         "State::Quarantined, \"",
         "State::Equivocation, \"",
         "refuse_all(frame, \"",
+        "refuse_all(named, \"",
         "return Some(\"",
         "then_some(\"",
         "=> Some(\"",

@@ -5,6 +5,7 @@ mod api;
 mod audit;
 mod cli;
 mod cuts;
+mod devices;
 mod doubts;
 mod form_api;
 mod form_entities;

@@ -1,0 +1,189 @@
+//! `doorstep device`: phones invited, listed, reported lost, shut out.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use doorstep_core::id::{AreaId, DeviceId, UserId};
+use doorstep_core::protocol::LOST_DEVICE;
+
+use super::admin::the_township;
+use super::invite::{InviteArgs, invite};
+use super::quarantine::print_released;
+use super::serve::{open_service, open_storage};
+use super::{DataOptions, Outcome};
+use crate::say;
+use crate::service::audit::Actor;
+use crate::storage::{Decision, Device, QuarantineFilter, Storage, StorageError};
+use crate::web::times;
+
+/// Options of `device`.
+#[derive(Args)]
+pub struct DeviceArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Invite a person's phone: prints a one-time code; or many people's, as cards with QR codes for printing.
+    Invite(InviteArgs),
+    /// List the phones of a township: id, name, enrolled, last sync, how far behind, lost, erased, revoked.
+    List(ListArgs),
+    /// Report a phone lost: it reads nothing any more, hands over what it had and erases itself at its next contact.
+    Lost(LostArgs),
+    /// How far the erasing of a lost phone has come, and how many of its changes wait to be looked at.
+    WipeState(PhoneArgs),
+    /// Accept what a lost phone handed over, once it was looked at: its changes are merged as if they had just come.
+    Accept(ReasonArgs),
+    /// Shut a phone out at once and for good; what is on it stays there.
+    Revoke(RevokeArgs),
+}
+
+/// Options of `device list`.
+#[derive(Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    data: DataOptions,
+    /// The township's id, where there are several.
+    #[arg(long)]
+    township: Option<AreaId>,
+}
+
+/// Options of `device revoke`.
+#[derive(Args)]
+pub struct RevokeArgs {
+    #[command(flatten)]
+    data: DataOptions,
+    /// The phone's id, from `doorstep device list`.
+    device: DeviceId,
+    /// Why; stands in the audit log.
+    #[arg(long, default_value = "")]
+    reason: String,
+}
+
+#[derive(Args)]
+struct LostArgs {
+    #[command(flatten)]
+    data: DataOptions,
+    /// The phone's id, from `doorstep device list`.
+    device: DeviceId,
+    /// Why; stands in the audit log.
+    #[arg(long, default_value = "")]
+    reason: String,
+}
+
+#[derive(Args)]
+struct ReasonArgs {
+    #[command(flatten)]
+    data: DataOptions,
+    /// The phone's id, from `doorstep device list`.
+    device: DeviceId,
+    /// Who looked at it and what was found; stands in the audit log.
+    #[arg(long)]
+    reason: String,
+}
+
+#[derive(Args)]
+struct PhoneArgs {
+    #[command(flatten)]
+    data: DataOptions,
+    /// The phone's id, from `doorstep device list`.
+    device: DeviceId,
+}
+
+/// Runs the command.
+pub fn device(args: &DeviceArgs) -> Outcome {
+    match &args.command {
+        Command::Invite(args) => invite(args),
+        Command::List(args) => list(args),
+        Command::Lost(args) => lost(args),
+        Command::WipeState(args) => wipe_state(args),
+        Command::Accept(args) => accept(args),
+        Command::Revoke(args) => revoke(args),
+    }
+}
+
+fn time(ms: u64) -> String {
+    times::minute(ms).unwrap_or_else(|| "never".to_owned())
+}
+
+fn marks(device: &Device) -> String {
+    let lost = device.lost.map(|lost| match (lost.wiped_ms, lost.told_ms) {
+        (0, 0) => "  lost".to_owned(),
+        (0, told) => format!("  lost, told to erase itself {}", time(told)),
+        (wiped, _) => format!("  lost, erased {}", time(wiped)),
+    });
+    format!("{}{}", lost.unwrap_or_default(), if device.revoked { "  revoked" } else { "" })
+}
+
+/// Lists phones, one a line.
+pub fn list(args: &ListArgs) -> Outcome {
+    let storage = open_storage(&args.data)?;
+    let township = the_township(&*storage, args.township)?;
+    let names: BTreeMap<UserId, String> = storage.users()?.into_iter().map(|u| (u.id, u.name)).collect();
+    let (head, _) = storage.head(township)?;
+    for device in storage.devices(township)? {
+        say!(
+            "{}  {}  enrolled {}  last sync {}  {} behind{}",
+            device.id,
+            names.get(&device.user).map_or("?", String::as_str),
+            time(device.enrolled_ms),
+            time(device.last_sync_ms),
+            head.seq.saturating_sub(device.feed_seq),
+            marks(&device),
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+const UNKNOWN: &str = "no phone has this id; `doorstep device list` lists them";
+
+fn lost(args: &LostArgs) -> Outcome {
+    let reported = open_service(&args.data)?.report_lost(Actor::CommandLine, args.device, &args.reason)?;
+    let device = reported.ok_or(UNKNOWN)?;
+    say!("reported lost:{}", marks(&device).replacen("  lost", "", 1));
+    say!("it reads nothing any more; at its next contact it hands over what it had and erases itself");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shuts a phone out.
+pub fn revoke(args: &RevokeArgs) -> Outcome {
+    open_service(&args.data)?.revoke(Actor::CommandLine, args.device, &args.reason)?.ok_or(UNKNOWN)?;
+    say!("revoked: this phone neither reads nor sends any more");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How many of a lost phone's changes stand in quarantine, by what became of them.
+pub fn handed_over(storage: &dyn Storage, device: &Device, decision: Decision) -> Result<usize, StorageError> {
+    let filter = QuarantineFilter {
+        decision: Some(decision),
+        device: Some(device.id),
+        reason: Some(LOST_DEVICE.to_owned()),
+        before: None,
+        limit: u32::MAX,
+    };
+    Ok(storage.quarantine_list(device.township, &filter)?.len())
+}
+
+fn wipe_state(args: &PhoneArgs) -> Outcome {
+    let storage = open_storage(&args.data)?;
+    let device = storage.device(args.device)?.ok_or(UNKNOWN)?;
+    let Some(lost) = device.lost else {
+        say!("this phone isn't reported lost");
+        return Ok(ExitCode::SUCCESS);
+    };
+    say!("reported lost  {}", time(lost.reported_ms));
+    say!("told to erase itself  {}", time(lost.told_ms));
+    say!("said that it erases itself  {}", time(lost.wiped_ms));
+    let count = |decision| handed_over(&*storage, &device, decision);
+    let (open, accepted, discarded) = (count(Decision::Open)?, count(Decision::Released)?, count(Decision::Discarded)?);
+    say!("changes handed over: {open} to look at, {accepted} accepted, {discarded} discarded");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn accept(args: &ReasonArgs) -> Outcome {
+    let service = open_service(&args.data)?;
+    let released = service.accept_unsent(Actor::CommandLine, args.device, &args.reason)?.ok_or(UNKNOWN)?;
+    print_released(&released)
+}
