@@ -5,7 +5,7 @@ mod devices;
 mod doubts;
 pub mod enrol;
 pub mod error;
-mod figures;
+pub mod figures;
 pub mod forms;
 mod masked;
 pub mod office;

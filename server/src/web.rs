@@ -17,6 +17,9 @@ use crate::app::App;
 mod answers;
 mod differences;
 mod doubts;
+mod figure_list;
+mod figures;
+mod frozen;
 mod households;
 mod join;
 mod overview;
@@ -42,6 +45,10 @@ pub fn router() -> Router<Arc<App>> {
         .route("/households/{id}", get(record::get_record))
         .route("/households/{id}/masked", post(record::post_masked))
         .route("/visits", get(visits::get_visits))
+        .route("/figures", get(figures::get_figures))
+        .route("/figures/list", get(figure_list::get_figure_list))
+        .route("/figures/frozen/{no}", get(frozen::get_frozen))
+        .route("/figures/freeze", post(frozen::post_freeze))
         .route("/differences", get(differences::get_differences))
         .route("/doubts", get(doubts::get_doubts))
         .route("/phones", get(phones::get_phones))

@@ -34,7 +34,7 @@ pub(super) fn router() -> Router<Arc<App>> {
 }
 
 /// Which figures are asked for; unknown parameters are ignored.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct FigureParameters {
     pub(crate) township: Option<String>,
     pub(crate) area: Option<String>,

@@ -43,6 +43,8 @@ pub struct VillageRow {
     pub name: String,
     /// What to put behind a list's address: `area=…&`, or nothing.
     pub area_query: String,
+    /// Where the lists behind its figures begin.
+    pub list_query: String,
     /// Households and persons.
     pub households: String,
     /// Of those, visited.
@@ -75,6 +77,10 @@ impl VillageRow {
         };
         Self {
             name,
+            list_query: {
+                let area = area.map(|a| format!("area={a}&")).unwrap_or_default();
+                format!("/figures/list?{area}period=all&")
+            },
             area_query: area.map(|a| format!("area={a}&")).unwrap_or_default(),
             households: figure(stock),
             visited: share("visit"),

@@ -193,6 +193,7 @@ impl Shell {
     pub fn navigation(&self) -> Vec<(&'static str, &'static str, &'static str)> {
         vec![
             ("overview", "/", self.t("nav.overview")),
+            ("figures", "/figures", self.t("nav.figures")),
             ("households", "/households", self.t("nav.households")),
             ("differences", "/differences", self.t("nav.differences")),
             ("doubts", "/doubts", self.t("nav.doubts")),

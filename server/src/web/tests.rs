@@ -8,7 +8,10 @@ use askama::Template;
 
 use super::shell::{ErrorPage, Shell};
 use super::texts::{self, MISSING};
-use super::{differences, doubts, households, join, overview, phones, quarantine, record, sign_in, visits};
+use super::{
+    differences, doubts, figure_list, figures, frozen, households, join, overview, phones, quarantine, record, sign_in,
+    visits,
+};
 use crate::messages::Language;
 
 const LANGUAGES: [Language; 2] = [Language::Zh, Language::En];
@@ -20,6 +23,9 @@ fn every_page(language: Language) -> Vec<(&'static str, String)> {
         ("households", households::HouseholdsPage::sample(language).render().unwrap()),
         ("record", record::sample(language).render().unwrap()),
         ("hidden record", record::RecordView { hidden: true, ..record::sample(language) }.render().unwrap()),
+        ("figures", figures::FiguresPage::sample(language).render().unwrap()),
+        ("figure list", figure_list::FigureListPage::sample(language).render().unwrap()),
+        ("frozen report", frozen::FrozenPage::sample(language).render().unwrap()),
         ("visits", visits::VisitsPage::sample(language).render().unwrap()),
         ("differences", differences::DifferencesPage::sample(language).render().unwrap()),
         ("doubts", doubts::DoubtsPage::sample(language).render().unwrap()),

@@ -7,6 +7,7 @@ mod cli;
 mod cuts;
 mod devices;
 mod doubts;
+mod figures;
 mod form_api;
 mod form_entities;
 mod form_lists;
