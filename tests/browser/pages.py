@@ -207,6 +207,25 @@ class Pages(unittest.TestCase):
         self.assertIn("密钥不对", browser.text())
         self.looks_right("sign-in")
 
+    @at_every_width("masked")
+    def test_masked_answers_are_shown_for_a_reason_and_once(self, browser):
+        browser.go(self.address + "/households")
+        browser.follow(browser.link("王大山"))
+        record = browser.url()
+        browser.run("document.querySelector('select[name=why]').value = '核实身份'")
+        browser.follow(browser.find("form[action$=masked] button"))
+        self.assertIn("999999195001100013", browser.text())
+        self.assertIn("核实身份", browser.text())
+        self.looks_right("looked")
+        browser.go(record)
+        self.assertNotIn("999999195001100013", browser.run("return document.documentElement.outerHTML"))
+
+        browser.go(self.address + "/quarantine")
+        browser.run("document.querySelector('input[type=checkbox]').click()")
+        browser.follow(browser.find("form[action$=release] button.main"))
+        self.assertIn("请写明原因", browser.text())
+        self.looks_right("no-reason")
+
     @at_every_width("doubts")
     def test_doubtful_data_are_listed_filtered_and_lead_to_their_records(self, browser):
         browser.go(self.address + "/")
