@@ -6,4 +6,5 @@ pub mod family;
 pub mod names;
 pub mod report;
 pub mod run;
+pub mod spreadsheet;
 pub mod township;

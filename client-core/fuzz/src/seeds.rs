@@ -35,7 +35,9 @@ fn main() -> std::io::Result<()> {
     for (i, path) in fs::read_dir("../forms/pack")?.enumerate() {
         let path = path?.path();
         if path.extension().is_some_and(|e| e == "xlsx") {
-            seed("workbook", i, &[b"\x01", fs::read(path)?.as_slice()].concat())?;
+            let workbook = fs::read(path)?;
+            seed("grid", i, &workbook)?;
+            seed("workbook", i, &[b"\x01", workbook.as_slice()].concat())?;
         }
     }
     for (i, rows) in WORKBOOKS.iter().enumerate() {
