@@ -224,6 +224,7 @@ class Pages(unittest.TestCase):
         browser.run("document.querySelector('input[type=checkbox]').click()")
         browser.follow(browser.find("form[action$=release] button.main"))
         self.assertIn("请写明原因", browser.text())
+        self.assertIn("400", " ".join(browser.complaints()))  # as it has to be
         self.looks_right("no-reason")
 
     @at_every_width("doubts")
