@@ -21,7 +21,7 @@ mod databases;
 mod devices;
 mod doubts;
 mod exchanges;
-mod figures;
+pub(super) mod figures;
 mod forms;
 mod lists;
 mod people;

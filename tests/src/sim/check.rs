@@ -40,6 +40,7 @@ pub fn all(world: &mut World<'_>) -> Result<(), Failure> {
     }
     answers_stand(world, &server)?;
     nothing_evil(&server)?;
+    figures_are_what_the_records_say(world)?;
     let diverged = world.network.with(|s| s.server.counts()).get("diverged").copied().unwrap_or(0);
     if diverged > 0 {
         return Failure::err(
@@ -55,6 +56,15 @@ pub fn all(world: &mut World<'_>) -> Result<(), Failure> {
     let heads: Vec<String> = server.values().map(|s| s.json.clone()).collect();
     world.note(&heads.join("\n"));
     Ok(())
+}
+
+/// I13: figures equal a recomputation.
+fn figures_are_what_the_records_say(world: &World<'_>) -> Result<(), Failure> {
+    let found = world.verify_figures()?;
+    match found.differences.first() {
+        None => Ok(()),
+        Some(difference) => Failure::err("I13", format!("{found}: {difference}")),
+    }
 }
 
 /// I5: the feed has every number from 1 to its head, and holds exactly the records' changes.

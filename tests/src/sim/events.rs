@@ -6,6 +6,7 @@ use std::sync::Arc;
 use doorstep_core::clock::{Clock, ManualClock, SeededEntropy};
 use doorstep_core::id::{Identity, RecordId};
 use doorstep_core::record::{Record, Section};
+use doorstep_server::service::figures::verify::Verified;
 use doorstep_server::service::merge::open_record;
 use doorstep_server::service::office::{FormInstance, Office};
 use doorstep_server::storage::{RecordFilter, RecordRow};
@@ -188,6 +189,12 @@ impl World<'_> {
             after = last.born;
             rows.extend(page);
         }
+    }
+
+    /// The server's figures beside a recomputation.
+    pub fn verify_figures(&self) -> Result<Verified, Failure> {
+        let service = self.network.with(|s| s.server.up())?;
+        Ok(service.verify_figures(self.township)?)
     }
 
     /// A record on the server, from its raw changes.

@@ -393,3 +393,23 @@ fn a_push_that_is_not_taken_leaves_figures_as_they_were(storage: Arc<dyn Storage
     let visited = sums(&*storage, &query("2026-03", ""), Kind::Records, "visit");
     assert_eq!(visited, BTreeMap::from([(VILLAGE, reached(1, 0, 1, 3))]));
 }
+
+/// A township with one village, one household in ten records, the others visits of a year and more.
+pub(in crate::storage) fn village_with(
+    records: usize,
+) -> (tempfile::TempDir, crate::storage::SqliteStorage, AreaId, AreaId) {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = crate::storage::SqliteStorage::open(&folder.path().join("server.db")).unwrap();
+    storage.secrets(&secrets()).unwrap();
+    let device = enrol(&storage, TOWNSHIP);
+    let houses: Vec<PreparedRecord> = (0..records / 10).map(|_| household(&device, VILLAGE, "3", "out")).collect();
+    let visits = (0..records - houses.len()).map(|n| {
+        let day = format!("202{}-{:02}-{:02}", 5 + n % 2, 1 + n / 2 % 12, 1 + n / 24 % 28);
+        visit(&device, VILLAGE, houses[n % houses.len()].id, &day)
+    });
+    let visits: Vec<PreparedRecord> = visits.collect();
+    for part in houses.chunks(500).chain(visits.chunks(500)) {
+        done(&storage, PreparedPush { received_ms: MARCH_10, ..push(&device, part.to_vec()) });
+    }
+    (folder, storage, TOWNSHIP, VILLAGE)
+}

@@ -70,10 +70,13 @@ fn persons_on(steps: &str, day: &str) -> Option<i64> {
     step.rsplit('=').next().unwrap().parse().ok()
 }
 
+/// When the last visit of a household was, where it counts, for how many persons.
+type Last = ((String, u64), (AreaId, String), i64);
+
 /// Visits of a period, counted one by one: by area and status.
 fn counted(truth: &HashMap<RecordId, Truth>, period: &Period) -> BTreeMap<(AreaId, String), Sums> {
     let mut sums: BTreeMap<(AreaId, String), Sums> = BTreeMap::new();
-    let mut last: BTreeMap<RecordId, ((String, u64), (AreaId, String), i64)> = BTreeMap::new();
+    let mut last: BTreeMap<RecordId, Last> = BTreeMap::new();
     for t in truth.values().filter(|t| t.record.identity.record_type == "visit") {
         let valid = crate::calendar::parse_day(&t.record.projection.day).is_some();
         let day = if valid { t.record.projection.day.clone() } else { String::new() };

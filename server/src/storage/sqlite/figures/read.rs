@@ -27,13 +27,13 @@ fn known_areas(c: &Connection, township_no: i64) -> Result<Vec<AreaId>> {
     }
 }
 
+const FIGURES: &str = "SELECT type, status, records, late, households, persons FROM figure
+    WHERE township_no = ? AND area = ? AND period >= ? AND period <= ?";
+
 pub(super) fn figures(c: &Connection, township: TownshipId, query: &FigureQuery) -> Result<Vec<FigureRow>> {
     let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
     let areas = if query.areas.is_empty() { known_areas(c, township_no)? } else { query.areas.clone() };
-    let mut statement = c.prepare_cached(
-        "SELECT type, status, records, late, households, persons FROM figure
-         WHERE township_no = ? AND area = ? AND period >= ? AND period <= ?",
-    )?;
+    let mut statement = c.prepare_cached(FIGURES)?;
     let column = plan::column(&query.period);
     let one = |column: &str| (column.to_owned(), column.to_owned());
     let mut ranges = vec![
@@ -177,4 +177,34 @@ pub(super) fn cells(c: &Connection, township: TownshipId) -> Result<(Cells, u64,
         Ok(c.prepare_cached(&sql)?.query_row(range, |r| r.get::<_, i64>(0))?.cast_unsigned())
     };
     Ok((cells, count("figure_line")?, count("figure_stay")?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+
+    use rusqlite::StatementStatus;
+
+    use super::super::super::super::conformance;
+    use super::*;
+
+    /// SQLite's steps for the figures of a village, read 20 times.
+    fn steps(records: usize) -> i32 {
+        let (_folder, storage, township, village) = conformance::figures::village_with(records);
+        let areas = vec![village];
+        let query = FigureQuery { areas, period: Period::Whole, as_of: "2026-11-25".to_owned() };
+        let work = |c: &Connection| {
+            for _ in 0..20 {
+                assert!(figures(c, township, &query)?.iter().any(|row| row.sums.records == (records * 9 / 10) as i64));
+            }
+            Ok(c.prepare_cached(FIGURES)?.get_status(StatementStatus::VmStep))
+        };
+        storage.read(work).unwrap()
+    }
+
+    #[test]
+    fn an_areas_figures_take_the_same_work_at_a_hundred_times_as_many_records() {
+        let (few, many) = (steps(100), steps(10_000));
+        assert!(few > 0 && f64::from(many) <= f64::from(few) * 1.5, "{few} steps, then {many}");
+    }
 }
