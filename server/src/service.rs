@@ -9,6 +9,7 @@ pub mod figures;
 pub mod forms;
 pub mod grants;
 pub mod invitations;
+pub mod life;
 pub mod lost;
 pub mod masked;
 pub mod merge;

@@ -11,6 +11,7 @@ use doorstep_core::clock::{SystemClock, SystemEntropy};
 use doorstep_core::form::expression::{Spot, Tree};
 use doorstep_core::form::session::Session;
 use doorstep_core::id::RecordId;
+use doorstep_core::life::EventKind;
 use doorstep_core::record::Record;
 use doorstep_core::store::{ListFilter, OpenError, RefusedUpload, Row};
 use doorstep_core::sync::{Cancel, Progress, SyncReport};
@@ -70,6 +71,17 @@ enum PhoneCommand {
         /// The household: its id, or its number.
         household: String,
         /// An answer: question=value.
+        #[arg(long = "set", required = true)]
+        set: Vec<String>,
+    },
+    /// Fill and finish the form of an event in a household's life: birth, death, marriage_in, marriage_out, member_in,
+    /// member_out, new_head, household_move, household_split, household_union, household_end.
+    Event {
+        /// What happened.
+        kind: String,
+        /// The household: its id, or its number.
+        household: String,
+        /// An answer: question=value. Persons, households and areas may be given by name, several with commas.
         #[arg(long = "set", required = true)]
         set: Vec<String>,
     },
@@ -181,6 +193,16 @@ fn run(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
             let draft = phone.start("visit", Some(find(phone, household)?))?;
             finish(phone, args, draft, set, &NewRecord::default())
         }
+        PhoneCommand::Event { kind, household, set } => {
+            let kind = EventKind::named(kind).ok_or_else(|| {
+                let kinds: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
+                format!("there is no event {kind:?}: {}", kinds.join(", "))
+            })?;
+            let form = phone.forms()?.into_iter().find(|form| form.event() == Some(kind));
+            let form = form.ok_or(PhoneError::UnknownForm)?;
+            let draft = phone.start(&form.name, Some(find(phone, household)?))?;
+            finish(phone, args, draft, set, &NewRecord::default())
+        }
         PhoneCommand::Edit { record, set } => {
             let draft = phone.edit(find(phone, record)?)?;
             finish(phone, args, draft, set, &NewRecord::default())
@@ -258,6 +280,7 @@ fn fill(
     for (key, value) in pairs {
         let (key, value) = ticked(&filling, key, value);
         let spot = place(filling.session(), key).ok_or_else(|| PhoneError::UnknownQuestion(key.to_owned()))?;
+        let value = by_label(filling.session(), spot, &value).unwrap_or(value);
         match filling.answer(spot, &value) {
             Ok(_) => {}
             Err(PhoneError::Refused(refusal)) => {
@@ -283,6 +306,18 @@ fn key_and_value(pair: &str) -> Result<(&str, &str), Fault> {
 fn place(session: &Session, key: &str) -> Option<Spot> {
     let root = session.model().tree().name(Tree::ROOT);
     session.spot(key).or_else(|| session.at_path(&format!("/{root}/{key}")))
+}
+
+/// Choices that are given by what is shown, as their names; nothing where one isn't offered by that.
+fn by_label(session: &Session, spot: Spot, value: &str) -> Option<String> {
+    let offered = session.choices(spot);
+    if value.is_empty() || value.split_whitespace().all(|name| offered.iter().any(|choice| &*choice.name == name)) {
+        return None;
+    }
+    let named =
+        |label: &str| offered.iter().find(|choice| &*choice.label == label).map(|choice| choice.name.to_string());
+    let names: Option<Vec<String>> = value.split([',', '、']).map(|label| named(label.trim())).collect();
+    names.map(|names| names.join(" "))
 }
 
 /// A tick as the whole answer of its question: what is chosen there, with or without the choice.

@@ -245,11 +245,16 @@ impl Exchange {
     fn commit(&self, push: PreparedPush, sender: &Sender<'_>) -> Result<Committed, Refused> {
         let touched: Vec<RecordId> =
             push.records.iter().map(|r| r.id).chain(push.waiting.iter().map(|held| held.record)).collect();
+        let events = self.service.events_of(&push)?;
         fault::point("server.commit.before");
         let committed = self.service.committer.commit(&*self.service.storage, push)?;
         fault::point("server.commit.after");
         if matches!(committed, Committed::Done(_)) {
             self.settle(&touched, sender)?;
+            if let Err(error) = self.service.apply_events(self.device.township, &events) {
+                // the push stands; what follows from the event is missing until it is corrected
+                tracing::warn!(error = &error as &dyn std::error::Error, "an event could not be applied");
+            }
         }
         Ok(committed)
     }

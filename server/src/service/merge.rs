@@ -1,5 +1,6 @@
 //! Guard and merge: from a decoded batch or refill to a prepared push. Reads storage, writes nothing.
 
+mod events;
 mod instances;
 mod permit;
 
@@ -239,6 +240,7 @@ impl<'a> Merge<'a> {
             self.record(&frame, Some(stored), waiting)?;
         }
         self.check_instances()?;
+        self.check_moves()?;
         let found = !self.push.records.is_empty() || !self.push.settled.is_empty();
         Ok(found.then_some(self.push))
     }
@@ -258,7 +260,8 @@ impl<'a> Merge<'a> {
             }
             self.record(frame, stored, waiting.remove(&frame.id).unwrap_or_default())?;
         }
-        self.check_instances()
+        self.check_instances()?;
+        self.check_moves()
     }
 
     fn record(
@@ -327,6 +330,7 @@ impl<'a> Merge<'a> {
         let (projection, answers) = project(&record, form.as_deref());
         let mut check = DoubtCheck { before: doubts, ..DoubtCheck::default() };
         if let Some(form) = form {
+            self.note_move(frame, &form, &record, &answers, &new);
             let class = doubts::class_of(&frame.identity.record_type);
             let document = Document { class, record: &record, answers: &answers };
             let own = |device: Option<DeviceId>| device == Some(self.push.device);

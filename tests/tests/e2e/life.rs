@@ -1,11 +1,16 @@
 //! Events in the life of households, between real phones and a real server.
 
+use std::path::Path;
+
 use doorstep_core::client::filling::FillOptions;
 use doorstep_core::client::{NewRecord, Phone};
-use doorstep_core::id::{AreaId, RecordId};
-use doorstep_core::record::{Section, Value};
-use doorstep_core::store::ListFilter;
-use doorstep_tests::harness::{TestServer, add_household, edit, sync};
+use doorstep_core::clock::{SystemEntropy, random};
+use doorstep_core::id::{AreaId, Identity, RecordId, UserId};
+use doorstep_core::protocol::GrantEntry;
+use doorstep_core::record::{ChangeNote, Edit, FormRef, Section, Value};
+use doorstep_core::store::{ListFilter, PlannedDocument};
+use doorstep_server::storage::User;
+use doorstep_tests::harness::{TestServer, add_household, edit, open_phone, sync, visit};
 use tempfile::TempDir;
 
 fn scratch<const N: usize>() -> [TempDir; N] {
@@ -261,4 +266,125 @@ fn who_has_left_is_not_offered_again_and_households_that_ended_are_not_offered_f
     sync(&a);
     let villages = offered("household_move", "to_village");
     assert!(villages.contains(&"石桥村".to_owned()), "{villages:?}");
+}
+
+/// A phone of somebody with this role in this area, and for this household if one is named.
+fn phone_of(server: &TestServer, dir: &Path, role: &str, area: AreaId, subject: Option<RecordId>) -> Phone {
+    let user = UserId(random(&SystemEntropy));
+    server.service.storage.put_users(&[User { id: user, name: role.into(), unit: String::new() }]).unwrap();
+    let grant = GrantEntry { grant: 0, role: role.into(), area, subject, active: true };
+    server.service.storage.append_grants(user, &[grant.into()]).unwrap();
+    let phone = open_phone(dir);
+    phone.enrol(&server.url(), &server.service.invite(user, server.township).unwrap()).unwrap();
+    phone
+}
+
+#[test]
+fn a_household_that_moves_goes_to_the_phones_of_its_new_village_with_all_about_it() {
+    let dirs = scratch::<4>();
+    let server = TestServer::start(dirs[0].path());
+    let office = server.phone(dirs[1].path(), "站");
+    let (household, _) = family(&office, server.villages[0], "0001", "李四");
+    visit(&office, household, "记事");
+    sync(&office);
+    let [from, to] = [0, 1].map(|n| phone_of(&server, dirs[2 + n].path(), "village_cadre", server.villages[n], None));
+    settled(&[&from, &to]);
+    let held = |phone: &Phone| {
+        let filter = ListFilter { limit: 100, ..ListFilter::default() };
+        phone.list(filter).unwrap().into_iter().map(|row| row.record_type).collect::<Vec<_>>()
+    };
+    assert_eq!((held(&from).len(), held(&to).len()), (2, 0));
+    let village = server.villages[1].to_string();
+    let moved = happens(
+        &from,
+        "household_move",
+        household,
+        &[("happened_on", "2026-05-01"), ("to_village", &village), ("group_name", "三组"), ("address", "3 号")],
+    );
+    settled(&[&from, &to]);
+    assert_eq!(held(&from), Vec::<String>::new(), "it is no longer theirs");
+    let mut there = held(&to);
+    there.sort_unstable();
+    assert_eq!(there, ["household", "household_move", "visit"]);
+    assert_eq!((said(&to, household, "village"), said(&to, household, "group")), ("石桥村".into(), "三组".into()));
+    assert_eq!(said(&to, household, "address"), "3 号");
+    let row = server.service.storage.record_row(server.township, household).unwrap().unwrap();
+    assert_eq!((row.area, row.projection.persons), (server.villages[1], 3));
+    let placed = server.service.storage.placements(server.township, household).unwrap();
+    let past: Vec<_> = placed.iter().map(|p| (p.area, p.until_day.as_str())).collect();
+    assert_eq!(past, [(server.villages[0], "2026-05-01")], "the past stays where it was");
+    // a note added later moves nothing again
+    settled(&[&office]);
+    let back = server.villages[0].to_string();
+    happens(&office, "household_move", household, &[("happened_on", "2026-06-01"), ("to_village", &back)]);
+    settled(&[&office, &to]);
+    correct(&office, moved, &[("note", "搬了两次")]);
+    settled(&[&office]);
+    let row = server.service.storage.record_row(server.township, household).unwrap().unwrap();
+    assert_eq!(row.area, server.villages[0]);
+}
+
+#[test]
+fn a_helper_who_registers_a_split_has_both_households() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    let office = server.phone(dirs[1].path(), "站");
+    let (household, [_, wife, son]) = family(&office, server.villages[0], "0001", "李四");
+    sync(&office);
+    let helper = phone_of(&server, dirs[2].path(), "helper", server.villages[0], Some(household));
+    settled(&[&helper]);
+    let both = format!("{wife} {son}");
+    happens(&helper, "household_split", household, &[("members", &both), ("split_head", &son)]);
+    settled(&[&helper, &office]);
+    assert!(helper.refused().unwrap().is_empty());
+    let mut counted: Vec<u32> = persons(&helper).into_iter().map(|(_, persons)| persons).collect();
+    counted.sort_unstable();
+    assert_eq!(counted, [1, 2]);
+    assert_eq!(persons(&office).len(), 2);
+}
+
+/// What a program writes that knows the event's form and not what follows from it.
+fn writes_alone(phone: &Phone, server: &TestServer, household: RecordId, form: &str, answers: &[(&str, Value)]) {
+    let user = phone.enrolment().unwrap().unwrap().user;
+    let edits = answers.iter().map(|(key, value)| Edit::answer(*key, value.clone())).collect();
+    let document = PlannedDocument {
+        identity: Identity::of_type(form),
+        id: RecordId(random(&SystemEntropy)),
+        area: server.villages[0],
+        subject: Some(household),
+        edits,
+    };
+    let form = Some(FormRef { name: form.into(), version: 1 });
+    let note = ChangeNote { form, is_complete: true, ..ChangeNote::by(user) };
+    phone.store().write(&[document], &note).unwrap();
+}
+
+#[test]
+fn an_event_whose_effects_were_not_written_is_applied_by_the_office_and_overwrites_nothing() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    let (a, old) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let (household, [head, wife, son]) = family(&a, server.villages[0], "0001", "李四");
+    settled(&[&a, &old]);
+    let day = ("happened_on", Value::from("2026-05-01"));
+    let dead = [day.clone(), ("member", head.as_str().into()), ("new_head", wife.as_str().into())];
+    writes_alone(&old, &server, household, "death", &dead);
+    settled(&[&old, &a]);
+    assert_eq!(on_server(&server, household).0, 2);
+    assert_eq!(said(&a, household, &format!("member#{head}/left_on")), "2026-05-01");
+    // the head's name was there: both stand beside each other until somebody decides
+    let view = a.view(household).unwrap();
+    let differing: Vec<&str> = view.differences.iter().map(|d| d.key.as_str()).collect();
+    assert_eq!(differing, ["head_name", format!("member#{wife}/relation").as_str()]);
+    for name in ["李四", "王五"] {
+        assert!(view.differences[0].values.iter().any(|v| v.value == Value::from(name)), "{name}");
+    }
+    // a split makes the other household, once
+    let members = format!("members={son}");
+    let split = [day, (members.as_str(), Value::Bool(true)), ("split_head", son.as_str().into())];
+    writes_alone(&old, &server, household, "household_split", &split);
+    settled(&[&old, &a, &old]);
+    let mut counted: Vec<u32> = persons(&a).into_iter().map(|(_, persons)| persons).collect();
+    counted.sort_unstable();
+    assert_eq!(counted, [1, 1]);
 }

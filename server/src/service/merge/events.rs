@@ -1,0 +1,46 @@
+//! Events in the life of households that a push brings: where one moves a household, everything about it moves with it.
+
+use doorstep_core::form::Form;
+use doorstep_core::id::ChangeHash;
+use doorstep_core::life::{LifeEvent, placement};
+use doorstep_core::protocol::RecordFrame;
+use doorstep_core::record::Record;
+
+use super::super::doubts::Answers;
+use super::{Merge, NewChange};
+use crate::storage::{Move, StorageError};
+
+/// The answers that say where a household moves, and whether it does.
+const WHERE: [&str; 2] = ["to_area", "withdrawn"];
+
+impl Merge<'_> {
+    /// Notes the move that a finished event says, when what arrived says where to: other corrections of the event don't move
+    /// a household again that has moved on since.
+    pub(super) fn note_move(
+        &mut self,
+        frame: &RecordFrame,
+        form: &Form,
+        record: &Record,
+        answers: &Answers,
+        new: &[NewChange],
+    ) {
+        let Some(household) = frame.subject.filter(|_| form.event().is_some() && record.is_complete()) else { return };
+        let event = LifeEvent { id: frame.id, form, answers };
+        let Some(placement) = placement(&event, household) else { return };
+        let arrived: Vec<ChangeHash> = new.iter().map(|change| change.hash).collect();
+        if record.answers_put_by(&arrived).iter().any(|key| WHERE.contains(key)) {
+            let moved = Move { record: household, area: placement.area, from_day: placement.from_day };
+            self.push.moves.push(moved);
+        }
+    }
+
+    /// Leaves out moves to areas that the township doesn't have.
+    pub(super) fn check_moves(&mut self) -> Result<(), StorageError> {
+        if self.push.moves.is_empty() {
+            return Ok(());
+        }
+        let (_, areas) = self.storage.areas(self.push.township)?;
+        self.push.moves.retain(|moved| areas.iter().any(|area| area.area == moved.area));
+        Ok(())
+    }
+}
