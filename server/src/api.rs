@@ -6,6 +6,8 @@ mod doubts;
 pub mod enrol;
 pub mod error;
 pub mod figures;
+pub mod events;
+mod figures;
 pub mod forms;
 mod masked;
 pub mod office;

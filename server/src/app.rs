@@ -71,6 +71,7 @@ pub fn build_router(app: Arc<App>) -> Router {
     let request = Duration::from_millis(app.timeouts.request_ms);
     let small = Router::new()
         .merge(api::enrol::router())
+        .merge(api::events::router())
         .merge(api::records::router())
         .merge(api::forms::router())
         .merge(api::audit::router())

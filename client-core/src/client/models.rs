@@ -8,7 +8,7 @@ use crate::form::attachment;
 use crate::form::expression::Table;
 use crate::form::model::{Files, Model};
 use crate::form::{AnswerKey, Form, PhoneList};
-use crate::id::RecordId;
+use crate::id::{AreaId, RecordId};
 use crate::protocol::AreaEntry;
 use crate::record::Value;
 use crate::record::key::Leaf;
@@ -32,28 +32,25 @@ impl Phone {
     fn phone_lists(&self, form: &Form, subject: Option<RecordId>) -> Result<Files, PhoneError> {
         let mut lists = Files::new();
         for file in attachment::missing(form) {
-            let rows = match PhoneList::named(file) {
+            let rows: Vec<Item> = match PhoneList::named(file) {
                 Some(PhoneList::Records(record_type)) => self.record_rows(record_type)?,
-                Some(PhoneList::Areas) => self.store.areas()?.into_iter().map(area_cells).collect(),
+                Some(PhoneList::Areas) => self.store.areas()?.iter().map(area_item).collect(),
                 Some(PhoneList::OfSubject(repeat)) => match subject {
-                    Some(subject) => instance_rows(&repeat, &self.record(subject)?.answers()),
+                    Some(subject) => instance_items(&repeat, &self.record(subject)?.answers()),
                     None => Vec::new(),
                 },
                 None => continue,
             };
-            let mut table = Table::new();
-            for cells in rows {
-                table.push(cells.iter().map(|(column, text)| (column.as_str(), Arc::from(text.as_str()))));
-            }
-            lists.insert(file.to_owned(), Arc::new(table));
+            lists.insert(file.to_owned(), list(&rows));
         }
         Ok(lists)
     }
 
-    fn record_rows(&self, record_type: String) -> Result<Vec<Cells>, PhoneError> {
+    fn record_rows(&self, record_type: String) -> Result<Vec<Item>, PhoneError> {
         let filter = ListFilter { record_type: Some(record_type), limit: LISTED_RECORDS_MAX, ..ListFilter::default() };
         let rows = self.store.list(&filter)?;
-        rows.iter().map(|row| Ok(record_cells(row, &self.record(row.id)?.answers()))).collect()
+        let item = |row: &Row| Ok(record_item(row.id, row.area, &row.title, &self.record(row.id)?.answers()));
+        rows.iter().map(item).collect()
     }
 
     /// The records that a record is about, as far as it says: its subject first.
@@ -66,24 +63,34 @@ impl Phone {
     }
 }
 
-/// One item of a list, by column.
-type Cells = BTreeMap<String, String>;
+/// One item of a list that is made of what is known, by column.
+pub type Item = BTreeMap<String, String>;
 
-fn area_cells(area: AreaEntry) -> Cells {
-    let label = if area.name_zh.is_empty() { area.name_en } else { area.name_zh };
+/// Items as the table of a list.
+pub fn list(items: &[Item]) -> Arc<Table> {
+    let mut table = Table::new();
+    for item in items {
+        table.push(item.iter().map(|(column, text)| (column.as_str(), Arc::from(text.as_str()))));
+    }
+    Arc::new(table)
+}
+
+/// An area in the list of areas.
+pub fn area_item(area: &AreaEntry) -> Item {
+    let label = if area.name_zh.is_empty() { area.name_en.clone() } else { area.name_zh.clone() };
     let columns = [
         ("name", area.area.to_string()),
         ("label", label),
         ("parent", area.parent.map(|parent| parent.to_string()).unwrap_or_default()),
-        ("level", area.level),
-        ("code", area.code),
+        ("level", area.level.clone()),
+        ("code", area.code.clone()),
     ];
     columns.into_iter().map(|(column, text)| (column.to_owned(), text)).collect()
 }
 
 /// The instances of a repeat that weren't removed, in their order.
-fn instance_rows(repeat: &str, answers: &BTreeMap<String, Value>) -> Vec<Cells> {
-    let mut rows: BTreeMap<&str, Cells> = BTreeMap::new();
+pub fn instance_items(repeat: &str, answers: &BTreeMap<String, Value>) -> Vec<Item> {
+    let mut rows: BTreeMap<&str, Item> = BTreeMap::new();
     let mut order: BTreeMap<&str, i64> = BTreeMap::new();
     let mut removed = Vec::new();
     for (key, value) in answers {
@@ -100,9 +107,9 @@ fn instance_rows(repeat: &str, answers: &BTreeMap<String, Value>) -> Vec<Cells> 
         }
     }
     rows.retain(|instance, _| !removed.contains(instance));
-    let mut rows: Vec<(&str, Cells)> = rows.into_iter().collect();
+    let mut rows: Vec<(&str, Item)> = rows.into_iter().collect();
     rows.sort_by_key(|(instance, _)| (order.get(instance).copied().unwrap_or_default(), *instance));
-    let named = |(instance, mut cells): (&str, Cells)| {
+    let named = |(instance, mut cells): (&str, Item)| {
         let label = cells.remove("name").unwrap_or_default();
         cells.extend([("name".to_owned(), instance.to_owned()), ("label".to_owned(), label)]);
         cells
@@ -110,8 +117,9 @@ fn instance_rows(repeat: &str, answers: &BTreeMap<String, Value>) -> Vec<Cells> 
     rows.into_iter().map(named).collect()
 }
 
-fn record_cells(row: &Row, answers: &BTreeMap<String, Value>) -> Cells {
-    let mut cells = Cells::new();
+/// A record in the list of the records of its type.
+pub fn record_item(id: RecordId, area: AreaId, title: &str, answers: &BTreeMap<String, Value>) -> Item {
+    let mut cells = Item::new();
     for (key, value) in answers {
         let plain = AnswerKey::parse(key).is_some_and(|k| k.instances.is_empty());
         if plain && !key.contains('=') {
@@ -119,11 +127,11 @@ fn record_cells(row: &Row, answers: &BTreeMap<String, Value>) -> Cells {
         }
     }
     let own_label = cells.get("label").cloned().unwrap_or_default();
-    let title = if row.title.is_empty() { own_label } else { row.title.clone() };
+    let title = if title.is_empty() { own_label } else { title.to_owned() };
     cells.extend([
-        ("name".to_owned(), row.id.to_string()),
+        ("name".to_owned(), id.to_string()),
         ("label".to_owned(), title),
-        ("area".to_owned(), row.area.to_string()),
+        ("area".to_owned(), area.to_string()),
     ]);
     cells
 }

@@ -280,7 +280,7 @@ fn fill(
     for (key, value) in pairs {
         let (key, value) = ticked(&filling, key, value);
         let spot = place(filling.session(), key).ok_or_else(|| PhoneError::UnknownQuestion(key.to_owned()))?;
-        let value = by_label(filling.session(), spot, &value).unwrap_or(value);
+        let value = filling.session().by_label(spot, &value).unwrap_or(value);
         match filling.answer(spot, &value) {
             Ok(_) => {}
             Err(PhoneError::Refused(refusal)) => {
@@ -306,18 +306,6 @@ fn key_and_value(pair: &str) -> Result<(&str, &str), Fault> {
 fn place(session: &Session, key: &str) -> Option<Spot> {
     let root = session.model().tree().name(Tree::ROOT);
     session.spot(key).or_else(|| session.at_path(&format!("/{root}/{key}")))
-}
-
-/// Choices that are given by what is shown, as their names; nothing where one isn't offered by that.
-fn by_label(session: &Session, spot: Spot, value: &str) -> Option<String> {
-    let offered = session.choices(spot);
-    if value.is_empty() || value.split_whitespace().all(|name| offered.iter().any(|choice| &*choice.name == name)) {
-        return None;
-    }
-    let named =
-        |label: &str| offered.iter().find(|choice| &*choice.label == label).map(|choice| choice.name.to_string());
-    let names: Option<Vec<String>> = value.split([',', '、']).map(|label| named(label.trim())).collect();
-    names.map(|names| names.join(" "))
 }
 
 /// A tick as the whole answer of its question: what is chosen there, with or without the choice.

@@ -4,18 +4,54 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use doorstep_core::clock::{ManualClock, SeededEntropy};
-use doorstep_core::form::session::{Surroundings, recomputed};
-use doorstep_core::form::{Catalog, Form, Sensitivity};
+use doorstep_core::client::{area_item, instance_items, list, record_item};
+use doorstep_core::clock::{ManualClock, SeededEntropy, random};
+use doorstep_core::form::attachment::missing;
+use doorstep_core::form::expression::Tree;
+use doorstep_core::form::model::{Files, Model};
+use doorstep_core::form::session::{Problem, Refusal, Session, Surroundings, recomputed};
+use doorstep_core::form::{Catalog, Form, PhoneList, Sensitivity};
 use doorstep_core::id::{Identity, RecordId};
 use doorstep_core::life::{Answers, Effects, Households, LifeEvent, effects};
-use doorstep_core::record::{Record, Value};
+use doorstep_core::record::{Record, USUAL_ZONE_MINUTES, Value};
 
 use super::merge::open_record;
 use super::office::{FormInstance, Office, WriteError};
 use super::{Refused, Service};
 use crate::register::office_user;
 use crate::storage::{PreparedPush, StoredRecord, TownshipId};
+
+/// An event that the office records.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// The form of the event.
+    pub form: String,
+    /// The household that it is about.
+    pub household: RecordId,
+    /// Answers by question, as text.
+    pub answers: BTreeMap<String, String>,
+}
+
+/// Why the office's event isn't recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventError {
+    /// No form of events has this name.
+    #[error("there is no such event")]
+    Form,
+    /// No household of this id.
+    #[error("there is no such household")]
+    Household,
+    /// The form refuses answers.
+    #[error("the form refuses {} answers", .0.len())]
+    Answers(Vec<(String, Refusal)>),
+    /// Answers are missing, or can't stand.
+    #[error("{} answers are missing or can't stand", .0.len())]
+    Unfinished(Vec<Problem>),
+    /// Writing failed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
 
 /// A form instance as it is stored: its core record, and the answers of all its documents.
 struct Stored {
@@ -49,7 +85,7 @@ impl Service {
             };
             let said = LifeEvent { id: *id, form: &form, answers: &event.answers };
             if said.kind().is_some() && event.record.is_complete() {
-                written += self.apply_event(township, &forms, &said, household)?;
+                written += self.apply_event(township, &forms, &said, household, false)?;
             }
         }
         Ok(written)
@@ -61,6 +97,7 @@ impl Service {
         forms: &Catalog,
         event: &LifeEvent<'_>,
         household: RecordId,
+        replaces: bool,
     ) -> Result<usize, WriteError> {
         let Some(own) = self.stored(township, forms, household)? else { return Ok(0) };
         let Some(form) = forms.of_type(&own.core.identity.record_type) else { return Ok(0) };
@@ -91,7 +128,7 @@ impl Service {
         let office = Office::start(self, user, township)?;
         let mut written = 0;
         for (stored, answers) in plan {
-            written += self.add(township, forms, &form, &office, stored, answers)?;
+            written += self.add(township, forms, &form, &office, stored, answers, replaces)?;
         }
         if let Some((id, made)) = made {
             let mut answers = made.answers;
@@ -109,7 +146,7 @@ impl Service {
         Ok(written)
     }
 
-    /// Puts answers into a household: what is answered otherwise there stays, with the other answer beside it.
+    /// Puts answers into a household: without `replaces`, what is answered otherwise there stays, with the other answer beside it.
     fn add(
         &self,
         township: TownshipId,
@@ -118,6 +155,7 @@ impl Service {
         office: &Office,
         stored: &Stored,
         answers: Answers,
+        replaces: bool,
     ) -> Result<usize, WriteError> {
         let instance = |answers: Answers| FormInstance {
             id: stored.core.id,
@@ -129,7 +167,8 @@ impl Service {
         let unsaid = |key: &String, value: &Value| {
             stored.answers.get(key).is_none_or(|now| matches!(now, Value::Blank | Value::Bool(false)) || now == value)
         };
-        let (mut fresh, beside): (Answers, Answers) = answers.into_iter().partition(|(key, value)| unsaid(key, value));
+        let (mut fresh, beside): (Answers, Answers) =
+            answers.into_iter().partition(|(key, value)| replaces || unsaid(key, value));
         let mut written = 0;
         if !beside.is_empty() {
             written += office.write_as_of(&[instance(beside)], Some(0))?;
@@ -141,6 +180,70 @@ impl Service {
         }
         written += office.write(&[instance(fresh)])?;
         Ok(written)
+    }
+
+    /// Fills the form of an event about a household, writes its record and what follows from it; gives the event's record. Persons
+    /// and areas may be given by what lists show of them.
+    ///
+    /// # Errors
+    /// When there is no such form or household, an answer is refused, or answers are missing.
+    pub fn record_event(self: &Arc<Self>, township: TownshipId, new: &NewEvent) -> Result<RecordId, EventError> {
+        let forms = self.forms().map_err(Refused::from).map_err(WriteError::from)?;
+        let form = forms.newest(&new.form).filter(|form| form.event().is_some()).ok_or(EventError::Form)?;
+        let own = self.stored(township, &forms, new.household)?.ok_or(EventError::Household)?;
+        let files = self.lists(township, &forms, &form, &own, new)?;
+        let model = Model::with_files(Arc::clone(&form), &files).map_err(|_| EventError::Form)?;
+        let zone = i32::from(USUAL_ZONE_MINUTES);
+        let mut around = Surroundings::new(self.clock.clone(), self.entropy.clone(), zone);
+        around.properties.insert("subject".to_owned(), new.household.to_string());
+        let answers = filled(Session::new(Arc::new(model), around), &new.answers)?;
+        let id = RecordId(random(&*self.entropy));
+        let user = office_user(self).map_err(Refused::from).map_err(WriteError::from)?;
+        let office = Office::start(self, user, township).map_err(WriteError::from)?;
+        let record_type = &form.record_type;
+        office.write(&[FormInstance {
+            id,
+            identity: Identity::of_type(record_type),
+            area: own.core.area,
+            subject: Some(new.household),
+            answers: answers.clone().into_iter().collect(),
+        }])?;
+        let said = LifeEvent { id, form: &form, answers: &answers };
+        self.apply_event(township, &forms, &said, new.household, true)?;
+        Ok(id)
+    }
+
+    /// The lists that an event's form reads: of households only those that its answers name.
+    fn lists(
+        &self,
+        township: TownshipId,
+        forms: &Catalog,
+        form: &Form,
+        own: &Stored,
+        new: &NewEvent,
+    ) -> Result<Files, WriteError> {
+        let mut files = Files::new();
+        for file in missing(form) {
+            let items = match PhoneList::named(file) {
+                Some(PhoneList::Areas) => {
+                    let (_, areas) = self.storage.areas(township).map_err(Refused::from)?;
+                    areas.iter().map(area_item).collect()
+                }
+                Some(PhoneList::OfSubject(repeat)) => instance_items(&repeat, &own.record.answers()),
+                Some(PhoneList::Records(record_type)) => {
+                    let mut items = Vec::new();
+                    for id in new.answers.values().filter_map(|text| text.parse().ok()) {
+                        let found = self.stored(township, forms, id)?;
+                        let found = found.filter(|found| found.core.identity.record_type == record_type);
+                        items.extend(found.map(|f| record_item(id, f.core.area, "", &f.record.answers())));
+                    }
+                    items
+                }
+                None => continue,
+            };
+            files.insert(file.to_owned(), list(&items));
+        }
+        Ok(files)
     }
 
     fn stored(&self, township: TownshipId, forms: &Catalog, id: RecordId) -> Result<Option<Stored>, WriteError> {
@@ -160,6 +263,38 @@ impl Service {
         }
         Ok(Some(Stored { core, record, answers }))
     }
+}
+
+/// Answers a form until it is whole. An answer may wait for another that makes its question apply.
+fn filled(mut session: Session, said: &BTreeMap<String, String>) -> Result<Answers, EventError> {
+    let mut waiting: Vec<(&String, &String)> = said.iter().collect();
+    while !waiting.is_empty() {
+        let before = waiting.len();
+        let mut refused = Vec::new();
+        for (question, text) in std::mem::take(&mut waiting) {
+            let root = session.model().tree().name(Tree::ROOT).to_owned();
+            let spot = session.spot(question).or_else(|| session.at_path(&format!("/{root}/{question}")));
+            let answered = match spot {
+                Some(spot) => {
+                    let text = session.by_label(spot, text).unwrap_or_else(|| session.normalised(spot, text));
+                    session.answer(spot, &text).map(drop)
+                }
+                None => Err(Refusal::NoSuchPlace),
+            };
+            if let Err(refusal) = answered {
+                waiting.push((question, text));
+                refused.push((question.clone(), refusal));
+            }
+        }
+        if waiting.len() == before {
+            return Err(EventError::Answers(refused));
+        }
+    }
+    let problems = session.problems();
+    if problems.is_empty() {
+        return Ok(session.answers());
+    }
+    Err(EventError::Unfinished(problems))
 }
 
 /// Computed answers that follow from a household's others.

@@ -157,6 +157,8 @@ impl Office {
             let author = Author {
                 actor: branch_actor(&self.device.public_key, 0),
                 note: ChangeNote {
+                    // an event is written when it is told whole
+                    is_complete: form.as_ref().is_some_and(|form| form.event().is_some()),
                     form: form.map(|f| FormRef { name: f.name.clone(), version: f.version }),
                     ..ChangeNote::by(self.device.user)
                 },

@@ -388,3 +388,38 @@ fn an_event_whose_effects_were_not_written_is_applied_by_the_office_and_overwrit
     counted.sort_unstable();
     assert_eq!(counted, [1, 1]);
 }
+
+#[test]
+fn the_office_records_an_event_by_the_forms_rules() {
+    let dirs = scratch::<2>();
+    let server = TestServer::start(dirs[0].path());
+    let a = server.phone(dirs[1].path(), "甲");
+    let (household, _) = family(&a, server.villages[0], "0001", "李四");
+    sync(&a);
+    let post = |form: &str, answers: serde_json::Value| {
+        let body = serde_json::json!({"form": form, "household": household.to_string(), "answers": answers});
+        let answer = crate::client().post(format!("{}/api/events", server.url())).json(&body).send().unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<serde_json::Value>().unwrap())
+    };
+    let (status, said_back) = post("death", serde_json::json!({"member": "谁"}));
+    assert_eq!((status, said_back["error"]["code"].as_str()), (422, Some("answers_refused")));
+    assert_eq!(post("birth", serde_json::json!({"name": "李小红"})).0, 422, "relation and sex are missing");
+    assert_eq!(post("visit", serde_json::json!({})).0, 400, "not an event");
+    let (status, _) =
+        post("death", serde_json::json!({"happened_on": "2026-05-01", "member": "李四", "new_head": "王五"}));
+    assert_eq!(status, 200);
+    let moved = serde_json::json!({"happened_on": "2026-06-01", "to_village": "石桥村", "group_name": "三组"});
+    let (status, event) = post("household_move", moved);
+    assert_eq!(status, 200);
+    settled(&[&a]);
+    assert_eq!(on_server(&server, household), (2, 0, 0));
+    assert_eq!((said(&a, household, "head_name"), said(&a, household, "village")), ("王五".into(), "石桥村".into()));
+    let row = server.service.storage.record_row(server.township, household).unwrap().unwrap();
+    assert_eq!(row.area, server.villages[1]);
+    // what the office recorded can be corrected on a phone
+    let event: RecordId = event["record"].as_str().unwrap().parse().unwrap();
+    correct(&a, event, &[("group_name", "四组")]);
+    settled(&[&a]);
+    assert_eq!(said(&a, household, "group"), "四组");
+}

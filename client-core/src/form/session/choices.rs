@@ -86,6 +86,19 @@ impl Session {
         offered
     }
 
+    /// Choices that are given by what is shown, several with commas, as the answer of the question; `None` where they are given
+    /// by name already, or one isn't offered.
+    pub fn by_label(&self, spot: Spot, text: &str) -> Option<String> {
+        let offered = self.choices(spot);
+        if text.is_empty() || text.split_whitespace().all(|name| offered.iter().any(|choice| &*choice.name == name)) {
+            return None;
+        }
+        let named =
+            |label: &str| offered.iter().find(|choice| &*choice.label == label).map(|choice| choice.name.to_string());
+        let names: Option<Vec<String>> = text.split([',', '、']).map(|label| named(label.trim())).collect();
+        names.map(|names| names.join(" "))
+    }
+
     /// True when the choices depend on answers or columns: a filter, or earlier answers.
     pub fn has_filtered_choices(&self, node: NodeId) -> bool {
         matches!(&self.model.node(node).choices, Choices::Items(_, Some(_)) | Choices::Answers(_))
