@@ -128,7 +128,7 @@ impl Service {
         let office = Office::start(self, user, township)?;
         let mut written = 0;
         for (stored, answers) in plan {
-            written += self.add(township, forms, &form, &office, stored, answers, replaces)?;
+            written += self.add(township, forms, &office, stored, answers, replaces)?;
         }
         if let Some((id, made)) = made {
             let mut answers = made.answers;
@@ -151,7 +151,6 @@ impl Service {
         &self,
         township: TownshipId,
         forms: &Catalog,
-        form: &Arc<Form>,
         office: &Office,
         stored: &Stored,
         answers: Answers,
@@ -176,7 +175,8 @@ impl Service {
         if let Some(now) = self.stored(township, forms, stored.core.id)? {
             let mut all = now.answers;
             all.extend(fresh.clone());
-            fresh.extend(computed(forms, form, &all));
+            let form = forms.of_type(&stored.core.identity.record_type);
+            fresh.extend(form.map(|form| computed(forms, &form, &all)).unwrap_or_default());
         }
         written += office.write(&[instance(fresh)])?;
         Ok(written)
