@@ -1,4 +1,5 @@
 //! What the end-to-end suite shares: the simulation of phones, network and server.
 
 pub mod harness;
+pub mod scopes;
 pub mod sim;
