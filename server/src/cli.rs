@@ -2,17 +2,19 @@
 
 pub mod admin;
 mod allocator;
+pub mod area;
 pub mod audit;
 pub mod device;
 pub mod figures;
 mod files;
 pub mod form;
+pub mod grant;
 pub mod invite;
-pub mod people;
 #[cfg(feature = "tools")]
 pub mod phone;
 pub mod quarantine;
 pub mod register;
+pub mod role;
 pub mod serve;
 
 use std::path::PathBuf;
@@ -59,10 +61,12 @@ enum Command {
     Phones(device::ListArgs),
     #[command(hide = true)]
     Revoke(device::RevokeArgs),
-    /// List what people may read: user, name, grant, role, area.
-    Grants(people::ListArgs),
-    /// End a grant: the person's phones drop what no other grant covers.
-    EndGrant(people::EndGrantArgs),
+    /// Roles: list, show, change.
+    Role(role::RoleArgs),
+    /// Who holds which role where, and who is paired with which household: list, give, pair, end.
+    Grant(grant::GrantArgs),
+    /// Villages and groups: list, add, rename, merge.
+    Area(area::AreaArgs),
     /// The audit log: who signed in, looked at masked answers, exported, changed rights and phones.
     Audit(audit::AuditArgs),
     /// Write a consistent copy of the database, keys included.
@@ -106,8 +110,9 @@ pub fn main() -> ExitCode {
         Command::Quarantine(args) => quarantine::quarantine(&args),
         Command::Phones(args) => device::list(&args),
         Command::Revoke(args) => device::revoke(&args),
-        Command::Grants(args) => people::grants(&args),
-        Command::EndGrant(args) => people::end_grant(&args),
+        Command::Role(args) => role::role(&args),
+        Command::Grant(args) => grant::grant(&args),
+        Command::Area(args) => area::area(&args),
         Command::Audit(args) => audit::audit(&args),
         Command::Backup(args) => admin::backup(&args),
         Command::Restore(args) => admin::restore(&args),

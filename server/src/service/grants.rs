@@ -33,10 +33,10 @@ pub enum GrantError {
     #[error("there is no such household in the township")]
     UnknownHousehold,
     /// No such person.
-    #[error("there is no such person; `doorstep grants` lists them")]
+    #[error("there is no such person; `doorstep grant list` lists them")]
     UnknownUser,
     /// The person has no such grant, or it ended.
-    #[error("this person has no such grant (any more); `doorstep grants` lists them")]
+    #[error("this person has no such grant (any more); `doorstep grant list` lists them")]
     UnknownGrant,
     /// An area can't go into itself or into one below it.
     #[error("an area can't go into itself or into an area below it")]

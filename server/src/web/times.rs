@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::calendar::ZONE;
+use crate::calendar::{ZONE, parse_day};
 
 /// `YYYY-MM-DD HH:MM`; `None` for 0 (never, unknown) and for times that no calendar has.
 pub fn minute(ms: u64) -> Option<String> {
@@ -19,9 +19,22 @@ pub fn minute_of_second(s: i64) -> Option<String> {
     at.format(format_description!("[year]-[month]-[day] [hour]:[minute]")).ok()
 }
 
+/// The last millisecond of a day (`YYYY-MM-DD`) in the zone of the pages; `None` for what isn't a day.
+pub fn day_end(day: &str) -> Option<u64> {
+    let next = parse_day(day)?.next_day()?.midnight().assume_offset(ZONE).unix_timestamp();
+    u64::try_from(next * 1000 - 1).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_ends_in_the_zone_of_the_pages() {
+        let end = day_end("2026-11-25").unwrap_or(0);
+        assert_eq!((minute(end), minute(end + 1)), (Some("2026-11-25 23:59".into()), Some("2026-11-26 00:00".into())));
+        assert_eq!((day_end("2026-02-30"), day_end("tomorrow")), (None, None));
+    }
 
     #[test]
     fn times_are_shown_in_the_zone_and_impossible_ones_are_not_shown() {

@@ -114,13 +114,13 @@ fn a_lost_phone_is_found_and_shut_out_and_a_grant_ended_beside_a_running_server(
     run(&["phone", "--data", two, "sync"]);
     assert!(refused(&["revoke", "--data", data, "00000000000000000000000000000001"]).contains("no phone"));
     assert!(run(&["phone", "--data", two, "households"]).contains("李四"));
-    let grants = || run(&["grants", "--data", data]);
+    let grants = || run(&["grant", "--data", data, "list"]);
     let grant = line(grants(), "王五").expect("the grant's line");
     assert!(grant.contains("grant 1") && grant.contains("示例镇"), "{grant}");
     let user = grant.split(' ').next().unwrap().to_owned();
-    run(&["end-grant", "--data", data, &user, "1"]);
+    run(&["grant", "--data", data, "end", &user, "1"]);
     assert_eq!(line(grants(), "王五"), None);
-    assert!(refused(&["end-grant", "--data", data, &user, "1"]).contains("no such grant"));
+    assert!(refused(&["grant", "--data", data, "end", &user, "1"]).contains("no such grant"));
     run(&["phone", "--data", two, "sync"]);
     assert!(!run(&["phone", "--data", two, "households"]).contains("李四"), "the phone dropped what it may not read");
 }

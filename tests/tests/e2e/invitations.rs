@@ -49,7 +49,7 @@ fn cards_for_many_people_hold_a_code_each_and_are_for_their_owner_s_eyes_only() 
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(&cards).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    assert_eq!(run(&["grants", "--data", path(&data)]).lines().count(), 2);
+    assert_eq!(run(&["grant", "--data", path(&data), "list"]).lines().count(), 2);
     run(&["invite", "--data", path(&data), "--name", "张三", "--unit", "教育局"]);
-    assert_eq!(run(&["grants", "--data", path(&data)]).lines().count(), 2, "a further phone of the same person");
+    assert_eq!(run(&["grant", "--data", path(&data), "list"]).lines().count(), 2, "a further phone of the same person");
 }

@@ -1,0 +1,189 @@
+//! Who holds which role where, and who is paired with whom.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use doorstep_core::clock::Millis;
+use doorstep_core::id::{AreaId, RecordId, UserId};
+use doorstep_core::protocol::AreaEntry;
+
+use super::admin::the_township;
+use super::serve::open_service;
+use super::{DataOptions, Outcome};
+use crate::say;
+use crate::service::Service;
+use crate::service::audit::Actor;
+use crate::service::grants::NewGrant;
+use crate::service::rights::current;
+use crate::storage::{RecordFilter, TownshipId, User};
+use crate::web::times;
+
+/// What can go wrong on the command line.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Options of `grant`.
+#[derive(Args)]
+pub struct GrantArgs {
+    #[command(flatten)]
+    data: DataOptions,
+    /// The township's id, where there are several.
+    #[arg(long)]
+    township: Option<AreaId>,
+    #[command(subcommand)]
+    command: GrantCommand,
+}
+
+/// Until when, and for whom.
+#[derive(Args)]
+struct Terms {
+    /// Up to the end of this day, such as 2026-12-31.
+    #[arg(long)]
+    until: Option<String>,
+    /// The id of the person whom they stand in for.
+    #[arg(long)]
+    stands_in_for: Option<UserId>,
+}
+
+#[derive(Subcommand)]
+enum GrantCommand {
+    /// List grants that haven't ended: person, name, grant, role, area, household, until when.
+    List,
+    /// Give a person a role for an area and all below it.
+    Give {
+        /// The person's id, or their name if nobody else has it.
+        person: String,
+        /// The role, such as village_cadre.
+        role: String,
+        /// The area's id, code or name; without it the whole township.
+        #[arg(long)]
+        area: Option<String>,
+        #[command(flatten)]
+        terms: Terms,
+    },
+    /// Pair a helper with a household.
+    Pair {
+        /// The helper's id, or their name if nobody else has it.
+        person: String,
+        /// The household's number.
+        household: String,
+        /// In place of whoever is paired with it.
+        #[arg(long)]
+        anew: bool,
+        #[command(flatten)]
+        terms: Terms,
+    },
+    /// End a grant or pairing: the person's phones drop what no other grant covers.
+    End {
+        /// The person's id, or their name if nobody else has it.
+        person: String,
+        /// The grant's number.
+        grant: u64,
+    },
+}
+
+/// Lists, gives and ends grants.
+pub fn grant(args: &GrantArgs) -> Outcome {
+    let service = open_service(&args.data)?;
+    let township = the_township(&*service.storage, args.township)?;
+    let actor = Actor::CommandLine;
+    match &args.command {
+        GrantCommand::List => list(&service, township)?,
+        GrantCommand::Give { person, role, area, terms } => {
+            let area = area.as_ref().map_or(Ok(township), |name| area_by(&service, township, name))?;
+            let new = terms.grant(named(&service, person)?, role, area, None)?;
+            service.give(actor, township, &new)?;
+            say!("given: the person's phones get what follows from it with their next sync");
+        }
+        GrantCommand::Pair { person, household, anew, terms } => {
+            let (household, area) = household_by(&service, township, household)?;
+            let new = terms.grant(named(&service, person)?, "helper", area, Some(household))?;
+            if *anew {
+                service.pair_anew(actor, township, &new)?
+            } else {
+                service.give(actor, township, &new)?
+            }
+            say!("paired");
+        }
+        GrantCommand::End { person, grant } => {
+            service.end_grant(actor, named(&service, person)?, *grant)?;
+            say!("ended: the person's phones drop what no other grant covers when they sync next");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Terms {
+    fn grant(&self, user: UserId, role: &str, area: AreaId, household: Option<RecordId>) -> Result<NewGrant, Failure> {
+        let until_ms = self.until.as_deref().map(end_of).transpose()?;
+        Ok(NewGrant { user, role: role.to_owned(), area, household, until_ms, stand_in_for: self.stands_in_for })
+    }
+}
+
+/// The end of a day in the zone of the pages.
+pub(super) fn end_of(day: &str) -> Result<Millis, Failure> {
+    times::day_end(day).ok_or_else(|| "a day looks like 2026-12-31".into())
+}
+
+fn list(service: &Service, township: TownshipId) -> Result<(), Failure> {
+    let (_, areas) = service.storage.areas(township)?;
+    for user in service.storage.users()? {
+        let (_, log) = service.storage.grants(user.id, 0)?;
+        for (_, given) in current(&log).into_iter().filter(|(_, grant)| grant.entry.active) {
+            let entry = &given.entry;
+            let Some(area) = areas.iter().find(|a| a.area == entry.area) else { continue };
+            let subject = entry.subject.map(|s| format!("  only about {s}")).unwrap_or_default();
+            let until = given.until_ms.and_then(times::minute).map(|at| format!("  until {at}")).unwrap_or_default();
+            let for_whom = given.stand_in_for.map(|u| format!("  stands in for {u}")).unwrap_or_default();
+            say!(
+                "{}  {}  grant {}  {}  {}{subject}{until}{for_whom}",
+                user.id,
+                user.name,
+                entry.grant,
+                entry.role,
+                area.name_zh
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A person by id or by name.
+pub(super) fn named(service: &Service, person: &str) -> Result<UserId, Failure> {
+    let users = service.storage.users()?;
+    let found: Vec<&User> = users.iter().filter(|u| u.name == person || u.id.to_string() == person).collect();
+    match found.as_slice() {
+        [one] => Ok(one.id),
+        [] => Err("nobody has this name or id; `doorstep grant list` lists them".into()),
+        _ => Err("several people have this name: give the id, from `doorstep grant list`".into()),
+    }
+}
+
+pub(super) fn area_by(service: &Service, township: TownshipId, name: &str) -> Result<AreaId, Failure> {
+    let (_, areas) = service.storage.areas(township)?;
+    let is_meant = |a: &&AreaEntry| {
+        a.area.to_string() == name || a.name_zh == name || a.name_en == name || (!a.code.is_empty() && a.code == name)
+    };
+    let found: Vec<&AreaEntry> = areas.iter().filter(is_meant).collect();
+    match found.as_slice() {
+        [one] => Ok(one.area),
+        [] => Err("no area has this name, code or id; `doorstep area list` lists them".into()),
+        _ => Err("several areas have this name: give the id, from `doorstep area list`".into()),
+    }
+}
+
+pub(super) fn household_by(
+    service: &Service,
+    township: TownshipId,
+    number: &str,
+) -> Result<(RecordId, AreaId), Failure> {
+    let search = Some(number.to_lowercase());
+    let filter =
+        RecordFilter { record_type: Some("household".into()), search, limit: 1_000, ..RecordFilter::default() };
+    let rows = service.storage.list_records(township, &filter)?;
+    let found: Vec<_> = rows.into_iter().filter(|row| row.projection.label == number).collect();
+    match found.as_slice() {
+        [one] => Ok((one.id, one.area)),
+        [] => Err("no household has this number".into()),
+        _ => Err("several households have this number".into()),
+    }
+}
