@@ -268,6 +268,11 @@ impl Phone {
         Ok(self.record(id)?.view())
     }
 
+    /// A record as it was at these heads, as the history names them.
+    pub fn view_at(&self, id: RecordId, heads: &[ChangeHash]) -> Result<View, PhoneError> {
+        Ok(self.record(id)?.view_at(heads))
+    }
+
     /// The forms for new records, by name: the newest version of each that isn't retired.
     pub fn forms(&self) -> Result<Vec<Arc<Form>>, PhoneError> {
         Ok(self.store.forms()?.current())

@@ -1,6 +1,7 @@
 //! The HTTP API: the exchange for phones, JSON for programs. Who asks is an extractor argument of every handler.
 
 pub mod audit;
+mod decide;
 mod devices;
 mod doubts;
 pub mod enrol;

@@ -15,12 +15,15 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::api::{self, ApiError};
 use crate::limits::{self, Timeouts};
 use crate::service::Service;
+use crate::service::desk::Desk;
 use crate::{connections, health, web};
 
 /// What every handler shares.
 pub struct App {
     /// The core.
     pub service: Arc<Service>,
+    /// What the office decides.
+    pub desk: Arc<Desk>,
     /// Who may look at pages and the JSON API.
     pub office: api::office::OfficeAccess,
     /// Bounds exchanges of devices that are known.
@@ -41,8 +44,10 @@ impl App {
 
     /// An application that waits so long for those who talk to it.
     pub fn with_timeouts(service: Arc<Service>, office: api::office::OfficeAccess, timeouts: Timeouts) -> Arc<Self> {
+        let desk = Arc::new(Desk::new(service.clone()));
         Arc::new(Self {
             service,
+            desk,
             office,
             exchanges: Arc::default(),
             strangers: Semaphore::new(limits::STRANGERS_MAX),

@@ -3,6 +3,8 @@
 pub mod attempts;
 pub mod audit;
 pub mod committer;
+pub mod desk;
+pub mod differences;
 mod doubts;
 pub mod exchange;
 pub mod figures;

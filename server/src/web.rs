@@ -15,6 +15,7 @@ use doorstep_core::protocol::invitation::JOIN_PATH;
 use crate::app::App;
 
 mod answers;
+mod decide;
 mod differences;
 mod doubts;
 mod figure_list;
@@ -44,6 +45,8 @@ pub fn router() -> Router<Arc<App>> {
         .route("/households", get(households::get_households).post(households::post_households))
         .route("/households/{id}", get(record::get_record))
         .route("/households/{id}/masked", post(record::post_masked))
+        .route("/households/{id}/decide", post(decide::post_decide))
+        .route("/households/{id}/restore", post(decide::post_restore))
         .route("/visits", get(visits::get_visits))
         .route("/figures", get(figures::get_figures))
         .route("/figures/list", get(figure_list::get_figure_list))

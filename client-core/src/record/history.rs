@@ -77,6 +77,11 @@ impl Record {
         })
     }
 
+    /// True when a change of this record is among these heads or before them.
+    pub fn is_at(&self, heads: &[ChangeHash], change: &ChangeHash) -> bool {
+        *change == self.genesis.hash || self.state.is_in_past(heads, change)
+    }
+
     /// The edits that a change made, for making it anew under another actor; empty when it isn't in the record.
     pub fn operations(&self, hash: &ChangeHash) -> Vec<Edit> {
         let mut made: Vec<(u64, Edit)> = Vec::new();

@@ -34,6 +34,30 @@ fn the_first_change_is_frozen_byte_for_byte() {
     }
 }
 
+#[test]
+fn the_record_at_earlier_heads_is_the_record_that_had_only_what_came_until_then() {
+    let (mut whole, mut parts) = (visit(), Vec::new());
+    let mut other = whole.clone();
+    let mut concurrent = Vec::new();
+    for n in 0..12 {
+        // every third change is made apart and merged two changes later
+        let change = if n % 3 == 2 { put(&mut other, 2, "income", n) } else { put(&mut whole, 1, "income", n + 100) };
+        concurrent.push(change);
+        if n % 4 == 3 {
+            for change in &concurrent {
+                whole.accept(&change.bytes).unwrap();
+                other.accept(&change.bytes).unwrap();
+            }
+        }
+        parts.push(whole.clone());
+    }
+    for earlier in parts {
+        assert_eq!(whole.view_at(&earlier.heads()), earlier.view());
+        assert_eq!(whole.answers_at(&earlier.heads()), earlier.answers());
+    }
+    assert!(whole.answers_at(&[whole.genesis_hash()]).is_empty(), "before its first answer there was none");
+}
+
 const GOLDEN_VISIT: (&str, &str) = (
     "e054652d47a5ca16902b273d6f5d0d19315ef48cb0b0d074c575e5f976c0dc5c",
     "856f4a83e054652d016000108db7528af966f383025f373c84f4d1030101000000080104020415203401420456045705700200047f0000047f047b07616e7377657273066576656e74730566696c6573046d65746104747970650504007f0104007f5676697369740500",

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::id::{ActorId, ChangeHash, UserId};
 
-use super::state::Put;
+use super::state::{Past, Put};
 use super::{FormRef, Record, Section, Value};
 
 /// What readers see of a record.
@@ -50,17 +50,32 @@ pub struct DifferingValue {
 impl Record {
     /// The record's canonical JSON and its differences.
     pub fn view(&self) -> View {
-        self.walk(|_, _| {})
+        self.walk(None, |_, _| {})
+    }
+
+    /// The record as it was at these heads: canonical JSON and differences. The same heads give the same bytes, whatever came
+    /// after them; heads that aren't in the record count for nothing.
+    pub fn view_at(&self, heads: &[ChangeHash]) -> View {
+        self.walk(Some(&self.state.past(heads)), |_, _| {})
+    }
+
+    /// The answers that every reader saw at these heads.
+    pub fn answers_at(&self, heads: &[ChangeHash]) -> BTreeMap<String, Value> {
+        let mut answers = BTreeMap::new();
+        self.walk(Some(&self.state.past(heads)), |key, value| {
+            answers.insert(key.to_owned(), value.clone());
+        });
+        answers
     }
 
     /// The view and the answers that every reader sees, from the same walk.
     pub fn view_and_answers(&self) -> (View, BTreeMap<String, Value>) {
         let mut answers = Vec::new();
-        let view = self.walk(|key, value| answers.push((key.to_owned(), value.clone())));
+        let view = self.walk(None, |key, value| answers.push((key.to_owned(), value.clone())));
         (view, answers.into_iter().collect())
     }
 
-    fn walk(&self, mut answer: impl FnMut(&str, &Value)) -> View {
+    fn walk(&self, at: Option<&Past>, mut answer: impl FnMut(&str, &Value)) -> View {
         let mut json = Vec::with_capacity(1024);
         let mut differences = Vec::new();
         json.extend_from_slice(b"{\"type\":");
@@ -71,7 +86,7 @@ impl Record {
             json.extend_from_slice(b",");
             push_json(&mut json, &section);
             json.extend_from_slice(b":");
-            self.write_map(section, &mut json, &mut differences, &mut answer);
+            self.write_map((section, at), &mut json, &mut differences, &mut answer);
         }
         json.extend_from_slice(b",\"differences\":");
         push_json(&mut json, &differences.iter().map(Difference::to_json).collect::<Vec<_>>());
@@ -83,14 +98,14 @@ impl Record {
 
     fn write_map(
         &self,
-        section: Section,
+        (section, at): (Section, Option<&Past>),
         json: &mut Vec<u8>,
         differences: &mut Vec<Difference>,
         answer: &mut impl FnMut(&str, &Value),
     ) {
         let mut separator: &[u8] = b"{";
         for (key, puts) in self.state.puts(section) {
-            let visible = self.state.visible_of(puts, None);
+            let visible = self.state.visible_of(puts, at);
             let Some(first) = visible.first() else { continue };
             json.extend_from_slice(std::mem::replace(&mut separator, b","));
             push_json(json, key);

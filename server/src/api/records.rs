@@ -14,7 +14,8 @@ use super::ApiError;
 use super::office::Office;
 use crate::app::App;
 use crate::limits;
-use crate::service::view::{self, RecordPage};
+use crate::service::differences::{DifferenceFilter, DifferingRecord};
+use crate::service::view::{self, AsOf, RecordPage};
 use crate::storage::{RecordFilter, RecordRow, TownshipId};
 
 /// The routes.
@@ -26,6 +27,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/records/{id}", get(get_record))
         .route("/api/records/{id}/history", get(get_history))
         .route("/api/differences", get(list_differences))
+        .merge(super::decide::router())
         .merge(super::doubts::router())
         .merge(super::devices::router())
         .merge(super::masked::router())
@@ -44,6 +46,8 @@ pub struct ListQuery {
     subject: Option<String>,
     search: Option<String>,
     status: Option<String>,
+    question: Option<String>,
+    as_of: Option<String>,
     after: Option<u64>,
     limit: Option<u32>,
 }
@@ -130,7 +134,7 @@ async fn list_records(
     State(app): State<Arc<App>>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    list(app, query.of_address()?, false).await
+    list(app, query.of_address()?).await
 }
 
 /// Like the list, by a search text that stands in the body.
@@ -140,7 +144,7 @@ async fn search_records(
     query: Result<Json<ListQuery>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let Json(query) = query.map_err(|_| ApiError::bad_request("body"))?;
-    list(app, query, false).await
+    list(app, query).await
 }
 
 async fn list_differences(
@@ -148,13 +152,30 @@ async fn list_differences(
     State(app): State<Arc<App>>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    list(app, query.of_address()?, true).await
-}
-
-async fn list(app: Arc<App>, query: ListQuery, with_differences: bool) -> Result<Json<Value>, ApiError> {
+    let query = query.of_address()?;
     let shared = app.clone();
     app.blocking(move || {
-        let filter = RecordFilter { with_differences, ..query.filter()? };
+        let RecordFilter { area, after, limit, .. } = query.filter()?;
+        let township = township(&shared, query.township.as_deref())?;
+        let filter = DifferenceFilter { area, question: query.question, after, limit };
+        let page = shared.service.differences(township, &filter)?;
+        let row = |found: &DifferingRecord| {
+            let mut row = row_json(&found.row);
+            row["heads"] = json!(found.heads);
+            row["masked"] = found.is_masked.into();
+            row["answers"] = json!(found.differences);
+            row
+        };
+        let rows: Vec<Value> = page.records.iter().map(row).collect();
+        Ok(Json(json!({"records": rows, "questions": page.questions, "next": page.next})))
+    })
+    .await?
+}
+
+async fn list(app: Arc<App>, query: ListQuery) -> Result<Json<Value>, ApiError> {
+    let shared = app.clone();
+    app.blocking(move || {
+        let filter = query.filter()?;
         let township = township(&shared, query.township.as_deref())?;
         let rows = shared.service.storage.list_records(township, &filter)?;
         Ok(Json(rows_json(&rows, filter.limit)))
@@ -167,7 +188,11 @@ async fn load(app: Arc<App>, id: &str, query: ListQuery) -> Result<RecordPage, A
     let shared = app.clone();
     app.blocking(move || {
         let township = township(&shared, query.township.as_deref())?;
-        view::record_page(&shared.service, township, id)?.ok_or_else(ApiError::not_found)
+        let as_of = match query.as_of.as_deref() {
+            Some(text) => Some(AsOf::parse(text).ok_or_else(|| ApiError::bad_request("as_of"))?),
+            None => None,
+        };
+        view::record_page_at(&shared.service, township, id, as_of)?.ok_or_else(ApiError::not_found)
     })
     .await?
 }
@@ -187,6 +212,8 @@ async fn get_record(
     Ok(Json(json!({
         "record": row_json(&page.row),
         "masked": false,
+        "heads": page.heads,
+        "as_of": page.as_of.map(|(seq, received_ms)| json!({"seq": seq, "received_ms": received_ms})),
         "merged": merged,
         "differences": page.differences,
         "parts": page.parts.iter().map(|p| json!({"id": p.id, "type": p.record_type})).collect::<Vec<_>>(),

@@ -6,7 +6,7 @@ use doorstep_core::clock::random;
 use doorstep_core::form::Form;
 use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Identity, RecordId, TenantKey, UserId, branch_actor};
 use doorstep_core::protocol::{Batch, BatchHeader, RecordBody, RecordFrame, State, WireChange};
-use doorstep_core::record::{Author, ChangeNote, Edit, EditError, FormRef, Record, Section, Value};
+use doorstep_core::record::{Author, ChangeNote, Edit, EditError, FormRef, HistoryEntry, Record, Section, Value};
 use doorstep_core::rights::Standing;
 use ed25519_dalek::SigningKey;
 
@@ -29,9 +29,29 @@ pub enum WriteError {
     /// The pipeline refused the whole batch.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// No such record.
+    #[error("there is no such record")]
+    UnknownRecord,
+    /// Heads that the record doesn't have.
+    #[error("the record never was as it is said to have been shown")]
+    UnknownHeads,
+    /// The office answered the question meanwhile.
+    #[error("somebody at the office answered this question meanwhile")]
+    Answered,
     /// The pipeline refused a change.
     #[error("a change was refused: {0}")]
     Change(String),
+}
+
+/// On what a change builds.
+#[derive(Clone, Copy)]
+enum At<'a> {
+    /// On all that is there.
+    Now,
+    /// On what was there at a number of the feed.
+    Feed(u64),
+    /// On these heads.
+    Heads(&'a [ChangeHash]),
 }
 
 /// A form instance that the office writes: its answers may be of any class.
@@ -93,19 +113,50 @@ impl Office {
     pub fn write_as_of(&self, instances: &[FormInstance], upto: Option<u64>) -> Result<usize, WriteError> {
         let tenant_key = self.service.tenant_key();
         let forms = self.service.forms().map_err(Refused::from)?;
+        let at = upto.map_or(At::Now, At::Feed);
         let mut written = 0;
         let mut planned = Vec::new();
         for instance in instances {
             let form = forms.of_type(&instance.identity.record_type);
             planned.extend(split(instance, form.as_deref(), &tenant_key));
             if planned.len() >= BATCH_CHANGES {
-                written += self.push(std::mem::take(&mut planned), upto)?;
+                written += self.push(std::mem::take(&mut planned), at)?;
             }
         }
         if !planned.is_empty() {
-            written += self.push(planned, upto)?;
+            written += self.push(planned, at)?;
         }
         Ok(written)
+    }
+
+    /// Makes one change of a record at the heads that somebody was shown: what others changed since stays beside it as a
+    /// difference. Gives how many changes it took: none where the values stand already.
+    ///
+    /// # Errors
+    /// [`WriteError::UnknownRecord`], [`WriteError::UnknownHeads`], and [`WriteError::Answered`] where the office itself
+    /// answered one of the questions after those heads: its next change would replace that unseen.
+    pub fn edit_at(&self, record: RecordId, heads: &[ChangeHash], edits: Vec<Edit>) -> Result<usize, WriteError> {
+        let stored = self.service.storage.load_records(self.device.township, &[record]).map_err(Refused::from)?;
+        let stored = stored.into_iter().next().flatten().ok_or(WriteError::UnknownRecord)?;
+        let opened = open_record(&stored).map_err(|r| WriteError::Change(r.code().to_owned()))?;
+        if heads.is_empty() || !heads.iter().all(|head| opened.contains(head)) {
+            return Err(WriteError::UnknownHeads);
+        }
+        let actor = branch_actor(&self.device.public_key, 0);
+        let unseen = |h: &HistoryEntry| h.actor == actor && !opened.is_at(heads, &h.change);
+        let answers = |h: &HistoryEntry| edits.iter().any(|e| (e.section, e.key.as_str()) == (h.section, &h.key));
+        if opened.history().iter().any(|h| answers(h) && unseen(h)) {
+            return Err(WriteError::Answered);
+        }
+        let frame = RecordFrame {
+            id: record,
+            identity: stored.identity,
+            incarnation: stored.incarnation,
+            area: stored.area,
+            subject: stored.subject,
+            body: RecordBody::Changes(Vec::new()),
+        };
+        self.push(vec![(frame, edits)], At::Heads(heads))
     }
 
     /// Moves records, each with everything about it.
@@ -133,11 +184,11 @@ impl Office {
         };
         let id = data_encoding::HEXLOWER.encode(&random::<16>(&*self.service.entropy));
         let edit = Edit { section: Section::Events, key: id, value: Value::Text(standing.to_json()) };
-        self.push(vec![(frame, vec![edit])], None)?;
+        self.push(vec![(frame, vec![edit])], At::Now)?;
         Ok(())
     }
 
-    fn push(&self, planned: Vec<(RecordFrame, Vec<Edit>)>, upto: Option<u64>) -> Result<usize, WriteError> {
+    fn push(&self, planned: Vec<(RecordFrame, Vec<Edit>)>, at: At<'_>) -> Result<usize, WriteError> {
         let storage = &*self.service.storage;
         let ids: Vec<RecordId> = planned.iter().map(|(frame, _)| frame.id).collect();
         let stored = storage.load_records(self.device.township, &ids).map_err(Refused::from)?;
@@ -148,8 +199,9 @@ impl Office {
                 Some(stored) => open_record(stored).map_err(|r| WriteError::Change(r.code().to_owned()))?,
                 None => Record::new(frame.identity.clone()),
             };
-            let heads = match (&stored, upto) {
-                (Some(stored), Some(upto)) => heads_as_of(stored, upto)?,
+            let heads = match (&stored, at) {
+                (Some(stored), At::Feed(upto)) => heads_as_of(stored, upto)?,
+                (_, At::Heads(heads)) => heads.to_vec(),
                 _ => record.heads(),
             };
             let core_type = frame.identity.record_type.split('.').next().unwrap_or_default();

@@ -148,7 +148,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn question_label(&self, key: &str) -> String {
+    /// The label of a key's question.
+    pub fn question_label(&self, key: &str) -> String {
         let unknown = || self.shell.t("answer.unknown").to_owned();
         self.form
             .question_of(key)

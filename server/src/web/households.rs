@@ -192,7 +192,7 @@ impl Filter {
 }
 
 /// A text as a part of an address: what isn't a letter, digit or `-._` as `%XX`.
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

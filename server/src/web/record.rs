@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Path, State};
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use doorstep_core::form::{Catalog, Form};
 use doorstep_core::id::{AreaId, RecordId};
+use serde::Deserialize;
 
 use super::answers::{Answers, Reading, Section};
 use super::households::status_name;
@@ -26,7 +27,7 @@ use crate::limits;
 use crate::service::Service;
 use crate::service::audit::Actor;
 use crate::service::masked::MaskedLook;
-use crate::service::view::{self, DifferenceEntry, Entry, RecordPage};
+use crate::service::view::{self, AsOf, DifferenceEntry, Entry, RecordPage};
 use crate::storage::RecordRow;
 
 /// Changes with more answers than this are folded in the history.
@@ -56,6 +57,12 @@ pub struct RecordView {
     pub look: Option<(String, Vec<&'static str>)>,
     /// The sensitive parts: what may stand in them, and in how many places they differ.
     pub parts: Option<HiddenParts>,
+    /// Its address.
+    pub href: String,
+    /// When the shown moment of the past was; `None`: now.
+    pub then: Option<String>,
+    /// The heads that the page shows, for decisions.
+    pub heads: String,
     /// What stands differently.
     pub differences: Vec<Difference>,
     /// The merged answers.
@@ -104,6 +111,8 @@ pub struct ValueRow {
     pub value: String,
     /// Whose.
     pub author: Author,
+    /// What the button that decides for it says.
+    pub choice: String,
 }
 
 /// One change of the history with all that it answered.
@@ -111,12 +120,27 @@ pub struct ValueRow {
 pub struct HistoryChange {
     /// Whose.
     pub author: Author,
-    /// Question, value, and what it replaced (may be empty).
-    pub answers: Vec<(String, String, String)>,
+    /// Where the record is shown as it was after it.
+    pub then: String,
+    /// What it answered.
+    pub answers: Vec<HistoryAnswer>,
     /// Too many to show at once.
     pub folded: bool,
     /// How many, in words.
     pub count: String,
+}
+
+/// One answer of a change.
+#[derive(Debug, Clone)]
+pub struct HistoryAnswer {
+    /// Question.
+    pub label: String,
+    /// Value.
+    pub value: String,
+    /// What it replaced; may be empty.
+    pub previous: String,
+    /// What the button that puts it back says; none where it stands.
+    pub restore: Option<String>,
 }
 
 /// A record in a list.
@@ -222,13 +246,23 @@ fn author(shell: &Shell, entry: &Entry) -> Author {
     }
 }
 
-fn difference(shell: &Shell, reading: &Reading<'_>, entry: &DifferenceEntry) -> Difference {
-    let value = |e: &Entry| ValueRow { value: reading.value(&e.key, &e.value), author: author(shell, e) };
+/// Names a value: the change that put it, and the answer's key.
+fn choice(entry: &Entry) -> String {
+    format!("{} {}", entry.change, entry.key)
+}
+
+/// Answers that differ, in words.
+pub fn difference(shell: &Shell, reading: &Reading<'_>, entry: &DifferenceEntry) -> Difference {
+    let value = |e: &Entry| ValueRow {
+        value: reading.value(&e.key, &e.value),
+        author: author(shell, e),
+        choice: choice(e),
+    };
     Difference { label: reading.label(&entry.key), values: entry.values.iter().map(value).collect() }
 }
 
 /// The history by change, newest first as they arrived; the order of things isn't told.
-fn history(shell: &Shell, reading: &Reading<'_>, entries: &[Entry]) -> Vec<HistoryChange> {
+fn history(shell: &Shell, reading: &Reading<'_>, href: &str, now: &Answers, entries: &[Entry]) -> Vec<HistoryChange> {
     let mut changes: Vec<HistoryChange> = Vec::new();
     let mut last = None;
     let mut entries: Vec<&Entry> = entries.iter().filter(|e| !e.key.ends_with("/@order")).collect();
@@ -237,12 +271,18 @@ fn history(shell: &Shell, reading: &Reading<'_>, entries: &[Entry]) -> Vec<Histo
         if last != Some(entry.change) {
             last = Some(entry.change);
             let author = author(shell, entry);
-            changes.push(HistoryChange { author, answers: Vec::new(), folded: false, count: String::new() });
+            let then = format!("{href}?as_of={}", entry.seq);
+            changes.push(HistoryChange { author, then, answers: Vec::new(), folded: false, count: String::new() });
         }
         let previous: Vec<String> = entry.previous.iter().map(|v| reading.value(&entry.key, v)).collect();
         let previous = previous.join(shell.t("answer.separator"));
         if let Some(change) = changes.last_mut() {
-            change.answers.push((reading.label(&entry.key), reading.value(&entry.key, &entry.value), previous));
+            change.answers.push(HistoryAnswer {
+                label: reading.label(&entry.key),
+                value: reading.value(&entry.key, &entry.value),
+                previous,
+                restore: (now.get(&entry.key) != Some(&entry.value)).then(|| choice(entry)),
+            });
         }
     }
     for change in &mut changes {
@@ -265,10 +305,20 @@ fn facts(shell: &Shell, township: &Township, row: &RecordRow) -> Vec<(String, St
     facts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| (shell.t(key).to_owned(), text)).collect()
 }
 
-fn load(service: &Service, request: &Request, id: &str) -> Result<RecordView, ApiError> {
+/// What is asked for.
+#[derive(Debug, Default, Deserialize)]
+pub struct RecordQuery {
+    as_of: Option<String>,
+}
+
+fn load(service: &Service, request: &Request, (id, query): &(String, RecordQuery)) -> Result<RecordView, ApiError> {
     let id: RecordId = id.parse().map_err(|_| ApiError::not_found())?;
+    let as_of = match query.as_of.as_deref() {
+        Some(text) => Some(AsOf::parse(text).ok_or_else(|| ApiError::bad_request("as_of"))?),
+        None => None,
+    };
     let township = Township::load(service)?;
-    let page = view::record_page(service, township.id, id)?.ok_or_else(ApiError::not_found)?;
+    let page = view::record_page_at(service, township.id, id, as_of)?.ok_or_else(ApiError::not_found)?;
     view_of(service, request, &township, page)
 }
 
@@ -326,6 +376,9 @@ fn view_of(
         looked: None,
         look: None,
         parts: None,
+        href: format!("/households/{id}"),
+        then: page.as_of.map(|(_, received_ms)| shell.time(received_ms)),
+        heads: page.heads.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
         differences: Vec::new(),
         sections: Vec::new(),
         about,
@@ -347,15 +400,19 @@ fn view_of(
     }
     view.differences = page.differences.iter().map(|d| difference(&shell, &reading, d)).collect();
     view.sections = reading.sections();
-    view.history = history(&shell, &reading, &page.history);
+    view.history = history(&shell, &reading, &view.href, &answers, &page.history);
     Ok(view)
 }
 
 /// `GET /households/{id}`.
-pub async fn get_record(_: Office, State(app): State<Arc<App>>, request: Request, Path(id): Path<String>) -> Response {
-    let (service, asked) = (app.service.clone(), request.clone());
-    let page = app.blocking(move || load(&service, &asked, &id)).await;
-    request.answer(page.and_then(|page| page))
+pub async fn get_record(
+    _: Office,
+    State(app): State<Arc<App>>,
+    request: Request,
+    Path(id): Path<String>,
+    query: Result<Query<RecordQuery>, QueryRejection>,
+) -> Response {
+    request.load(&app, (id, query.map(|Query(q)| q).unwrap_or_default()), load).await
 }
 
 /// `POST /households/{id}/masked`.
@@ -390,6 +447,7 @@ pub fn sample(language: crate::messages::Language) -> RecordView {
         form: None,
         claimed_s: at_s,
         received_ms: (at_s as u64 + 131_400) * 1000,
+        seq: u64::from(change),
         change: doorstep_core::id::ChangeHash([change; 32]),
     };
     const FIRST: i64 = 1_590_969_600; // 2020-06-01 08:00 in the pages' zone
@@ -429,11 +487,14 @@ pub fn sample(language: crate::messages::Language) -> RecordView {
         hidden: false,
         looked: None,
         look: Some(("/households/00/masked".to_owned(), reason::to_look(&shell))),
+        href: "/households/00".to_owned(),
+        then: Some("2020-06-01 08:00".to_owned()),
+        heads: "00".repeat(32),
         parts: Some(HiddenParts { labels: reading.hidden_labels().join(", "), differences: 1 }),
         differences: stands.iter().map(|d| difference(&shell, &reading, d)).collect(),
         sections: reading.sections(),
         about: vec![Line::sample(&shell)],
-        history: self::history(&shell, &reading, &history),
+        history: self::history(&shell, &reading, "/households/00", &answers, &history),
         shell: shell.clone(),
     }
 }
