@@ -27,6 +27,7 @@ pub mod answer;
 mod entities;
 pub mod filling;
 mod life;
+mod links;
 mod models;
 mod room;
 pub mod screen;

@@ -13,6 +13,7 @@ pub mod files;
 pub mod form;
 pub mod id;
 pub mod life;
+pub mod link;
 pub mod messages;
 pub mod protocol;
 pub mod record;

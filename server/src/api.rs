@@ -4,6 +4,7 @@ pub mod audit;
 mod decide;
 mod devices;
 mod doubts;
+mod duplicates;
 pub mod enrol;
 pub mod error;
 pub mod events;

@@ -6,6 +6,7 @@ pub mod area;
 pub mod audit;
 pub mod device;
 pub mod figures;
+pub mod duplicates;
 mod files;
 pub mod form;
 pub mod grant;
@@ -49,6 +50,8 @@ enum Command {
     Form(form::FormArgs),
     /// Households and members from spreadsheets: preview, import, undo.
     Register(register::RegisterArgs),
+    /// Households and members that may stand in the register twice.
+    Duplicates(duplicates::DuplicatesArgs),
     /// Make an empty township with villages.
     Township(admin::TownshipArgs),
     /// Phones: invite, list, report lost, shut out.
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Figures(args) => figures::figures(&args),
         Command::Form(args) => form::form(&args),
         Command::Register(args) => register::register(&args),
+        Command::Duplicates(args) => duplicates::duplicates(&args),
         Command::Township(args) => admin::township(&args),
         Command::Invite(args) => invite::invite(&args),
         Command::Device(args) => device::device(&args),

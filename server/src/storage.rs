@@ -23,6 +23,7 @@ pub mod devices;
 pub mod doubts;
 pub mod figures;
 pub mod forms;
+pub mod links;
 pub mod page;
 pub mod people;
 pub mod postgres;
@@ -37,6 +38,7 @@ pub use devices::{Decision, DeviceStorage, InvitationState, Lost, QuarantineFilt
 pub use doubts::{Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 pub use figures::FigureStorage;
 pub use forms::{FormChange, FormLogEntry};
+pub use links::{LinkStorage, StoredLink};
 pub use people::{Device, SYNC_GAP_MS, User};
 pub use postgres::PostgresStorage;
 pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
@@ -445,6 +447,8 @@ pub struct RecordFilter {
     pub search: Option<String>,
     /// Only where answers differ.
     pub with_differences: bool,
+    /// Without households that are united into others.
+    pub without_united: bool,
     /// Only with this status.
     pub status: Option<String>,
     /// Born after this feed number.
@@ -455,7 +459,7 @@ pub struct RecordFilter {
 
 /// A server's database.
 pub trait Storage:
-    AuditStorage + DeviceStorage + FigureStorage + RightsStorage + RegisterStorage + Send + Sync
+    AuditStorage + DeviceStorage + FigureStorage + LinkStorage + RightsStorage + RegisterStorage + Send + Sync
 {
     /// The tenant's secrets; `fresh` is stored and returned on first use.
     fn secrets(&self, fresh: &Secrets) -> Result<Secrets>;

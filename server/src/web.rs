@@ -18,6 +18,7 @@ mod answers;
 mod decide;
 mod differences;
 mod doubts;
+mod duplicates;
 mod figure_list;
 mod figures;
 mod frozen;
@@ -53,6 +54,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/figures/frozen/{no}", get(frozen::get_frozen))
         .route("/figures/freeze", post(frozen::post_freeze))
         .route("/differences", get(differences::get_differences))
+        .route("/duplicates", get(duplicates::get_duplicates).post(duplicates::post_duplicates))
         .route("/doubts", get(doubts::get_doubts))
         .route("/phones", get(phones::get_phones))
         .route("/quarantine", get(quarantine::get_quarantine))

@@ -32,6 +32,7 @@ pub fn router() -> Router<Arc<App>> {
         .merge(super::devices::router())
         .merge(super::masked::router())
         .merge(super::quarantine::router())
+        .merge(super::duplicates::router())
         .merge(super::refused_uploads::router())
         .merge(super::figures::router())
         .route("/api/phones", get(list_phones))
@@ -48,6 +49,8 @@ pub struct ListQuery {
     status: Option<String>,
     question: Option<String>,
     as_of: Option<String>,
+    /// `all`: with the households that are united into others.
+    united: Option<String>,
     after: Option<u64>,
     limit: Option<u32>,
 }
@@ -69,6 +72,7 @@ impl ListQuery {
             subject: self.subject.as_deref().map(str::parse::<RecordId>).transpose().map_err(bad("subject"))?,
             search: self.search.clone().filter(|s| !s.is_empty()).map(|s| s.to_lowercase()),
             with_differences: false,
+            without_united: self.united.as_deref() != Some("all"),
             status: self.status.clone(),
             after: self.after.unwrap_or(0),
             limit: self.limit.unwrap_or(limits::PAGE_ROWS).clamp(1, limits::PAGE_ROWS_MAX),

@@ -4,12 +4,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use doorstep_core::form::Sensitivity;
 use doorstep_core::id::{ChangeHash, RecordId};
 use doorstep_core::record::{Edit, Record, Section, Value};
 
 use super::audit::{Act, Action, Actor};
+use super::duplicates::Found;
 use super::merge::open_record;
 use super::office::{Office, WriteError};
 use super::{Refused, Service};
@@ -98,7 +100,9 @@ pub struct Decided {
 
 /// The desk.
 pub struct Desk {
-    service: Arc<Service>,
+    pub(super) service: Arc<Service>,
+    /// Likely duplicates by township, with the feed's number at which they were looked for and how long that took.
+    pub(super) duplicates: Mutex<HashMap<TownshipId, (u64, Duration, Instant, Arc<Found>)>>,
     /// One author a township, made when it is first needed.
     authors: Mutex<HashMap<TownshipId, Arc<Office>>>,
 }
@@ -106,7 +110,7 @@ pub struct Desk {
 impl Desk {
     /// The desk of a service.
     pub fn new(service: Arc<Service>) -> Self {
-        Self { service, authors: Mutex::default() }
+        Self { service, duplicates: Mutex::default(), authors: Mutex::default() }
     }
 
     /// The service.
@@ -125,7 +129,7 @@ impl Desk {
         Ok(authors.entry(township).or_insert(Arc::new(author)).clone())
     }
 
-    fn open(&self, township: TownshipId, id: RecordId) -> Result<(StoredRecord, Record), DeskError> {
+    pub(super) fn open(&self, township: TownshipId, id: RecordId) -> Result<(StoredRecord, Record), DeskError> {
         let stored = self.service.storage.full_record(township, id)?.ok_or(DeskError::UnknownRecord)?;
         let record = open_record(&stored).map_err(|r| WriteError::Change(r.code().to_owned()))?;
         Ok((stored, record))

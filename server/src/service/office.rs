@@ -139,15 +139,7 @@ impl Office {
         let stored = self.service.storage.load_records(self.device.township, &[record]).map_err(Refused::from)?;
         let stored = stored.into_iter().next().flatten().ok_or(WriteError::UnknownRecord)?;
         let opened = open_record(&stored).map_err(|r| WriteError::Change(r.code().to_owned()))?;
-        if heads.is_empty() || !heads.iter().all(|head| opened.contains(head)) {
-            return Err(WriteError::UnknownHeads);
-        }
-        let actor = branch_actor(&self.device.public_key, 0);
-        let unseen = |h: &HistoryEntry| h.actor == actor && !opened.is_at(heads, &h.change);
-        let answers = |h: &HistoryEntry| edits.iter().any(|e| (e.section, e.key.as_str()) == (h.section, &h.key));
-        if opened.history().iter().any(|h| answers(h) && unseen(h)) {
-            return Err(WriteError::Answered);
-        }
+        self.check_seen(&opened, heads, &edits)?;
         let frame = RecordFrame {
             id: record,
             identity: stored.identity,
@@ -157,6 +149,38 @@ impl Office {
             body: RecordBody::Changes(Vec::new()),
         };
         self.push(vec![(frame, edits)], At::Heads(heads))
+    }
+
+    /// Writes answers into a record with a natural key, which is made if nobody has made it: like [`Office::edit_at`], where
+    /// no heads say that nothing of it was shown.
+    pub fn edit_keyed(
+        &self,
+        frame: RecordFrame,
+        heads: &[ChangeHash],
+        edits: Vec<Edit>,
+    ) -> Result<usize, WriteError> {
+        let stored = self.service.storage.load_records(self.device.township, &[frame.id]).map_err(Refused::from)?;
+        let Some(stored) = stored.into_iter().next().flatten() else {
+            return self.push(vec![(frame, edits)], At::Now);
+        };
+        let opened = open_record(&stored).map_err(|r| WriteError::Change(r.code().to_owned()))?;
+        let heads = if heads.is_empty() { vec![opened.genesis_hash()] } else { heads.to_vec() };
+        self.check_seen(&opened, &heads, &edits)?;
+        let frame =
+            RecordFrame { incarnation: stored.incarnation, area: stored.area, subject: stored.subject, ..frame };
+        self.push(vec![(frame, edits)], At::Heads(&heads))
+    }
+
+    /// That the record has these heads, and that the office answered none of the questions after them.
+    fn check_seen(&self, record: &Record, heads: &[ChangeHash], edits: &[Edit]) -> Result<(), WriteError> {
+        if heads.is_empty() || !heads.iter().all(|head| record.contains(head)) {
+            return Err(WriteError::UnknownHeads);
+        }
+        let actor = branch_actor(&self.device.public_key, 0);
+        let unseen = |h: &HistoryEntry| h.actor == actor && !record.is_at(heads, &h.change);
+        let answers = |h: &HistoryEntry| edits.iter().any(|e| (e.section, e.key.as_str()) == (h.section, &h.key));
+        let answered = record.history().iter().any(|h| answers(h) && unseen(h));
+        if answered { Err(WriteError::Answered) } else { Ok(()) }
     }
 
     /// Moves records, each with everything about it.

@@ -23,6 +23,7 @@ mod doubts;
 mod exchanges;
 pub(super) mod figures;
 mod forms;
+mod links;
 mod lists;
 mod people;
 mod pulls;

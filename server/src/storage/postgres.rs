@@ -38,6 +38,7 @@ mod figures;
 mod forms;
 mod held;
 mod migrate;
+mod links;
 mod people;
 mod plan;
 mod records;

@@ -35,6 +35,7 @@ mod forms;
 mod held;
 mod migrate;
 mod news;
+mod links;
 mod people;
 mod records;
 mod refused;

@@ -84,6 +84,8 @@ pub struct HouseholdRow {
     pub screened: String,
     /// How many answers stand differently.
     pub differences: u32,
+    /// The households that are united into it, in words; empty for none.
+    pub united: String,
     /// How many answers are doubtful.
     pub doubts: u32,
 }
@@ -144,6 +146,7 @@ impl Filter {
     fn storage(&self, after: u64, limit: u32) -> RecordFilter {
         RecordFilter {
             record_type: Some("household".to_owned()),
+            without_united: true,
             area: self.area,
             status: self.status.clone(),
             search: Some(self.search.to_lowercase()).filter(|s| !s.is_empty()),
@@ -278,8 +281,10 @@ fn load(service: &Service, request: &Request, query: &ListQuery) -> Result<House
     filter.status = filter.status.filter(|status| known.iter().any(|c| c.name == *status));
     let shell = request.shell("households", &township);
     let (found, next) = find(service, &township, &filter)?;
+    let united = service.storage.united(township.id)?;
     let mut rows = Vec::new();
     for row in found {
+        let with = united.values().filter(|leads| **leads == row.id).count() as u64;
         rows.push(HouseholdRow {
             href: format!("/households/{}", row.id),
             head: row.projection.title,
@@ -289,6 +294,7 @@ fn load(service: &Service, request: &Request, query: &ListQuery) -> Result<House
             persons: shell.number(row.projection.persons.into()),
             visited: last_day(service, &township, row.id, "visit")?,
             screened: last_day(service, &township, row.id, "screening")?,
+            united: if with == 0 { String::new() } else { shell.fill("mark.united", &[("n", &shell.number(with))]) },
             differences: row.projection.differences,
             doubts: row.projection.doubts,
         });
@@ -357,6 +363,7 @@ impl HouseholdsPage {
             visited: "2020-06-01".to_owned(),
             screened: String::new(),
             differences: 1,
+            united: shell.fill("mark.united", &[("n", "1")]),
             doubts: 2,
         };
         Self {

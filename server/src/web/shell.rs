@@ -196,6 +196,7 @@ impl Shell {
             ("figures", "/figures", self.t("nav.figures")),
             ("households", "/households", self.t("nav.households")),
             ("differences", "/differences", self.t("nav.differences")),
+            ("duplicates", "/duplicates", self.t("nav.duplicates")),
             ("doubts", "/doubts", self.t("nav.doubts")),
             ("phones", "/phones", self.t("nav.phones")),
             ("quarantine", "/quarantine", self.t("nav.quarantine")),

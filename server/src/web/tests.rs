@@ -9,8 +9,8 @@ use askama::Template;
 use super::shell::{ErrorPage, Shell};
 use super::texts::{self, MISSING};
 use super::{
-    differences, doubts, figure_list, figures, frozen, households, join, overview, phones, quarantine, record, sign_in,
-    visits,
+    differences, doubts, duplicates, figure_list, figures, frozen, households, join, overview, phones, quarantine, record,
+    sign_in, visits,
 };
 use crate::messages::Language;
 
@@ -28,6 +28,7 @@ fn every_page(language: Language) -> Vec<(&'static str, String)> {
         ("frozen report", frozen::FrozenPage::sample(language).render().unwrap()),
         ("visits", visits::VisitsPage::sample(language).render().unwrap()),
         ("differences", differences::DifferencesPage::sample(language).render().unwrap()),
+        ("duplicates", duplicates::DuplicatesPage::sample(language).render().unwrap()),
         ("doubts", doubts::DoubtsPage::sample(language).render().unwrap()),
         ("phones", phones::PhonesPage::sample(language).render().unwrap()),
         ("quarantine", quarantine::QuarantinePage::sample(language).render().unwrap()),

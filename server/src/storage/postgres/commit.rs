@@ -16,7 +16,7 @@ use super::super::columns::{from_heads, from_key, from_outcomes, to_heads};
 use super::super::{BatchRow, Committed, HeldChange, PreparedPush, Result, StorageError, TownshipId};
 use super::plan::{self, Feed, Known, RecordWrite, TownshipWrites};
 use super::{
-    Raced, Tenant, about, array, doubts, figures, get, number, number32, other, people, rights, row, rows, run,
+    Raced, Tenant, about, array, doubts, figures, get, links, number, number32, other, people, rights, row, rows, run,
 };
 
 /// Commits a group; answers in order.
@@ -47,6 +47,8 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
         for write in &writes.records {
             about::file(tx, id, *township, write.first.id, &write.latest.projection).await?;
         }
+        let written = writes.records.iter().map(|w| (w.first.id, &w.first.identity, &w.latest.projection));
+        links::file(tx, id, *township, written).await?;
         for filed in &writes.filed {
             doubts::file(tx, id, *township, (filed.record, filed.check), (filed.change, filed.now_ms)).await?;
         }

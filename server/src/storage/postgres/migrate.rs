@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0011_devices.sql"),
     include_str!("../migrations/postgres/0012_register.sql"),
     include_str!("../migrations/postgres/0013_figures.sql"),
+    include_str!("../migrations/postgres/0014_links.sql"),
 ];
 
 /// The lock that several starting servers queue at.

@@ -166,6 +166,10 @@ pub(super) async fn list(
     if filter.with_differences {
         also(" AND differences > ?", Box::new(0_i64));
     }
+    if filter.without_united {
+        let united = "SELECT record FROM united WHERE tenant = $1 AND township = ?";
+        also(&format!(" AND id NOT IN ({united})"), Box::new(township.0.to_vec()));
+    }
     also(" ORDER BY born LIMIT ?", Box::new(i64::from(filter.limit.clamp(1, 1000))));
     let params: Vec<Param<'_>> = values.iter().map(|v| &**v).collect();
     rows(c, &sql, &params).await?.iter().map(record_row).collect()

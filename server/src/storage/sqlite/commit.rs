@@ -12,7 +12,7 @@ use super::super::columns::{from_heads, from_key};
 use super::super::{Committed, PreparedPush, PreparedRecord, Result, StorageError, SyncNote, TownshipId};
 use super::figures::{self, Touched};
 use super::held::{self, Shelf};
-use super::{about, doubts, pack, people, rights, uploads};
+use super::{about, doubts, links, pack, people, rights, uploads};
 
 /// A township's feed while a group is written.
 #[derive(Clone, Copy)]
@@ -115,6 +115,7 @@ fn push(
             None => return Ok((feed, Committed::Moved)),
         };
     }
+    links::file(tx, feed.no, &pushed.records)?;
     let newest = (pack(feed.no, feed.position.seq), pushed.received_ms);
     for beside in &pushed.beside {
         if !doubts::file_beside(tx, feed.no, beside, newest, touched)? {

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0010_devices.sql"),
     include_str!("../migrations/sqlite/0011_register.sql"),
     include_str!("../migrations/sqlite/0012_figures.sql"),
+    include_str!("../migrations/sqlite/0013_links.sql"),
 ];
 
 /// The newest schema.

@@ -132,6 +132,10 @@ pub(super) fn list(c: &Connection, township: TownshipId, filter: &RecordFilter) 
     if filter.with_differences {
         also(" AND r.differences > ?", 0.into());
     }
+    if filter.without_united {
+        let united = "SELECT record FROM united WHERE township_no = ?";
+        also(&format!(" AND r.id NOT IN ({united})"), township_no.into());
+    }
     also(" ORDER BY r.no LIMIT ?", filter.limit.clamp(1, 1000).into());
     let mut statement = c.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(values), record_row)?;
