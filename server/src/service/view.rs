@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use doorstep_core::clock::Millis;
 use doorstep_core::form::{Form, Sensitivity};
+use doorstep_core::link::LINK_TYPE;
 use doorstep_core::id::{ChangeHash, DeviceId, Identity, RecordId, UserId};
 use doorstep_core::record::{Difference, Record, Section, View};
 use serde::Serialize;
@@ -190,7 +191,8 @@ pub fn record_page_at(
     let names = people(service, township)?;
     let about =
         storage.list_records(township, &RecordFilter { subject: Some(id), limit: 200, ..RecordFilter::default() })?;
-    let about = about.into_iter().filter(|r| r.core == r.id).collect();
+    let is_told = |r: &RecordRow| r.core == r.id && r.record_type != LINK_TYPE;
+    let about = about.into_iter().filter(is_told).collect();
     let parts = parts(service, township, &row)?;
     let circumstances = Circumstances::new(&stored, &names);
     let (view, answers, as_of) = match as_of {

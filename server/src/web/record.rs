@@ -305,6 +305,23 @@ fn facts(shell: &Shell, township: &Township, row: &RecordRow) -> Vec<(String, St
     facts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| (shell.t(key).to_owned(), text)).collect()
 }
 
+/// What is united with a household, as a fact.
+fn united_fact(
+    service: &Service,
+    shell: &Shell,
+    township: &Township,
+    id: RecordId,
+) -> Result<Option<(String, String)>, ApiError> {
+    let united = service.storage.united(township.id)?;
+    if let Some(leads) = united.get(&id) {
+        let row = service.storage.record_row(township.id, *leads)?;
+        return Ok(row.map(|row| (shell.t("fact.united_into").to_owned(), record_name(shell, &row))));
+    }
+    let with = united.values().filter(|leads| **leads == id).count() as u64;
+    let text = || shell.fill("mark.united", &[("n", &shell.number(with))]);
+    Ok((with > 0).then(|| (shell.t("fact.united").to_owned(), text())))
+}
+
 /// What is asked for.
 #[derive(Debug, Default, Deserialize)]
 pub struct RecordQuery {
@@ -392,6 +409,7 @@ fn view_of(
         view.title = view.subject.as_ref().map(|(_, name)| name.clone()).unwrap_or(view.title);
         return Ok(view);
     };
+    view.facts.extend(united_fact(service, &shell, &township, id)?);
     let reading = Reading::new(&form, &answers, &differing, &shell);
     if !page.parts.is_empty() {
         let differences = page.parts.iter().map(|p| p.projection.differences).sum();

@@ -96,7 +96,7 @@ fn every_text_that_a_page_asks_for_exists_and_every_text_is_used() {
     for (key, text) in texts::PAGES.iter() {
         assert!(!text.zh.is_empty() && !text.en.is_empty(), "{key}");
         let quoted = format!("\"{key}\"");
-        let looked_up = key.starts_with("reason.") || key.starts_with("error.");
+        let looked_up = ["reason.", "error.", "duplicates."].iter().any(|start| key.starts_with(start));
         assert!(looked_up || sources.iter().any(|(_, s)| s.contains(&quoted)), "no page uses {key}");
     }
 }

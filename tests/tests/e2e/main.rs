@@ -8,6 +8,7 @@ mod cuts;
 mod devices;
 mod differences;
 mod doubts;
+mod duplicates;
 mod figures;
 mod form_api;
 mod form_entities;
