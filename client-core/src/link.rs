@@ -227,7 +227,8 @@ mod tests {
             for link in links.iter().filter(|link| link.is_same) {
                 assert_eq!(stands(link.households.0), stands(link.households.1), "linked ones are one");
             }
-            let apart: BTreeSet<RecordId> = links.iter().filter(|l| l.is_same).flat_map(|l| [l.households.0, l.households.1]).collect();
+            let apart: BTreeSet<RecordId> =
+                links.iter().filter(|l| l.is_same).flat_map(|l| [l.households.0, l.households.1]).collect();
             assert!(united.keys().all(|id| apart.contains(id)), "nobody else is");
         }
     }

@@ -24,9 +24,7 @@ const LINKS_MAX: usize = 500;
 
 /// The routes.
 pub fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/duplicates", get(list_duplicates))
-        .route("/api/links", get(list_links).post(post_link))
+    Router::new().route("/api/duplicates", get(list_duplicates)).route("/api/links", get(list_links).post(post_link))
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -155,7 +155,8 @@ impl Desk {
         let (_, record) = self.open_shown(township, decision)?;
         let Choice::Of(change) = &decision.choice else { return Err(DeskError::UnknownValue) };
         let history = record.history();
-        let put = history.iter().find(|h| h.section == Section::Answers && h.key == decision.key && h.change == *change);
+        let put =
+            history.iter().find(|h| h.section == Section::Answers && h.key == decision.key && h.change == *change);
         let value = put.ok_or(DeskError::UnknownValue)?.value.clone();
         self.write(actor, township, Action::RecordRestored, decision, value)
     }

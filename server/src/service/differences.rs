@@ -1,6 +1,7 @@
 //! Differing answers as a list: by area and question, with the values, people and times.
 
 use doorstep_core::id::{AreaId, ChangeHash};
+use doorstep_core::link::LINK_TYPE;
 use doorstep_core::record::Record;
 use serde_json::Value;
 
@@ -82,6 +83,10 @@ impl Service {
         let mut last = 0;
         for row in rows {
             last = row.born;
+            // people who link differently are shown with the duplicates
+            if row.record_type == LINK_TYPE {
+                continue;
+            }
             let mut asked = filter.question.is_none();
             for question in differing_keys(&row).iter().map(|key| question_of(key)) {
                 asked |= filter.question.as_deref() == Some(&question);

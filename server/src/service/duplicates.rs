@@ -62,17 +62,14 @@ pub struct Found {
 /// A household as it is compared.
 #[derive(Debug, Clone, Default)]
 struct Household {
-    id: RecordIdOrZero,
-    area: AreaIdOrZero,
+    id: Option<RecordId>,
+    area: Option<AreaId>,
     head: String,
     address: String,
     number: String,
     phone: Option<Mark>,
     persons: Vec<Person>,
 }
-
-type RecordIdOrZero = Option<RecordId>;
-type AreaIdOrZero = Option<AreaId>;
 
 /// A digest of what is compared and never shown.
 type Mark = [u8; 16];
@@ -137,7 +134,8 @@ impl Household {
                 _ => {}
             }
         }
-        let persons = persons.into_iter().filter(|(instance, person)| !gone.contains(instance) && !person.name.is_empty());
+        let persons =
+            persons.into_iter().filter(|(instance, person)| !gone.contains(instance) && !person.name.is_empty());
         let person = |(instance, person): (&str, Person)| Person { instance: instance.to_owned(), ..person };
         Self {
             id: Some(id),
@@ -207,6 +205,7 @@ fn find(households: &[Household]) -> Found {
         });
     }
     let mut pairs: Vec<(u32, u32)> = Vec::new();
+    let mut left_out = false;
     for those in sharing.into_values().filter(|those| those.len() <= BLOCK_MAX) {
         for (n, one) in those.iter().enumerate() {
             pairs.extend(those[n + 1..].iter().map(|other| (*one, *other)));
@@ -214,12 +213,13 @@ fn find(households: &[Household]) -> Found {
         if pairs.len() > 4 * PAIRS_MAX {
             pairs.sort_unstable();
             pairs.dedup();
+            left_out |= pairs.len() > PAIRS_MAX;
             pairs.truncate(PAIRS_MAX);
         }
     }
     pairs.sort_unstable();
     pairs.dedup();
-    let left_out = pairs.len() > PAIRS_MAX;
+    left_out |= pairs.len() > PAIRS_MAX;
     pairs.truncate(PAIRS_MAX);
     let mut found = Found { households: households.len(), compared: pairs.len(), ..Found::default() };
     for (one, other) in pairs {

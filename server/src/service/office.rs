@@ -153,12 +153,7 @@ impl Office {
 
     /// Writes answers into a record with a natural key, which is made if nobody has made it: like [`Office::edit_at`], where
     /// no heads say that nothing of it was shown.
-    pub fn edit_keyed(
-        &self,
-        frame: RecordFrame,
-        heads: &[ChangeHash],
-        edits: Vec<Edit>,
-    ) -> Result<usize, WriteError> {
+    pub fn edit_keyed(&self, frame: RecordFrame, heads: &[ChangeHash], edits: Vec<Edit>) -> Result<usize, WriteError> {
         let stored = self.service.storage.load_records(self.device.township, &[frame.id]).map_err(Refused::from)?;
         let Some(stored) = stored.into_iter().next().flatten() else {
             return self.push(vec![(frame, edits)], At::Now);

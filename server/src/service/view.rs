@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use doorstep_core::clock::Millis;
 use doorstep_core::form::{Form, Sensitivity};
-use doorstep_core::link::LINK_TYPE;
 use doorstep_core::id::{ChangeHash, DeviceId, Identity, RecordId, UserId};
+use doorstep_core::link::LINK_TYPE;
 use doorstep_core::record::{Difference, Record, Section, View};
 use serde::Serialize;
 use serde_json::Value;
@@ -14,9 +14,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{Service, merge};
-use crate::storage::{
-    Device, RecordFilter, RecordRow, StorageError, StoredChange, StoredRecord, TownshipId, User,
-};
+use crate::storage::{Device, RecordFilter, RecordRow, StorageError, StoredChange, StoredRecord, TownshipId, User};
 
 /// The names behind ids of a township.
 pub struct People {

@@ -253,11 +253,8 @@ fn choice(entry: &Entry) -> String {
 
 /// Answers that differ, in words.
 pub fn difference(shell: &Shell, reading: &Reading<'_>, entry: &DifferenceEntry) -> Difference {
-    let value = |e: &Entry| ValueRow {
-        value: reading.value(&e.key, &e.value),
-        author: author(shell, e),
-        choice: choice(e),
-    };
+    let value =
+        |e: &Entry| ValueRow { value: reading.value(&e.key, &e.value), author: author(shell, e), choice: choice(e) };
     Difference { label: reading.label(&entry.key), values: entry.values.iter().map(value).collect() }
 }
 

@@ -9,8 +9,8 @@ use askama::Template;
 use super::shell::{ErrorPage, Shell};
 use super::texts::{self, MISSING};
 use super::{
-    differences, doubts, duplicates, figure_list, figures, frozen, households, join, overview, phones, quarantine, record,
-    sign_in, visits,
+    differences, doubts, duplicates, figure_list, figures, frozen, households, join, overview, phones, quarantine,
+    record, sign_in, visits,
 };
 use crate::messages::Language;
 

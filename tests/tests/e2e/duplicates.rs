@@ -29,7 +29,8 @@ impl Township {
 
     fn household(&self, village: AreaId, number: &str, answers: &[(&str, &str)]) -> RecordId {
         let draft = self.a.start("household", None).unwrap();
-        for (key, value) in [("household_no", number), ("village", "青山村"), ("status", "out")].iter().chain(answers) {
+        for (key, value) in [("household_no", number), ("village", "青山村"), ("status", "out")].iter().chain(answers)
+        {
             self.a.answer_text(draft, key, value).unwrap();
         }
         self.a.finish_as(draft, &NewRecord { area: Some(village), campaign: None }).unwrap()
@@ -37,8 +38,12 @@ impl Township {
 
     /// One household entered twice.
     fn twice(&self) -> [RecordId; 2] {
-        let answers =
-            [("head_name", "李四"), ("address", "一组1号"), ("member#m1/name", "李四"), ("member#m1/birth", "1960-05-01")];
+        let answers = [
+            ("head_name", "李四"),
+            ("address", "一组1号"),
+            ("member#m1/name", "李四"),
+            ("member#m1/birth", "1960-05-01"),
+        ];
         let [here, _] = self.server.villages;
         let both = [self.household(here, "0001", &answers), self.household(here, "0002", &answers)];
         self.household(here, "0003", &[("head_name", "王五"), ("address", "一组3号")]);
@@ -89,7 +94,8 @@ fn a_household_entered_twice_is_found_and_a_person_in_two_households_without_sho
     let found = town.candidates();
     assert_eq!(found.len(), 2, "{found:?}");
     let by_members = |members: bool| found.iter().find(|c| c["sides"][0]["member"].is_string() == members).unwrap();
-    let sides: Vec<&str> = by_members(false)["sides"].as_array().unwrap().iter().filter_map(|s| s["household"].as_str()).collect();
+    let sides: Vec<&str> =
+        by_members(false)["sides"].as_array().unwrap().iter().filter_map(|s| s["household"].as_str()).collect();
     assert!(both.iter().all(|id| sides.contains(&&*id.to_string())), "{sides:?}");
     assert_eq!(by_members(false)["reasons"], json!(["person", "head", "address", "village"]));
     assert_eq!(by_members(true)["reasons"][0], "id_number");

@@ -126,11 +126,8 @@ fn candidate(
 /// Two households as candidates; or, where they aren't, those of their members who may be one person.
 pub(super) fn pair(one: &Household, other: &Household) -> Vec<Candidate> {
     let mut reasons: Vec<Reason> = places(one, other).collect();
-    let common: Vec<(&Person, &Person)> = one
-        .persons
-        .iter()
-        .filter_map(|a| other.persons.iter().find(|b| agree(a, b)).map(|b| (a, b)))
-        .collect();
+    let common: Vec<(&Person, &Person)> =
+        one.persons.iter().filter_map(|a| other.persons.iter().find(|b| agree(a, b)).map(|b| (a, b))).collect();
     match common.len() {
         0 => {}
         1 => reasons.push(Reason::Person),

@@ -57,7 +57,10 @@ fn somebody_entered_twice_in_one_household_is_found() {
     let person = ("李梅", "1990-01-01", "");
     let found = find(&[household(1, 1, "李四", &[person, person])]);
     let (one, other) = &found.candidates[0].sides;
-    assert_eq!((one.household, one.member.as_deref(), other.member.as_deref()), (other.household, Some("m0"), Some("m1")));
+    assert_eq!(
+        (one.household, one.member.as_deref(), other.member.as_deref()),
+        (other.household, Some("m0"), Some("m1"))
+    );
     assert_eq!(link_key(&found.candidates[0]).len(), 4);
 }
 

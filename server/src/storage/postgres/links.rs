@@ -35,11 +35,7 @@ async fn all(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Res
     Ok(found)
 }
 
-async fn united(
-    c: &impl GenericClient,
-    tenant: &[u8],
-    township: TownshipId,
-) -> Result<BTreeMap<RecordId, RecordId>> {
+async fn united(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Result<BTreeMap<RecordId, RecordId>> {
     let sql = "SELECT record, leads FROM united WHERE tenant = $1 AND township = $2";
     let found = rows(c, sql, &[&tenant, &township.0.as_slice()]).await?;
     found.iter().map(|r| Ok((RecordId(array(r, 0)?), RecordId(array(r, 1)?)))).collect()
