@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use doorstep_core::fault;
-use doorstep_core::id::{DeviceId, Identity, RecordId, UserId, branch_actor};
+use doorstep_core::id::{AreaId, DeviceId, Identity, RecordId, UserId, branch_actor};
 use doorstep_core::protocol::records::{restore_change, strip_change};
 use doorstep_core::protocol::{
-    Batch, BatchHeader, Hello, RecordBody, RecordFrame, ReplyDecoder, ReplyFrame, State, Upload, UploadKind,
-    WireChange, stream,
+    Batch, BatchHeader, GrantEntry, Hello, RecordBody, RecordFrame, ReplyDecoder, ReplyFrame, State, Upload,
+    UploadKind, WireChange, stream,
 };
 use doorstep_core::record::{Author, ChangeNote, Edit, RawChange, Record};
 use doorstep_core::sync::TransportError;
@@ -56,8 +56,10 @@ impl Hostile {
         self.key().verifying_key().to_bytes()
     }
 
-    /// Enrols it as any other.
-    pub fn enrol(&self, storage: &dyn Storage, township: TownshipId) -> Result<(), Failure> {
+    /// Enrols it as any other, with rights in one village.
+    pub fn enrol(&self, storage: &dyn Storage, township: TownshipId, village: AreaId) -> Result<(), Failure> {
+        let entry = GrantEntry { grant: 0, role: "township_office".into(), area: village, subject: None, active: true };
+        storage.append_grants(self.user, &[entry.into()])?;
         storage.put_device(&Enrolled {
             id: self.device,
             user: self.user,
@@ -122,7 +124,7 @@ impl World<'_> {
         let own = branch_actor(&self.hostile.public_key(), 0);
         let victim = self.anyone();
         let mut good_signature = true;
-        let (name, changes, wanted): (_, Vec<RawChange>, Vec<Vec<State>>) = match self.dice.below(7) {
+        let (name, changes, wanted): (_, Vec<RawChange>, Vec<Vec<State>>) = match self.dice.below(8) {
             0 => {
                 let other = self.victim_actor(victim)?;
                 let change = self.evil(&record, other, self.hostile.user)?;
@@ -156,6 +158,16 @@ impl World<'_> {
                 let one = self.plain(&record, own)?;
                 let two = self.plain(&record, own)?;
                 ("equivocation", vec![one, two], vec![vec![Stored, Equivocation, Quarantined], refused])
+            }
+            6 => {
+                let rows = self.server_rows(Some("household"))?;
+                let elsewhere: Vec<_> = rows.into_iter().filter(|row| row.area == self.villages[1]).collect();
+                let Some(row) = self.dice.pick(&elsewhere).cloned() else { return Ok(None) };
+                let Some(record) = self.server_record(row.id)? else { return Ok(None) };
+                let change = self.plain(&record, own)?;
+                let frames = vec![good, frame(row.id, record.identity(), self, &[change])];
+                let wanted = vec![vec![Stored, Known], refused];
+                return Ok(Some(Attack { name: "out of scope", frames, wanted, good_signature }));
             }
             _ => {
                 good_signature = false;

@@ -16,6 +16,7 @@ pub const BUGS: &[&str] = &[
     "acknowledge_before_commit",
     "drop_dedupe",
     "trust_author",
+    "trust_scope",
     "skip_signature",
     "trust_batch_number",
     "ignore_chain",

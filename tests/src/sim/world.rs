@@ -169,7 +169,7 @@ impl<'a> World<'a> {
             let grant = GrantEntry { grant: 0, role: "township_office".into(), area, subject: None, active: true };
             storage.append_grants(owner.user, &[grant.into()])?;
         }
-        self.hostile.enrol(storage, self.township)?;
+        self.hostile.enrol(storage, self.township, self.villages[0])?;
         for owner in owners {
             self.enrol(owner)?;
         }
