@@ -1,6 +1,8 @@
 //! Role by record type by state by action: what the server takes is what docs/roles.md says, case by case. The page is made
 //! of the table of roles by `doorstep role table`; here it is read again, and each case is put to the merge.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
+
 use std::sync::Arc;
 
 use doorstep_core::clock::{ManualClock, SeededEntropy, SystemEntropy, random};

@@ -2,6 +2,8 @@
 //!
 //! `DOORSTEP_SCOPE_HISTORIES` says how many (12 without it), `DOORSTEP_SCOPE_SEED` where to begin.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
+
 use doorstep_tests::scopes::{Done, History};
 
 fn number(name: &str, otherwise: u64) -> u64 {

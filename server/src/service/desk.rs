@@ -98,11 +98,14 @@ pub struct Decided {
     pub still_differs: bool,
 }
 
+/// Likely duplicates, with the feed's number at which they were looked for, how long that took, and when.
+type Looked = (u64, Duration, Instant, Arc<Found>);
+
 /// The desk.
 pub struct Desk {
     pub(super) service: Arc<Service>,
-    /// Likely duplicates by township, with the feed's number at which they were looked for and how long that took.
-    pub(super) duplicates: Mutex<HashMap<TownshipId, (u64, Duration, Instant, Arc<Found>)>>,
+    /// Likely duplicates by township.
+    pub(super) duplicates: Mutex<HashMap<TownshipId, Looked>>,
     /// One author a township, made when it is first needed.
     authors: Mutex<HashMap<TownshipId, Arc<Office>>>,
 }

@@ -55,6 +55,9 @@ pub struct DecidedLink {
     pub names: (String, String),
 }
 
+/// Candidates about which nobody has decided, where the next page begins, and all that were found.
+type OpenPage = (Vec<OpenCandidate>, Option<usize>, Arc<Found>);
+
 impl Desk {
     /// Likely duplicates, looked for anew where something changed since, but not all the time.
     pub fn duplicates(&self, township: TownshipId) -> Result<Arc<Found>, StorageError> {
@@ -77,7 +80,7 @@ impl Desk {
         township: TownshipId,
         area: Option<AreaId>,
         (after, limit): (usize, usize),
-    ) -> Result<(Vec<OpenCandidate>, Option<usize>, Arc<Found>), StorageError> {
+    ) -> Result<OpenPage, StorageError> {
         let found = self.duplicates(township)?;
         let links = self.service.storage.links(township)?;
         let links: HashMap<Vec<RecordId>, &StoredLink> = links.iter().map(|l| (l.identity.key.clone(), l)).collect();

@@ -406,7 +406,7 @@ fn view_of(
         view.title = view.subject.as_ref().map(|(_, name)| name.clone()).unwrap_or(view.title);
         return Ok(view);
     };
-    view.facts.extend(united_fact(service, &shell, &township, id)?);
+    view.facts.extend(united_fact(service, &shell, township, id)?);
     let reading = Reading::new(&form, &answers, &differing, &shell);
     if !page.parts.is_empty() {
         let differences = page.parts.iter().map(|p| p.projection.differences).sum();
