@@ -242,6 +242,7 @@ fn the_page_of_roles_is_the_table_of_roles() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "says how much was tried")]
 fn what_the_server_takes_is_what_the_page_of_roles_says_for_each_role_type_state_and_action() {
     let (town, lines) = (Town::new(), lines());
     let (mut taken, mut refused) = (0, 0);

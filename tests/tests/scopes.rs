@@ -11,6 +11,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "says how much was tried")]
 fn no_phone_gets_or_keeps_a_byte_from_outside_its_scope_and_each_gets_all_inside() {
     let (count, first) = (number("DOORSTEP_SCOPE_HISTORIES", 12), number("DOORSTEP_SCOPE_SEED", 1));
     let mut all = Done::default();
