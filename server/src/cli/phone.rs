@@ -10,7 +10,7 @@ use doorstep_core::client::{NewRecord, Phone, PhoneError, answer};
 use doorstep_core::clock::{SystemClock, SystemEntropy};
 use doorstep_core::form::expression::{Spot, Tree};
 use doorstep_core::form::session::Session;
-use doorstep_core::id::RecordId;
+use doorstep_core::id::{ChangeHash, RecordId};
 use doorstep_core::life::EventKind;
 use doorstep_core::record::Record;
 use doorstep_core::store::{ListFilter, OpenError, RefusedUpload, Row};
@@ -120,6 +120,16 @@ enum PhoneCommand {
     },
     /// List what the server refused, with reasons and what to do.
     Refused,
+    /// Make a refused change's edit anew, on what the phone shows now; the next sync sends it.
+    Redo {
+        /// The change, as `refused` lists it.
+        change: ChangeHash,
+    },
+    /// Leave a refused change: it isn't shown any more. The server keeps what it received.
+    Leave {
+        /// The change, as `refused` lists it.
+        change: ChangeHash,
+    },
     /// On a full disk: give the phone's reserve of 8 MiB back, so that open work can be finished and sent.
     FreeSpace,
     /// What the next sync will cost.
@@ -216,11 +226,11 @@ fn run(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
         PhoneCommand::Conflicts => conflicts(phone, args),
         PhoneCommand::Resolve { record, key, value } => resolve(phone, find(phone, record)?, key, value),
         PhoneCommand::Refused => {
-            for row in phone.refused()? {
-                say!("{}\t{}\t{}", row.record, row.reason, row.hash);
-            }
+            refused(phone, args)?;
             refused_upload(phone)
         }
+        PhoneCommand::Redo { change } => settled(phone.redo_refused(*change)?),
+        PhoneCommand::Leave { change } => settled(phone.leave_refused(*change)?),
         PhoneCommand::FreeSpace => Ok(()),
         PhoneCommand::Cost { ask } => {
             let cost = phone.cost(*ask)?;
@@ -393,6 +403,31 @@ fn conflicts(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// The changes that the server refused: what they would have written, what happened, and what to do.
+fn refused(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
+    for row in phone.refused()? {
+        let (what, advice) = (row.what(&args.language), row.advice(&args.language));
+        if args.json {
+            let edits: Vec<_> = row.edits.iter().map(|e| json!({"key": e.key, "value": e.value.to_json()})).collect();
+            say!(
+                "{}",
+                json!({"record": row.record, "change": row.hash, "reason": row.reason, "what": what, "advice": advice,
+                "edits": edits})
+            );
+            continue;
+        }
+        say!("{}\t{}\t{}", row.record, row.reason, row.hash);
+        row.edits.iter().for_each(|edit| say!("  {} = {}", edit.key, edit.value.to_json()));
+        say!("  {what}");
+        say!("  {advice}");
+    }
+    Ok(())
+}
+
+fn settled(was_refused: bool) -> Result<(), Fault> {
+    if was_refused { Ok(()) } else { Err("no such change is refused; `doorstep phone refused` lists them".into()) }
 }
 
 /// The upload that the server refused as a whole: which, why, and what to do, in both languages.

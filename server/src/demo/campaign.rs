@@ -9,12 +9,14 @@ use doorstep_core::client::filling::FillOptions;
 use doorstep_core::client::{NewRecord, Phone};
 use doorstep_core::clock::{Clock, ManualClock, Millis, SeededEntropy, SystemClock, SystemEntropy};
 use doorstep_core::id::RecordId;
+use doorstep_core::protocol::GrantEntry;
 use doorstep_core::record::Value;
 use doorstep_core::store::ListFilter;
 use doorstep_core::sync::{Cancel, Silent, SyncOptions, SyncReport};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::answers::{ZONE_MINUTES, as_given, newborn_answers, screening_answers, visit_answers};
+use super::happenings::Happenings;
 use super::township::{HouseholdSeed, Township};
 use crate::link::{Link, LinkOptions};
 use crate::service::Service;
@@ -64,6 +66,16 @@ impl Default for Terminal {
     }
 }
 
+/// The role of a village's phones beside their pairings: the first is a helper's, the others see the whole village. In one
+/// village there is a second helper.
+fn role_of(village: usize, place: usize) -> Option<&'static str> {
+    match (village, place) {
+        (_, 0) | (0, 2) => None,
+        (_, 1) => Some("village_cadre"),
+        _ => Some("work_team"),
+    }
+}
+
 /// What a sync took.
 #[derive(Debug, Clone, Copy)]
 pub struct SyncFigures {
@@ -85,9 +97,9 @@ pub struct DemoPhone {
     pub phone: Phone,
     /// Whose phone it is: index of the helper.
     pub helper: usize,
-    clock: Arc<ManualClock>,
-    link: Link,
-    dir: PathBuf,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) link: Link,
+    pub(super) dir: PathBuf,
     slow: bool,
     /// Changes made anew.
     pub remade: u64,
@@ -133,6 +145,11 @@ impl DemoPhone {
         Ok(self.phone.finish_filled(filling, new)?)
     }
 
+    /// True when the phone holds a record.
+    pub(super) fn holds(&self, record: RecordId) -> Result<bool, Fault> {
+        Ok(self.phone.store().row(record)?.is_some())
+    }
+
     fn edit(&self, record: RecordId, answers: &[(String, Value)]) -> Result<(), Fault> {
         let draft = self.phone.edit(record)?;
         for (key, value) in answers {
@@ -153,22 +170,25 @@ pub struct Week {
     pub screenings: u64,
     /// Households that two or three phones edited at once.
     pub shared_households: u64,
+    /// What else happened.
+    pub happenings: Happenings,
 }
 
 /// The week in the making.
 pub struct Campaign<'a> {
-    service: &'a Arc<Service>,
-    township: &'a Township,
+    pub(super) service: &'a Arc<Service>,
+    pub(super) township: &'a Township,
     runtime: &'a tokio::runtime::Runtime,
     address: SocketAddr,
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     entropy: SeededEntropy,
-    phones: Vec<DemoPhone>,
-    /// Phones of each village that has at least two.
-    teams: Vec<Vec<usize>>,
+    pub(super) phones: Vec<DemoPhone>,
+    /// Phones of each village: a helper's first, whose households the others see as well.
+    pub(super) teams: Vec<Vec<usize>>,
     visits: u64,
     screenings: u64,
     shared_households: u64,
+    pub(super) happenings: Happenings,
 }
 
 impl<'a> Campaign<'a> {
@@ -193,6 +213,7 @@ impl<'a> Campaign<'a> {
             visits: 0,
             screenings: 0,
             shared_households: 0,
+            happenings: Happenings::default(),
         };
         let village_of = |h: usize| township.helpers[h].households.first().map(|i| township.households[*i].village);
         let mut used = vec![0usize; township.villages.len()];
@@ -200,16 +221,23 @@ impl<'a> Campaign<'a> {
         for helper in 0..township.helpers.len() {
             let Some(village) = village_of(helper) else { continue };
             if used[village] < quota(village) {
+                let role = role_of(village, used[village]);
                 used[village] += 1;
                 campaign.teams[village].push(campaign.phones.len());
-                campaign.enrol(helper)?;
+                if let Some(role) = role {
+                    let area = township.villages[village].area;
+                    let grant = GrantEntry { grant: 0, role: role.into(), area, subject: None, active: true };
+                    service.storage.append_grants(township.helpers[helper].user, &[grant.into()])?;
+                }
+                let phone = campaign.enrol(helper, campaign.phones.len())?;
+                campaign.phones.push(phone);
             }
         }
         Ok(campaign)
     }
 
-    fn enrol(&mut self, helper: usize) -> Result<(), Fault> {
-        let index = self.phones.len();
+    /// A new phone of a helper's.
+    pub(super) fn enrol(&self, helper: usize, index: usize) -> Result<DemoPhone, Fault> {
         let dir = self.dir.join(format!("{index:02}"));
         let slow = index % SLOW_EVERY == SLOW_EVERY - 1;
         let clock = Arc::new(ManualClock::at(SystemClock.now_ms() - (DAYS + 1) * DAY_MS));
@@ -218,8 +246,7 @@ impl<'a> Campaign<'a> {
         let code = self.service.invite(self.township.helpers[helper].user, self.township.area)?;
         phone.enrol(&format!("http://{}", link.address), &code)?;
         let (remade, syncs) = (0, Vec::new());
-        self.phones.push(DemoPhone { phone, helper, clock, link, dir, slow, remade, syncs });
-        Ok(())
+        Ok(DemoPhone { phone, helper, clock, link, dir, slow, remade, syncs })
     }
 
     fn link(&self, slow: bool) -> std::io::Result<Link> {
@@ -234,7 +261,7 @@ impl<'a> Campaign<'a> {
     /// Runs the week.
     pub fn run(mut self, terminal: &Terminal) -> Result<Week, Fault> {
         self.sync_all(|_| true, &[])?;
-        terminal.step("phones hold their villages");
+        terminal.step("phones hold their households, or their villages");
         let mut shared_visits = Vec::new();
         for day in 0..DAYS {
             self.morning(day);
@@ -246,7 +273,11 @@ impl<'a> Campaign<'a> {
                 }
                 1 => self.continue_shared_visits(&shared_visits)?,
                 2 => self.back_up_phone()?,
-                4 => self.open_clone()?,
+                3 => self.lose_phone()?,
+                4 => {
+                    self.open_clone()?;
+                    self.events()?;
+                }
                 _ => {}
             }
             self.sync_all(|index| !(index as u64 + day).is_multiple_of(3) || day == 0, &[9_000, 2_500])?;
@@ -254,11 +285,14 @@ impl<'a> Campaign<'a> {
         }
         self.morning(DAYS);
         self.sync_all(|_| true, &[1_500])?;
+        self.pair_anew()?;
         self.sync_all(|_| true, &[])?;
+        self.decide()?;
         self.sync_all(|_| true, &[])?;
+        self.look()?;
         terminal.step("everybody has synced");
-        let (visits, screenings, shared_households) = (self.visits, self.screenings, self.shared_households);
-        Ok(Week { phones: self.phones, visits, screenings, shared_households })
+        let Self { phones, visits, screenings, shared_households, happenings, .. } = self;
+        Ok(Week { phones, visits, screenings, shared_households, happenings })
     }
 
     /// Sets the phones' clocks to eight in the morning of a day of the week that ends today.
@@ -270,7 +304,7 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    fn date(&self, phone: usize) -> String {
+    pub(super) fn date(&self, phone: usize) -> String {
         let days = (self.phones[phone].clock.now_ms() / DAY_MS) as i64;
         let date = time::Date::from_calendar_date(1970, time::Month::January, 1).ok();
         date.and_then(|d| d.checked_add(time::Duration::days(days))).map(|d| d.to_string()).unwrap_or_default()
@@ -302,15 +336,13 @@ impl<'a> Campaign<'a> {
         Ok(())
     }
 
-    /// Households of a village that its whole team edits before anybody syncs.
-    fn shared(&self, village: usize) -> Vec<&'a HouseholdSeed> {
-        let own: Vec<usize> = self.teams[village]
-            .iter()
-            .flat_map(|p| self.township.helpers[self.phones[*p].helper].households.clone())
-            .collect();
-        let all = self.township.households.iter().enumerate();
-        let fit = all.filter(|(i, h)| h.village == village && h.members.len() >= 3 && !own.contains(i));
-        fit.map(|(_, h)| h).take(5).collect()
+    /// Households of the village's helper that the whole team edits before anybody syncs.
+    pub(super) fn shared(&self, village: usize) -> Vec<&'a HouseholdSeed> {
+        let Some(first) = self.teams[village].first() else { return Vec::new() };
+        let paired = self.township.helpers[self.phones[*first].helper].households.iter();
+        let fit =
+            paired.map(|h| &self.township.households[*h]).filter(|h| h.village == village && h.members.len() >= 2);
+        fit.take(5).collect()
     }
 
     /// Different fields, the same field, members added, a member removed by one and edited by another.
@@ -321,6 +353,9 @@ impl<'a> Campaign<'a> {
             let [fields, same, added, removed, ..] = households.as_slice() else { continue };
             for (place, index) in self.teams[village].clone().into_iter().enumerate() {
                 let phone = &self.phones[index];
+                if !phone.holds(fields.id)? {
+                    continue;
+                }
                 let field = ["handbook_no", "remark", "hamlet"][place % 3];
                 phone.edit(fields.id, &[(field.into(), text(&format!("核对{}", place + 1)))])?;
                 let address = format!("{}{}号（{}）", self.township.villages[village].name, 10 + place, place + 1);
@@ -362,7 +397,7 @@ impl<'a> Campaign<'a> {
         for (village, visit) in visits {
             for (place, index) in self.teams[*village].iter().enumerate() {
                 let phone = &self.phones[*index];
-                if phone.phone.store().row(*visit)?.is_none() {
+                if !phone.holds(*visit)? {
                     continue;
                 }
                 let remark = Value::Text(format!("第{}人补充：{}", place + 1, super::answers::remark(&self.entropy)));
@@ -417,7 +452,7 @@ impl<'a> Campaign<'a> {
     }
 
     /// Some phones sync at the same time; those on slow links are cut on the way.
-    fn sync_all(&mut self, which: impl Fn(usize) -> bool, cuts: &[u32]) -> Result<(), Fault> {
+    pub(super) fn sync_all(&mut self, which: impl Fn(usize) -> bool, cuts: &[u32]) -> Result<(), Fault> {
         let results: Vec<Result<(), Fault>> = std::thread::scope(|scope| {
             let chosen = self.phones.iter_mut().enumerate().filter(|(index, _)| which(*index));
             let threads: Vec<_> =

@@ -53,7 +53,14 @@ pub fn report(service: &Arc<Service>, township: &Township, week: Week) -> Result
     let verified = service.verify_figures(township.area)?;
     verified.differences.iter().for_each(|difference| say!("{difference}"));
     say!("figures and records {verified}");
+    let happenings = &week.happenings;
     Ok(json!({
+        "households_moved": happenings.households_moved,
+        "households_split": happenings.households_split,
+        "households_paired_anew": happenings.households_paired_anew,
+        "phones_lost": happenings.phones_lost,
+        "lost_phone_changes_accepted": happenings.changes_accepted,
+        "differences_decided": happenings.differences_decided,
         "figures_differing": verified.differing,
         "households": households,
         "visits": visits,

@@ -7,21 +7,18 @@ use std::sync::Arc;
 
 use clap::Args;
 use doorstep_core::clock::{SystemClock, SystemEntropy, random};
-use doorstep_core::id::{Identity, UserId};
-use doorstep_core::protocol::{AreaEntry, GrantEntry};
 use tokio::net::TcpListener;
 
 use super::campaign::{Campaign, Terminal};
-use super::report;
 use super::township::Township;
+use super::{register, report};
 use crate::api::office::OfficeAccess;
 use crate::app::{self, App};
 use crate::cli::Outcome;
 use crate::cli::serve::{database_file, runtime, start_log, stop_signal};
 use crate::say;
-use crate::service::office::{FormInstance, Office};
 use crate::service::{Committer, Service};
-use crate::storage::{SqliteStorage, Storage, User};
+use crate::storage::{SqliteStorage, Storage};
 
 /// Options of `demo`.
 #[derive(Args)]
@@ -43,8 +40,6 @@ pub struct DemoArgs {
     seed: u64,
 }
 
-type Fault = Box<dyn std::error::Error + Send + Sync>;
-
 /// Runs the demo.
 pub fn demo(args: &DemoArgs) -> Outcome {
     start_log(false, "error");
@@ -56,7 +51,7 @@ pub fn demo(args: &DemoArgs) -> Outcome {
     }
     let committer = Committer::grouped(storage.clone())?;
     let service = Service::open(storage, Arc::new(SystemClock), Arc::new(SystemEntropy), committer)?;
-    let township = Township::invent(args.seed);
+    let mut township = Township::invent(args.seed);
     let runtime = runtime()?;
     let listener = runtime.block_on(bind(args.listen))?;
     let address = listener.local_addr()?;
@@ -65,11 +60,12 @@ pub fn demo(args: &DemoArgs) -> Outcome {
     let server = runtime.spawn(app::run(app, listener, async move {
         let _ = stopped.await;
     }));
-    register(&service, &township)?;
+    let rows_faulty = register::open(&service, &mut township)?;
     let terminal = Terminal::new();
     let week = Campaign::new(&service, &township, &data, address, &runtime, args.seed)?.run(&terminal)?;
     terminal.finish();
-    let summary = report::report(&service, &township, week)?;
+    let mut summary = report::report(&service, &township, week)?;
+    summary["register_rows_faulty"] = rows_faulty.into();
     if args.json {
         say!("{summary}");
     }
@@ -102,56 +98,4 @@ fn data_folder(named: Option<&Path>) -> std::io::Result<PathBuf> {
     };
     std::fs::create_dir_all(&folder)?;
     Ok(folder)
-}
-
-/// Areas, people, grants, and the register of households, written by the office through the phones' pipeline.
-fn register(service: &Arc<Service>, township: &Township) -> Result<(), Fault> {
-    let mut areas = vec![area(township.area, None, "township", "", township.name_zh, township.name_en)];
-    areas.extend(
-        township.villages.iter().map(|v| area(v.area, Some(township.area), "village", &v.code, v.name, v.name_en)),
-    );
-    service.storage.put_areas(township.area, &areas)?;
-    let office_user = UserId(random(&*service.entropy));
-    let mut users = vec![User { id: office_user, name: "扶贫工作站（虚构）".into(), unit: String::new() }];
-    users.extend(township.helpers.iter().map(|h| User { id: h.user, name: h.name.clone(), unit: h.unit.to_owned() }));
-    service.storage.put_users(&users)?;
-    for helper in &township.helpers {
-        let village = helper.households.first().map(|h| township.villages[township.households[*h].village].area);
-        let area = village.unwrap_or(township.area);
-        let grant = GrantEntry { grant: 0, role: "helper".into(), area, subject: None, active: true };
-        service.storage.append_grants(helper.user, &[grant.into()])?;
-    }
-    let office = Office::start(service, office_user, township.area)?;
-    let households: Vec<FormInstance> = township
-        .households
-        .iter()
-        .map(|h| FormInstance {
-            id: h.id,
-            identity: Identity::of_type("household"),
-            area: township.villages[h.village].area,
-            subject: None,
-            answers: h.answers.clone(),
-        })
-        .collect();
-    let changes = office.write(&households)?;
-    say!("{}: {} households registered ({changes} changes)", township.name_en, households.len());
-    Ok(())
-}
-
-fn area(
-    area: doorstep_core::id::AreaId,
-    parent: Option<doorstep_core::id::AreaId>,
-    level: &str,
-    code: &str,
-    name_zh: &str,
-    name_en: &str,
-) -> AreaEntry {
-    AreaEntry {
-        area,
-        parent,
-        level: level.to_owned(),
-        code: code.to_owned(),
-        name_zh: name_zh.to_owned(),
-        name_en: name_en.to_owned(),
-    }
 }

@@ -1,5 +1,7 @@
 //! What an import would do, shown before anything is written.
 
+use std::collections::BTreeMap;
+
 use doorstep_core::form::Sensitivity;
 use doorstep_core::form::{AnswerKey, Leaf};
 use doorstep_core::record::Value;
@@ -62,6 +64,8 @@ pub struct Preview {
     pub persons: Counts,
     /// What was put right or left aside.
     pub notes: Notes,
+    /// Rows with each fault, by the code of its message.
+    pub faults: BTreeMap<&'static str, u64>,
     /// A page of the rows.
     pub rows: Vec<ListedRow>,
     /// Rows that could be listed, over all pages.
@@ -79,6 +83,7 @@ impl Table {
             households: Counts::default(),
             persons: Counts::default(),
             notes: groups.notes,
+            faults: BTreeMap::new(),
             rows: Vec::new(),
             listed: 0,
             token: self.token(head.seq),
@@ -89,6 +94,9 @@ impl Table {
             for household in households {
                 preview.households.add(household.state);
                 household.persons.iter().for_each(|p| preview.persons.add(p.state));
+                for fault in &household.faults {
+                    *preview.faults.entry(fault.code).or_default() += 1;
+                }
                 for listed in self.listed(household, page.unchanged) {
                     preview.listed += 1;
                     if preview.listed > page.skip && preview.rows.len() < rows_max {

@@ -125,6 +125,39 @@ fn a_lost_phone_is_found_and_shut_out_and_a_grant_ended_beside_a_running_server(
     assert!(!run(&["phone", "--data", two, "households"]).contains("李四"), "the phone dropped what it may not read");
 }
 
+#[test]
+fn a_helper_s_forbidden_answer_is_shown_with_advice_and_left_or_made_anew_under_another_grant() {
+    let dirs: Vec<TempDir> = (0..2).map(|_| TempDir::new().unwrap()).collect();
+    let (data, phone) = (path(dirs[0].path()), path(dirs[1].path()));
+    run(&["township", "--data", data, "--name", "示例镇", "--village", "青山村"]);
+    let code = run(&["invite", "--data", data, "--name", "张三"]);
+    let server = ServerProcess::start(crate::BINARY, dirs[0].path());
+    let on_phone = |args: &[&str]| run(&[&["phone", "--data", phone], args].concat());
+    on_phone(&["init", "--server", &server.url, "--code", &code]);
+    let add = ["--set", "head_name=李四", "--set", "village=青山村", "--set", "household_no=0001", "--set"];
+    on_phone(&[&["add", "--village", "青山"], add.as_slice(), &["member/name=李四", "--set", "status=out"]].concat());
+    on_phone(&["sync"]);
+    let change = |status: &str| {
+        on_phone(&["edit", "0001", "--set", status]);
+        assert!(on_phone(&["sync"]).contains("see `doorstep phone refused`"));
+        let shown = on_phone(&["refused"]);
+        assert!(shown.contains("forbidden_answer") && shown.contains("status = "), "{shown}");
+        assert!(shown.contains("不能改"), "{shown}");
+        assert!(on_phone(&["--language", "en", "refused"]).contains("township office"));
+        shown.lines().next().unwrap().rsplit('\t').next().unwrap().to_owned()
+    };
+    let first = change("status=monitored");
+    on_phone(&["leave", &first]);
+    assert_eq!(on_phone(&["refused"]), "");
+    assert!(refused(&["phone", "--data", phone, "redo", &first]).contains("no such change"));
+    let second = change("status=not_out");
+    run(&["grant", "--data", data, "give", "张三", "township_office"]);
+    on_phone(&["redo", &second]);
+    on_phone(&["sync"]);
+    assert_eq!(on_phone(&["refused"]), "");
+    assert!(on_phone(&["show", "0001"]).contains("not_out"));
+}
+
 #[cfg(unix)]
 #[test]
 fn databases_and_backups_are_for_their_owner_s_eyes_only() {
