@@ -127,15 +127,18 @@ fn a_lost_phone_is_found_and_shut_out_and_a_grant_ended_beside_a_running_server(
 
 #[test]
 fn a_helper_s_forbidden_answer_is_shown_with_advice_and_left_or_made_anew_under_another_grant() {
-    let dirs: Vec<TempDir> = (0..2).map(|_| TempDir::new().unwrap()).collect();
-    let (data, phone) = (path(dirs[0].path()), path(dirs[1].path()));
+    let dirs: Vec<TempDir> = (0..3).map(|_| TempDir::new().unwrap()).collect();
+    let (data, phone, other) = (path(dirs[0].path()), path(dirs[1].path()), path(dirs[2].path()));
     run(&["township", "--data", data, "--name", "示例镇", "--village", "青山村"]);
-    let code = run(&["invite", "--data", data, "--name", "张三"]);
+    let codes = ["张三", "王五"].map(|name| run(&["invite", "--data", data, "--name", name]));
     let server = ServerProcess::start(crate::BINARY, dirs[0].path());
     let on_phone = |args: &[&str]| run(&[&["phone", "--data", phone], args].concat());
-    on_phone(&["init", "--server", &server.url, "--code", &code]);
+    let on_other = |args: &[&str]| run(&[&["phone", "--data", other], args].concat());
+    on_phone(&["init", "--server", &server.url, "--code", &codes[0]]);
+    on_other(&["init", "--server", &server.url, "--code", &codes[1]]);
     let add = ["--set", "head_name=李四", "--set", "village=青山村", "--set", "household_no=0001", "--set"];
-    on_phone(&[&["add", "--village", "青山"], add.as_slice(), &["member/name=李四", "--set", "status=out"]].concat());
+    on_other(&[&["add", "--village", "青山"], add.as_slice(), &["member/name=李四", "--set", "status=out"]].concat());
+    on_other(&["sync"]);
     on_phone(&["sync"]);
     let change = |status: &str| {
         on_phone(&["edit", "0001", "--set", status]);
