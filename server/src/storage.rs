@@ -21,6 +21,7 @@ pub mod columns;
 mod conformance;
 pub mod devices;
 pub mod doubts;
+pub mod erasure;
 pub mod figures;
 pub mod forms;
 pub mod links;
@@ -36,6 +37,7 @@ pub mod standing;
 pub use audit::{AuditEntry, AuditFilter, AuditRow, AuditStorage};
 pub use devices::{Decision, DeviceStorage, InvitationState, Lost, QuarantineFilter, QuarantineRow, WipeStep};
 pub use doubts::{Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
+pub use erasure::ErasureStorage;
 pub use figures::FigureStorage;
 pub use forms::{FormChange, FormLogEntry};
 pub use links::{LinkStorage, StoredLink};
@@ -459,7 +461,7 @@ pub struct RecordFilter {
 
 /// A server's database.
 pub trait Storage:
-    AuditStorage + DeviceStorage + FigureStorage + LinkStorage + RightsStorage + RegisterStorage + Send + Sync
+    AuditStorage + DeviceStorage + ErasureStorage + FigureStorage + LinkStorage + RightsStorage + RegisterStorage + Send + Sync
 {
     /// The tenant's secrets; `fresh` is stored and returned on first use.
     fn secrets(&self, fresh: &Secrets) -> Result<Secrets>;

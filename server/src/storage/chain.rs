@@ -14,6 +14,9 @@ pub const KIND_CHANGE: u8 = 1;
 /// The kind of a feed entry that says that a record lies elsewhere.
 pub const KIND_MOVE: u8 = 2;
 
+/// The kind of a feed entry that was a change and whose content was erased: only number, chain and hash are left.
+pub const KIND_ERASED: u8 = 3;
+
 /// Makes the links of a server's chains.
 #[derive(Clone)]
 pub struct Links {

@@ -33,6 +33,7 @@ mod commit;
 mod connect;
 mod devices;
 mod doubts;
+mod erasure;
 mod feed;
 mod figures;
 mod forms;

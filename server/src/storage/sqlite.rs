@@ -29,6 +29,7 @@ mod backup;
 mod commit;
 mod devices;
 mod doubts;
+mod erasure;
 mod feed;
 mod figures;
 mod forms;

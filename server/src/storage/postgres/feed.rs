@@ -9,7 +9,7 @@ use doorstep_core::protocol::{Position, ScopeDigest};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::chain::KIND_MOVE;
+use super::super::chain::{KIND_ERASED, KIND_MOVE};
 use super::super::columns::{BadColumn, to_heads, to_identity};
 use super::super::page::{CHANGED_MAX, PageBuilder, Placed, PullFilter, scopes_of_news};
 use super::super::{Arrival, PullPage, PullQuery, PulledRecord, Reads, Result, Scope, StorageError, TownshipId};
@@ -282,7 +282,11 @@ fn add(page: &mut PageBuilder, filter: &PullFilter, r: &Row) -> Result<()> {
         subject: optional(r, 8)?.map(RecordId),
         record_type: get(r, 9)?,
     };
-    if get::<i64>(r, 14)? == i64::from(KIND_MOVE) {
+    let kind = get::<i64>(r, 14)?;
+    if kind == i64::from(KIND_ERASED) {
+        return Ok(());
+    }
+    if kind == i64::from(KIND_MOVE) {
         let from = get::<&[u8]>(r, 4)?.get(..16).and_then(AreaId::from_slice);
         let arrival = filter.after_move(&at, from.ok_or(BadColumn("move"))?, born);
         return arrival.map_or(Ok(()), |arrival| page.moved(at.id, arrival, || pulled(r, 6)));

@@ -19,7 +19,7 @@ use super::{about, doubts, links, pack, people, rights, uploads};
 pub(super) struct Feed {
     pub no: i64,
     pub position: Position,
-    digest: ScopeDigest,
+    pub digest: ScopeDigest,
 }
 
 /// Not every push of a group was taken.
@@ -85,7 +85,7 @@ pub(super) fn notes(tx: &Transaction<'_>, notes: &[SyncNote]) -> Result<()> {
     notes.iter().try_for_each(|n| people::note_sync(tx, n.device, n.counter, n.now_ms, Some(n.feed_seq)))
 }
 
-fn load_feed(tx: &Transaction<'_>, township: TownshipId) -> Result<Feed> {
+pub(super) fn load_feed(tx: &Transaction<'_>, township: TownshipId) -> Result<Feed> {
     let no = people::township_no_or_new(tx, township)?;
     let mut statement = tx.prepare_cached("SELECT seq, chain, changes, digest_sum FROM township WHERE no = ?")?;
     Ok(statement.query_row([no], |r| {
@@ -94,6 +94,19 @@ fn load_feed(tx: &Transaction<'_>, township: TownshipId) -> Result<Feed> {
             ScopeDigest { count: r.get::<_, i64>(2)?.cast_unsigned(), sum: r.get::<_, i64>(3)?.cast_unsigned() };
         Ok(Feed { no, position, digest })
     })?)
+}
+
+pub(super) fn store_feed(tx: &Transaction<'_>, feed: &Feed) -> Result<()> {
+    tx.prepare_cached("UPDATE township SET seq = ?, chain = ?, changes = ?, digest_sum = ? WHERE no = ?")?.execute(
+        params![
+            feed.position.seq.cast_signed(),
+            feed.position.chain.0,
+            feed.digest.count.cast_signed(),
+            feed.digest.sum.cast_signed(),
+            feed.no
+        ],
+    )?;
+    Ok(())
 }
 
 fn push(
@@ -141,14 +154,7 @@ fn push(
     people::note_sync(tx, pushed.device, pushed.counter, pushed.received_ms, None)?;
     fault::point("storage.commit.feed");
     if !pushed.records.is_empty() || !pushed.moves.is_empty() {
-        tx.prepare_cached("UPDATE township SET seq = ?, chain = ?, changes = ?, digest_sum = ? WHERE no = ?")?
-            .execute(params![
-                feed.position.seq.cast_signed(),
-                feed.position.chain.0,
-                feed.digest.count.cast_signed(),
-                feed.digest.sum.cast_signed(),
-                feed.no
-            ])?;
+        store_feed(tx, &feed)?;
     }
     Ok((feed, Committed::Done(feed.position)))
 }

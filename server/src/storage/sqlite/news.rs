@@ -7,7 +7,7 @@ use doorstep_core::id::{AreaId, Chain};
 use doorstep_core::protocol::Position;
 use rusqlite::{Connection, Row, params};
 
-use super::super::chain::KIND_MOVE;
+use super::super::chain::{KIND_ERASED, KIND_MOVE};
 use super::super::columns::BadColumn;
 use super::super::page::{CHANGED_MAX, PageBuilder, PullFilter, SCAN_MAX, scopes_of_news};
 use super::super::{PullQuery, PulledRecord, Result};
@@ -35,7 +35,11 @@ fn sql(condition: &str) -> String {
 /// Adds what an entry of the feed means for the device: a change, or a move.
 fn add(page: &mut PageBuilder, filter: &PullFilter, r: &Row<'_>) -> Result<()> {
     let (at, born) = (place(r, 7)?, seq_of(r.get(6)?));
-    if r.get::<_, u8>(14)? == KIND_MOVE {
+    let kind = r.get::<_, u8>(14)?;
+    if kind == KIND_ERASED {
+        return Ok(());
+    }
+    if kind == KIND_MOVE {
         let from = r.get_ref(4)?.as_blob().ok().and_then(|bytes| AreaId::from_slice(bytes.get(..16)?));
         let arrival = filter.after_move(&at, from.ok_or(BadColumn("move"))?, born);
         return arrival.map_or(Ok(()), |arrival| Ok(page.moved(at.id, arrival, || pulled(r, 6))?));
