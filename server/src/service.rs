@@ -7,6 +7,7 @@ pub mod desk;
 pub mod differences;
 mod doubts;
 pub mod duplicates;
+pub mod erasure;
 pub mod exchange;
 pub mod figures;
 pub mod forms;

@@ -298,7 +298,7 @@ fn filled(mut session: Session, said: &BTreeMap<String, String>) -> Result<Answe
 }
 
 /// Computed answers that follow from a household's others.
-fn computed(forms: &Catalog, form: &Arc<Form>, answers: &Answers) -> BTreeMap<String, Value> {
+pub(super) fn computed(forms: &Catalog, form: &Arc<Form>, answers: &Answers) -> BTreeMap<String, Value> {
     let Some(model) = forms.model(form) else { return BTreeMap::new() };
     let around = Surroundings::new(Arc::new(ManualClock::at(0)), Arc::new(SeededEntropy::new(0)), 0);
     let held = BTreeSet::from([Sensitivity::Core, Sensitivity::Sensitive, Sensitivity::Office]);

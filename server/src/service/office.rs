@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use doorstep_core::clock::random;
 use doorstep_core::form::Form;
-use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Identity, RecordId, TenantKey, UserId, branch_actor};
+use doorstep_core::id::{ActorId, AreaId, ChangeHash, DeviceId, Identity, RecordId, TenantKey, UserId, branch_actor};
 use doorstep_core::protocol::{Batch, BatchHeader, RecordBody, RecordFrame, State, WireChange};
 use doorstep_core::record::{Author, ChangeNote, Edit, EditError, FormRef, HistoryEntry, Record, Section, Value};
 use doorstep_core::rights::Standing;
@@ -101,6 +101,16 @@ impl Office {
     /// The device that this process start is.
     pub fn device(&self) -> DeviceId {
         self.device.id
+    }
+
+    /// Whose device it is.
+    pub(super) fn user(&self) -> UserId {
+        self.device.user
+    }
+
+    /// The author in its changes.
+    pub(super) fn actor(&self) -> ActorId {
+        branch_actor(&self.device.public_key, 0)
     }
 
     /// Writes form instances, splitting their answers by sensitivity class, in bounded batches. Gives how many changes.
@@ -226,7 +236,7 @@ impl Office {
             let core_type = frame.identity.record_type.split('.').next().unwrap_or_default();
             let form = forms.of_type(core_type);
             let author = Author {
-                actor: branch_actor(&self.device.public_key, 0),
+                actor: self.actor(),
                 note: ChangeNote {
                     // an event is written when it is told whole
                     is_complete: form.as_ref().is_some_and(|form| form.event().is_some()),

@@ -11,7 +11,7 @@ pub trait ErasureStorage {
     /// [`Committed::Moved`] answered, when one isn't as it was read or its incarnation isn't the next one.
     ///
     /// Of the old changes the entries of the feed stay (number, chain, hash), without device and bytes, as
-    /// [`super::chain::KIND_ERASED`]. What waits for the records, what is quarantined for them and their doubts go. Of the
+    /// [`super::chain::KIND_ERASED`]. What waits or is quarantined for the records or about them goes, and their doubts. Of the
     /// township's refused uploads and cut uploads, which may hold anything, the bytes go.
     fn reroot(&self, township: TownshipId, records: &[PreparedRecord], now_ms: Millis) -> Result<Committed>;
 

@@ -1,10 +1,11 @@
 //! Records rooted anew, and tables without remains.
 
+use std::collections::BTreeSet;
+
 use deadpool_postgres::{GenericClient, Transaction};
 use doorstep_core::clock::Millis;
 use doorstep_core::id::ChangeHash;
 use doorstep_core::protocol::Position;
-use std::collections::BTreeSet;
 
 use super::super::chain::{KIND_CHANGE, KIND_ERASED};
 use super::super::columns::from_heads;
@@ -93,7 +94,13 @@ async fn erase_old(
     for r in rows(c, sql, &[&id, &town, &key, &erased, &change]).await? {
         feed.digest.remove(&ChangeHash(array(&r, 0)?));
     }
-    for table in ["waiting", "quarantine", "doubt", "about"] {
+    for table in ["waiting", "quarantine"] {
+        let sql = format!(
+            "DELETE FROM {table} WHERE tenant = $1 AND township = $2 AND (record = $3 OR subject = $3)"
+        );
+        run(c, &sql, &[&id, &town, &key]).await?;
+    }
+    for table in ["doubt", "about"] {
         let sql = format!("DELETE FROM {table} WHERE tenant = $1 AND township = $2 AND record = $3");
         run(c, &sql, &[&id, &town, &key]).await?;
     }
