@@ -7,6 +7,7 @@ mod doubts;
 mod duplicates;
 pub mod enrol;
 pub mod error;
+pub mod erasures;
 pub mod events;
 pub mod figures;
 pub mod forms;

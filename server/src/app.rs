@@ -76,6 +76,7 @@ pub fn build_router(app: Arc<App>) -> Router {
     let request = Duration::from_millis(app.timeouts.request_ms);
     let small = Router::new()
         .merge(api::enrol::router())
+        .merge(api::erasures::router())
         .merge(api::events::router())
         .merge(api::records::router())
         .merge(api::forms::router())

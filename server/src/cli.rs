@@ -6,6 +6,7 @@ pub mod area;
 pub mod audit;
 pub mod device;
 pub mod duplicates;
+pub mod erase;
 pub mod figures;
 mod files;
 pub mod form;
@@ -70,6 +71,8 @@ enum Command {
     Grant(grant::GrantArgs),
     /// Villages and groups: list, add, rename, merge.
     Area(area::AreaArgs),
+    /// Erase a person on legal ground; without --yes only say what would go.
+    Erase(erase::EraseArgs),
     /// The audit log: who signed in, looked at masked answers, exported, changed rights and phones.
     Audit(audit::AuditArgs),
     /// Write a consistent copy of the database, keys included.
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Role(args) => role::role(&args),
         Command::Grant(args) => grant::grant(&args),
         Command::Area(args) => area::area(&args),
+        Command::Erase(args) => erase::erase(&args),
         Command::Audit(args) => audit::audit(&args),
         Command::Backup(args) => admin::backup(&args),
         Command::Restore(args) => admin::restore(&args),

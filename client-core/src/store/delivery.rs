@@ -8,6 +8,7 @@ use super::Store;
 use super::connection::{Durability, Work, number};
 use super::content::{self, Held, Stored, changes, held, state};
 use super::error::Result;
+use super::outbox::batch_state;
 use super::remake::ReRooted;
 use crate::fault;
 use crate::id::{ActorId, AreaId, ChangeHash, RecordId};
@@ -35,6 +36,8 @@ pub struct DeliveryReport {
 struct Aftermath {
     clash: bool,
     rerooted: Vec<ReRooted>,
+    /// Records whose older incarnations must leave no trace here.
+    forgotten: Vec<RecordId>,
 }
 
 impl Store {
@@ -62,6 +65,7 @@ impl Store {
                 report.own_actor_clash = after.clash;
                 report.remade = work.take_branch(&HashSet::new(), &after.rerooted)?.changes;
             }
+            work.forget_uploads(&after.forgotten)?;
             work.drop_lost()?;
             Ok(report)
         })
@@ -245,6 +249,7 @@ impl Work<'_> {
     fn reroot(&mut self, held: Held, frame: &RecordFrame, after: &mut Aftermath) -> Result<Held> {
         let old = changes(self.db, held.no)?;
         self.delete_changes(held.no, &old)?;
+        after.forgotten.push(held.id);
         let mut held = self.place(held, frame)?;
         held.incarnation = frame.incarnation;
         self.db
@@ -254,6 +259,21 @@ impl Work<'_> {
             after.rerooted.push(ReRooted { held: held.clone(), old });
         }
         Ok(held)
+    }
+
+    /// Kept uploads that hold changes of these records lose their bytes. None is sent again: pending ones were set aside where a
+    /// change of such a record was open.
+    fn forget_uploads(&self, records: &[RecordId]) -> Result<()> {
+        for record in records {
+            self.db
+                .prepare_cached("UPDATE batch SET upload = zeroblob(0) WHERE state <> ? AND instr(entries, ?) > 0")?
+                .execute(params![batch_state::PENDING, record.0])?;
+        }
+        if !records.is_empty() {
+            // it is made anew of what is here now
+            self.db.prepare_cached("DELETE FROM refill")?.execute([])?;
+        }
+        Ok(())
     }
 
     /// Where the feed stands, with the point before kept.

@@ -20,6 +20,7 @@ mod commits;
 mod databases;
 mod devices;
 mod doubts;
+mod erasure;
 mod exchanges;
 pub(super) mod figures;
 mod forms;

@@ -9,6 +9,7 @@ mod devices;
 mod differences;
 mod doubts;
 mod duplicates;
+mod erasure;
 mod figures;
 mod form_api;
 mod form_entities;

@@ -1,0 +1,111 @@
+//! `doorstep erase`: a person's answers, on legal ground.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use doorstep_core::id::{AreaId, RecordId};
+
+use super::admin::the_township;
+use super::serve::open_service;
+use super::{DataOptions, Outcome};
+use crate::say;
+use crate::service::audit::Actor;
+use crate::service::erasure::{Erase, Erasure};
+use crate::storage::{RecordFilter, Storage, TownshipId};
+use crate::web::times;
+
+/// Options of `erase`. Without `--yes` it only says what would go.
+#[derive(Args)]
+pub struct EraseArgs {
+    #[command(flatten)]
+    data: DataOptions,
+    /// The township, where there are several.
+    #[arg(long)]
+    township: Option<AreaId>,
+    /// The household: its number, or its record's id.
+    #[arg(long, required_unless_present = "clean")]
+    household: Option<String>,
+    /// The member: the instance of the household's answers (`member#INSTANCE/...`), or a name that only one member has.
+    #[arg(long, required_unless_present = "clean")]
+    member: Option<String>,
+    /// The legal ground; stands in the audit log, so no names.
+    #[arg(long, required_unless_present = "clean")]
+    ground: Option<String>,
+    /// A further answer that goes, such as a remark that mentions the person: RECORD:KEY, once for each.
+    #[arg(long = "also", value_name = "RECORD:KEY", value_parser = further)]
+    also: Vec<(RecordId, String)>,
+    /// Erase.
+    #[arg(long)]
+    yes: bool,
+    /// Only write the database's files anew, after an erasure that couldn't.
+    #[arg(long, conflicts_with_all = ["household", "member", "ground", "also", "yes"])]
+    clean: bool,
+}
+
+fn further(text: &str) -> Result<(RecordId, String), String> {
+    let (record, key) = text.split_once(':').ok_or("RECORD:KEY")?;
+    Ok((record.parse().map_err(|_| "RECORD isn't an id")?, key.to_owned()))
+}
+
+/// Runs the command.
+pub fn erase(args: &EraseArgs) -> Outcome {
+    let service = open_service(&args.data)?;
+    let (Some(household), Some(member), Some(ground)) = (&args.household, &args.member, &args.ground) else {
+        service.clean_files()?;
+        say!("the database's files hold no remains");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let township = the_township(&*service.storage, args.township)?;
+    let erase = Erase {
+        household: household_by(&*service.storage, township, household)?,
+        member: member.clone(),
+        also: args.also.clone(),
+        ground: ground.clone(),
+    };
+    let done = if args.yes {
+        service.erase(Actor::CommandLine, township, &erase)?
+    } else {
+        service.plan_erasure(township, &erase)?
+    };
+    print(&done);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn household_by(
+    storage: &dyn Storage,
+    township: TownshipId,
+    wanted: &str,
+) -> Result<RecordId, Box<dyn std::error::Error + Send + Sync>> {
+    if let Ok(id) = wanted.parse() {
+        return Ok(id);
+    }
+    let (record_type, search) = (Some("household".to_owned()), Some(wanted.to_lowercase()));
+    let rows =
+        storage.list_records(township, &RecordFilter { record_type, search, limit: 1_000, ..RecordFilter::default() })?;
+    let found: Vec<RecordId> = rows.iter().filter(|r| r.projection.label == wanted).map(|r| r.id).collect();
+    match found[..] {
+        [id] => Ok(id),
+        [] => Err("there is no household of this number".into()),
+        _ => Err("several households have this number: name the record's id".into()),
+    }
+}
+
+fn print(done: &Erasure) {
+    for document in &done.documents {
+        let (count, differences) = (document.answers.len(), document.differences);
+        say!("{} {}: {count} answers go, {differences} differences are settled", document.record_type, document.record);
+        document.answers.iter().for_each(|key| say!("  {key}"));
+    }
+    for (record, key) in &done.mentions {
+        say!("mentions the person and stays, or did before: {record}:{key} (--also {record}:{key})");
+    }
+    say!("refused and waiting changes that go: {}", done.held_changes);
+    say!("refused uploads whose bytes go: {}", done.refused_uploads);
+    for phone in &done.phones {
+        let (time, shut) = (times::minute(phone.last_sync_ms).unwrap_or_default(), phone.revoked);
+        let state = if shut { "shut out, keeps what it has" } else { "follows at its next sync" };
+        say!("phone {}: last sync {time}, {state}", phone.device);
+    }
+    say!("not covered: {} (see docs/operation.md, \"Erasing a person\")", done.not_covered.join(", "));
+    say!("{}", if done.erased { "erased" } else { "nothing was written; --yes erases" });
+}

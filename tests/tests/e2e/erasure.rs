@@ -1,0 +1,180 @@
+//! Erasing a person: nothing of them is left in the server's files, nor in the phones' after their next sync.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use doorstep_core::client::filling::FillOptions;
+use doorstep_core::client::{NewRecord, Phone};
+use doorstep_core::id::{AreaId, RecordId};
+use doorstep_core::record::Value;
+use doorstep_server::service::audit::Actor;
+use doorstep_server::service::erasure::{Erase, EraseError, Erasure};
+use doorstep_server::storage::AuditFilter;
+use doorstep_tests::harness::{TestServer, edit, sync, visit};
+use tempfile::TempDir;
+
+/// What is only ever said of the person to be erased.
+const CANARIES: [&str; 3] = ["金丝雀玄", "999999199001010016", "金丝雀旧名"];
+
+fn scratch<const N: usize>() -> [TempDir; N] {
+    std::array::from_fn(|_| TempDir::new().unwrap())
+}
+
+/// A household of two, the second of whom is the person; gives the person's instance.
+fn family(phone: &Phone, village: AreaId) -> (RecordId, String) {
+    let draft = phone.start("household", None).unwrap();
+    let mut filling = phone.fill(draft, FillOptions::default()).unwrap();
+    filling.add_at("/data/member").unwrap();
+    for (path, text) in [
+        ("basics/head_name", "李四"),
+        ("basics/household_no", "0001"),
+        ("basics/village", "青山村"),
+        ("basics/status", "out"),
+        ("member[1]/name", "李四"),
+        ("member[1]/relation", "head"),
+        ("member[2]/name", CANARIES[2]),
+        ("member[2]/relation", "spouse"),
+        ("member[2]/id_number", CANARIES[1]),
+    ] {
+        filling.answer_at(&format!("/data/{path}"), text).unwrap();
+    }
+    let household = phone.finish_filled(filling, &NewRecord { area: Some(village), campaign: None }).unwrap();
+    let answers = phone.record(household).unwrap().answers();
+    let key = answers.iter().find(|(k, v)| k.ends_with("/name") && **v == Value::from(CANARIES[2])).unwrap().0.clone();
+    edit(phone, household, &[(&key, CANARIES[0])]);
+    (household, key.strip_prefix("member#").unwrap().strip_suffix("/name").unwrap().to_owned())
+}
+
+/// Which canaries stand in the files of a folder.
+fn canaries_in(folder: &Path) -> Vec<&'static str> {
+    let mut bytes = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            bytes.extend(std::fs::read(path).unwrap());
+        }
+    }
+    let is_in = |canary: &&str| bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
+    CANARIES.into_iter().filter(is_in).collect()
+}
+
+fn erase(server: &TestServer, household: RecordId, member: &str) -> Result<Erasure, EraseError> {
+    let erase = Erase { household, member: member.to_owned(), also: Vec::new(), ground: "被采集人要求".to_owned() };
+    server.service.erase(Actor::CommandLine, server.township, &erase)
+}
+
+fn others(phone: &Phone, household: RecordId, member: &str) -> BTreeMap<String, Value> {
+    let mut answers = phone.instance_answers(household).unwrap();
+    answers.retain(|key, _| !key.starts_with(&format!("member#{member}/")) && key != "persons");
+    answers
+}
+
+fn said(phone: &Phone, record: RecordId) -> String {
+    phone.view(record).unwrap().json
+}
+
+fn assert_figures_hold(server: &TestServer) {
+    let found = server.service.verify_figures(server.township).unwrap();
+    assert_eq!(found.differing, 0, "{:?}", found.differences);
+}
+
+#[test]
+fn nothing_of_an_erased_person_is_left_in_the_files_of_server_and_phones_and_all_else_stays() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let (household, member) = family(&a, server.villages[0]);
+    let remark = visit(&a, household, "只与户主有关");
+    let named = visit(&a, household, CANARIES[0]);
+    let mentioned = visit(&b, household, "走访");
+    sync(&a);
+    edit(&b, mentioned, &[("remark", &format!("见到{}和户主", CANARIES[0]))]);
+    sync(&b);
+    sync(&a);
+    let kept = others(&a, household, &member);
+    for dir in &dirs {
+        assert_eq!(canaries_in(dir.path()), CANARIES, "the search finds what is there");
+    }
+
+    // a dry run writes nothing and names a remark that would stay
+    let mut plan = Erase { household, member: CANARIES[0].to_owned(), also: Vec::new(), ground: "被采集人要求".into() };
+    let planned = server.service.plan_erasure(server.township, &plan).unwrap();
+    assert!(!planned.erased && planned.member == member);
+    assert_eq!(planned.mentions, vec![(mentioned, "remark".to_owned())]);
+    let shown = serde_json::to_string(&planned).unwrap();
+    assert!(CANARIES.iter().all(|canary| !shown.contains(canary)), "keys, no values");
+    assert_eq!(canaries_in(dirs[0].path()), CANARIES);
+
+    plan.also = planned.mentions;
+    let done = server.service.erase(Actor::CommandLine, server.township, &plan).unwrap();
+    assert!(done.erased);
+    let records: Vec<RecordId> = done.documents.iter().map(|d| d.record).collect();
+    assert!(records.contains(&household) && records.contains(&named) && records.contains(&mentioned));
+    assert!(!records.contains(&remark), "a record without the person isn't touched");
+    assert_eq!(done.phones.len(), 2);
+    assert_eq!(canaries_in(dirs[0].path()), Vec::<&str>::new());
+    assert_figures_hold(&server);
+    assert_eq!(server.service.storage.record_row(server.township, household).unwrap().unwrap().projection.persons, 1);
+
+    for (phone, dir) in [(&a, &dirs[1]), (&b, &dirs[2])] {
+        sync(phone);
+        assert_eq!(canaries_in(dir.path()), Vec::<&str>::new());
+        assert_eq!(others(phone, household, &member), kept);
+        assert!(said(phone, remark).contains("只与户主有关"));
+        let report = sync(phone);
+        assert!(!report.rewound);
+    }
+    assert_eq!(said(&a, household), said(&b, household));
+    let late = server.phone(scratch::<1>()[0].path(), "丙");
+    sync(&late);
+    assert_eq!(said(&late, household), said(&a, household), "a new phone gets what is left");
+
+    let log = server.service.storage.audit(&AuditFilter { limit: 100, ..AuditFilter::default() });
+    let log = log.unwrap().into_iter().find(|row| row.entry.action == "erased").unwrap();
+    assert_eq!(log.entry.reason, "被采集人要求");
+    assert!(log.entry.subjects.contains(&household.to_string()) && log.entry.subjects.contains(&member));
+}
+
+#[test]
+fn a_phone_with_unsent_edits_loses_none_of_the_rest_and_brings_nobody_back() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let (household, member) = family(&a, server.villages[0]);
+    sync(&a);
+    sync(&b);
+    // b wrote on the old root, of the household and of the person, and sent nothing
+    edit(&b, household, &[("phone", "13800000000")]);
+    edit(&b, household, &[(&format!("member#{member}/relation"), "daughter")]);
+    erase(&server, household, &member).unwrap();
+    let sent = sync(&b);
+    assert_eq!((sent.refused.len(), sent.remade), (0, 2));
+    assert_eq!(sync(&b).changes_sent, 0);
+    sync(&a);
+    for phone in [&a, &b] {
+        let answers = phone.instance_answers(household).unwrap();
+        assert_eq!(answers.get("phone"), Some(&Value::from("13800000000")));
+    }
+    assert_eq!(said(&a, household), said(&b, household));
+    let row = server.service.storage.record_row(server.township, household).unwrap().unwrap();
+    assert_eq!(row.projection.persons, 1, "the person stays removed");
+    for dir in &dirs {
+        assert_eq!(canaries_in(dir.path()), Vec::<&str>::new());
+    }
+    assert_figures_hold(&server);
+}
+
+#[test]
+fn nobody_is_erased_without_ground_or_when_the_member_is_unknown() {
+    let dirs = scratch::<2>();
+    let server = TestServer::start(dirs[0].path());
+    let a = server.phone(dirs[1].path(), "甲");
+    let (household, member) = family(&a, server.villages[0]);
+    sync(&a);
+    let groundless = Erase { household, member, also: Vec::new(), ground: " ".to_owned() };
+    let refused = server.service.erase(Actor::CommandLine, server.township, &groundless);
+    assert!(matches!(refused, Err(EraseError::Ground)));
+    assert!(matches!(erase(&server, household, "无此人"), Err(EraseError::Member)));
+    assert!(matches!(erase(&server, RecordId([9; 16]), "无此人"), Err(EraseError::Household)));
+    assert_eq!(canaries_in(dirs[0].path()), CANARIES);
+}
