@@ -461,7 +461,15 @@ pub struct RecordFilter {
 
 /// A server's database.
 pub trait Storage:
-    AuditStorage + DeviceStorage + ErasureStorage + FigureStorage + LinkStorage + RightsStorage + RegisterStorage + Send + Sync
+    AuditStorage
+    + DeviceStorage
+    + ErasureStorage
+    + FigureStorage
+    + LinkStorage
+    + RightsStorage
+    + RegisterStorage
+    + Send
+    + Sync
 {
     /// The tenant's secrets; `fresh` is stored and returned on first use.
     fn secrets(&self, fresh: &Secrets) -> Result<Secrets>;

@@ -80,8 +80,8 @@ fn household_by(
         return Ok(id);
     }
     let (record_type, search) = (Some("household".to_owned()), Some(wanted.to_lowercase()));
-    let rows =
-        storage.list_records(township, &RecordFilter { record_type, search, limit: 1_000, ..RecordFilter::default() })?;
+    let rows = storage
+        .list_records(township, &RecordFilter { record_type, search, limit: 1_000, ..RecordFilter::default() })?;
     let found: Vec<RecordId> = rows.iter().filter(|r| r.projection.label == wanted).map(|r| r.id).collect();
     match found[..] {
         [id] => Ok(id),

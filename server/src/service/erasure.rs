@@ -130,12 +130,7 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::plan_erasure`]; [`EraseError::Remains`] when all is done but [`Service::clean_files`].
-    pub fn erase(
-        self: &Arc<Self>,
-        actor: Actor,
-        township: TownshipId,
-        erase: &Erase,
-    ) -> Result<Erasure, EraseError> {
+    pub fn erase(self: &Arc<Self>, actor: Actor, township: TownshipId, erase: &Erase) -> Result<Erasure, EraseError> {
         let (mut found, mut office) = (self.find_erased(township, erase)?, None);
         let mut done = self.erasure(township, erase, &found)?;
         let answers: usize = done.documents.iter().map(|d| d.answers.len()).sum();
@@ -176,11 +171,8 @@ impl Service {
         let documents = found.groups.iter().flat_map(Group::erased).collect();
         let uploads = self.storage.refused_uploads(township, None, PAGE)?;
         let devices = self.storage.devices(township)?.into_iter().filter(|d| d.last_sync_ms > 0);
-        let behind = |d: crate::storage::Device| Behind {
-            device: d.id,
-            last_sync_ms: d.last_sync_ms,
-            revoked: d.revoked,
-        };
+        let behind =
+            |d: crate::storage::Device| Behind { device: d.id, last_sync_ms: d.last_sync_ms, revoked: d.revoked };
         Ok(Erasure {
             erased: false,
             household: erase.household,

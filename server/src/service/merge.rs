@@ -280,8 +280,9 @@ impl<'a> Merge<'a> {
                 return self.refuse_all(named, "unknown_incarnation");
             }
             if frame.incarnation < stored.incarnation {
+                // its author makes it anew; here it may hold what was erased
                 for change in changes {
-                    self.hold(frame, change.hash, &change.bytes, State::Equivocation, "old_incarnation")?;
+                    self.hold(frame, change.hash, &[], State::Equivocation, "old_incarnation")?;
                 }
                 return Ok(());
             }

@@ -7,9 +7,10 @@ use doorstep_core::client::filling::FillOptions;
 use doorstep_core::client::{NewRecord, Phone};
 use doorstep_core::id::{AreaId, RecordId};
 use doorstep_core::record::Value;
+use doorstep_server::api::office::OfficeAccess;
 use doorstep_server::service::audit::Actor;
 use doorstep_server::service::erasure::{Erase, EraseError, Erasure};
-use doorstep_server::storage::AuditFilter;
+use doorstep_server::storage::{AuditFilter, READS_CLOSED, sqlite};
 use doorstep_tests::harness::{TestServer, edit, sync, visit};
 use tempfile::TempDir;
 
@@ -59,7 +60,8 @@ fn canaries_in(folder: &Path) -> Vec<&'static str> {
 }
 
 fn erase(server: &TestServer, household: RecordId, member: &str) -> Result<Erasure, EraseError> {
-    let erase = Erase { household, member: member.to_owned(), also: Vec::new(), ground: "被采集人要求".to_owned() };
+    let erase =
+        Erase { household, member: member.to_owned(), also: Vec::new(), ground: "被采集人要求".to_owned() };
     server.service.erase(Actor::CommandLine, server.township, &erase)
 }
 
@@ -98,7 +100,8 @@ fn nothing_of_an_erased_person_is_left_in_the_files_of_server_and_phones_and_all
     }
 
     // a dry run writes nothing and names a remark that would stay
-    let mut plan = Erase { household, member: CANARIES[0].to_owned(), also: Vec::new(), ground: "被采集人要求".into() };
+    let mut plan =
+        Erase { household, member: CANARIES[0].to_owned(), also: Vec::new(), ground: "被采集人要求".into() };
     let planned = server.service.plan_erasure(server.township, &plan).unwrap();
     assert!(!planned.erased && planned.member == member);
     assert_eq!(planned.mentions, vec![(mentioned, "remark".to_owned())]);
@@ -163,6 +166,90 @@ fn a_phone_with_unsent_edits_loses_none_of_the_rest_and_brings_nobody_back() {
         assert_eq!(canaries_in(dir.path()), Vec::<&str>::new());
     }
     assert_figures_hold(&server);
+}
+
+#[test]
+fn phones_that_fill_up_a_restored_server_bring_nothing_back_to_records_that_were_erased_again() {
+    let dirs = scratch::<5>();
+    let server = TestServer::start(dirs[0].path());
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let (household, member) = family(&a, server.villages[0]);
+    sync(&a);
+    sync(&b);
+    let backup = dirs[3].path().join("backup.db");
+    server.service.storage.backup(&backup).unwrap();
+    edit(&b, household, &[(&format!("member#{member}/name"), "金丝雀玄")]);
+    edit(&b, household, &[(&format!("member#{member}/name"), "金丝雀旧名")]);
+    let other = visit(&b, household, "备份后的走访");
+    sync(&b);
+    sync(&a);
+    drop(server);
+    let file = dirs[4].path().join("doorstep.db");
+    sqlite::restore(&backup, &file).unwrap();
+    let server = TestServer::start(dirs[4].path());
+    erase(&server, household, &member).unwrap();
+    server.service.storage.set_setting(READS_CLOSED, "0").unwrap();
+    for phone in [&b, &a] {
+        let transport = doorstep_core::sync::HttpTransport::new(&server.url()).unwrap();
+        phone.use_transport(std::sync::Arc::new(transport));
+    }
+    assert!(sync(&b).rewound, "the chain shows it");
+    for phone in [&a, &b, &a, &b] {
+        sync(phone);
+    }
+    let storage = &server.service.storage;
+    let stored = storage.full_record(server.township, household).unwrap().unwrap();
+    assert_eq!((stored.incarnation, stored.changes.len()), (1, 1));
+    assert!(storage.record_row(server.township, other).unwrap().is_some(), "what else was lost is back");
+    let refused = storage.quarantine(server.township, None, 10).unwrap();
+    assert!(refused.iter().all(|row| row.change.reason == "old_incarnation" && row.change.bytes.is_empty()));
+    assert_eq!(said(&a, household), said(&b, household));
+    for dir in [&dirs[1], &dirs[2], &dirs[4]] {
+        assert_eq!(canaries_in(dir.path()), Vec::<&str>::new());
+    }
+    assert_figures_hold(&server);
+}
+
+#[test]
+fn the_office_s_route_only_says_what_would_go_until_it_is_told_to_erase() {
+    let dirs = scratch::<2>();
+    let server = TestServer::start_with_office(dirs[0].path(), OfficeAccess::key("SECRET"));
+    let a = server.phone(dirs[1].path(), "甲");
+    let (household, member) = family(&a, server.villages[0]);
+    sync(&a);
+    let url = format!("{}/api/erasures", server.url());
+    let mut body = serde_json::json!({"household": household, "member": member, "ground": "被采集人要求"});
+    assert_eq!(crate::client().post(&url).json(&body).send().unwrap().status(), 401);
+    let mut ask = |erase: bool| -> serde_json::Value {
+        body["erase"] = erase.into();
+        let answer = crate::client().post(&url).bearer_auth("SECRET").json(&body).send().unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.json().unwrap()
+    };
+    let planned = ask(false);
+    assert_eq!((&planned["erased"], canaries_in(dirs[0].path())), (&false.into(), CANARIES.to_vec()));
+    let done = ask(true);
+    assert_eq!((&done["erased"], canaries_in(dirs[0].path())), (&true.into(), Vec::new()));
+    assert_eq!(planned["documents"], done["documents"]);
+    assert!(done["not_covered"].as_array().unwrap().contains(&"backups".into()));
+}
+
+#[test]
+fn the_command_erases_only_with_yes() {
+    let dirs = scratch::<2>();
+    let server = TestServer::start(dirs[0].path());
+    let a = server.phone(dirs[1].path(), "甲");
+    let (_, member) = family(&a, server.villages[0]);
+    sync(&a);
+    let data = dirs[0].path().to_str().unwrap();
+    let command = ["erase", "--data", data, "--household", "0001", "--member", &member, "--ground", "被采集人要求"];
+    let said = crate::cli::run(&command);
+    assert!(said.contains(&format!("member#{member}/name")) && said.contains("backups"), "{said}");
+    assert!(CANARIES.iter().all(|canary| !said.contains(canary)), "keys, no values");
+    assert_eq!(canaries_in(dirs[0].path()), CANARIES);
+    let said = crate::cli::run(&[&command[..], &["--yes"]].concat());
+    assert!(said.ends_with("erased"), "{said}");
+    assert_eq!(canaries_in(dirs[0].path()), Vec::<&str>::new());
 }
 
 #[test]

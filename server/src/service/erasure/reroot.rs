@@ -28,19 +28,16 @@ impl Service {
         Ok(prepared)
     }
 
-    fn prepared(
-        &self,
-        found: &Found,
-        group: &Group,
-        fresh: Vec<(Record, Vec<NewChange>)>,
-    ) -> Vec<PreparedRecord> {
+    fn prepared(&self, found: &Found, group: &Group, fresh: Vec<(Record, Vec<NewChange>)>) -> Vec<PreparedRecord> {
         let form = group.form.as_ref();
         let projected: Vec<_> = fresh.iter().map(|(record, _)| project(record, form.map(|f| &**f))).collect();
         let documents: Vec<Document<'_>> = fresh
             .iter()
             .zip(&projected)
-            .map(|((record, _), (_, answers))| {
-                Document { class: class_of(&record.identity().record_type), record, answers }
+            .map(|((record, _), (_, answers))| Document {
+                class: class_of(&record.identity().record_type),
+                record,
+                answers,
             })
             .collect();
         let mut doubts = match form {

@@ -154,7 +154,12 @@ pub(super) async fn lock_feed(c: &impl GenericClient, tenant: &[u8], township: T
     })
 }
 
-pub(super) async fn update_feed(c: &impl GenericClient, tenant: &[u8], township: TownshipId, feed: &Feed) -> Result<()> {
+pub(super) async fn update_feed(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    feed: &Feed,
+) -> Result<()> {
     let sql = "UPDATE feed SET seq = $3, chain = $4, changes = $5, digest_sum = $6, refused = $7
         WHERE tenant = $1 AND township = $2";
     let n = [feed.position.seq, feed.digest.count, feed.digest.sum, feed.refused].map(u64::cast_signed);

@@ -84,20 +84,20 @@ async fn erase_old(
 ) -> Result<bool> {
     let (key, old) = (record.id.0.as_slice(), i64::from(record.incarnation) - 1);
     let heads = from_heads(record.base_heads.as_deref().unwrap_or_default());
-    let sql = "SELECT 1 FROM record WHERE tenant = $1 AND township = $2 AND id = $3 AND heads = $4 AND incarnation = $5";
+    let sql =
+        "SELECT 1 FROM record WHERE tenant = $1 AND township = $2 AND id = $3 AND heads = $4 AND incarnation = $5";
     if row(c, sql, &[&id, &town, &key, &heads, &old]).await?.is_none() {
         return Ok(false);
     }
-    let sql = "UPDATE change SET kind = $4, device = NULL, bytes = '' WHERE tenant = $1 AND township = $2 AND record = $3
+    let sql =
+        "UPDATE change SET kind = $4, device = NULL, bytes = '' WHERE tenant = $1 AND township = $2 AND record = $3
         AND kind = $5 RETURNING hash";
     let (erased, change) = (i64::from(KIND_ERASED), i64::from(KIND_CHANGE));
     for r in rows(c, sql, &[&id, &town, &key, &erased, &change]).await? {
         feed.digest.remove(&ChangeHash(array(&r, 0)?));
     }
     for table in ["waiting", "quarantine"] {
-        let sql = format!(
-            "DELETE FROM {table} WHERE tenant = $1 AND township = $2 AND (record = $3 OR subject = $3)"
-        );
+        let sql = format!("DELETE FROM {table} WHERE tenant = $1 AND township = $2 AND (record = $3 OR subject = $3)");
         run(c, &sql, &[&id, &town, &key]).await?;
     }
     for table in ["doubt", "about"] {
@@ -147,8 +147,8 @@ async fn write_new(
         c,
         sql,
         &[
-            &id, &town, &key, &n[0], &n[1], &n[2], &n[3], &n[4], &n[5], &heads, &at_ms, title, label, status, day, state,
-            steps, json, search,
+            &id, &town, &key, &n[0], &n[1], &n[2], &n[3], &n[4], &n[5], &heads, &at_ms, title, label, status, day,
+            state, steps, json, search,
         ],
     )
     .await?;

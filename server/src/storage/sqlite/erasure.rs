@@ -73,8 +73,10 @@ fn erase_old(tx: &Transaction<'_>, feed: &mut Feed, record: &PreparedRecord) -> 
     for hash in old.query_map(params![no, KIND_CHANGE], |r| Ok(ChangeHash(r.get(0)?)))? {
         feed.digest.remove(&hash?);
     }
-    tx.prepare_cached("UPDATE change SET kind = ?, device = NULL, bytes = zeroblob(0) WHERE record_no = ? AND kind = ?")?
-        .execute(params![KIND_ERASED, no, KIND_CHANGE])?;
+    tx.prepare_cached(
+        "UPDATE change SET kind = ?, device = NULL, bytes = zeroblob(0) WHERE record_no = ? AND kind = ?",
+    )?
+    .execute(params![KIND_ERASED, no, KIND_CHANGE])?;
     for table in ["waiting", "quarantine"] {
         let sql = format!("DELETE FROM {table} WHERE (record = ?1 OR subject = ?1) AND township_no = ?2");
         tx.prepare_cached(&sql)?.execute(params![record.id.0, feed.no])?;
