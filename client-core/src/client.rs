@@ -37,7 +37,6 @@ mod test_phone;
 #[cfg(all(test, feature = "import"))]
 mod tests;
 
-pub use models::{Item, LISTED_RECORDS_MAX, area_item, instance_items, list, record_item};
 pub use room::{FreedSpace, storage_full_advice};
 
 /// How many records one record can be about.

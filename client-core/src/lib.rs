@@ -14,6 +14,7 @@ pub mod form;
 pub mod id;
 pub mod life;
 pub mod link;
+pub mod lists;
 pub mod messages;
 pub mod protocol;
 pub mod record;

@@ -11,6 +11,7 @@ pub mod error;
 pub mod events;
 pub mod figures;
 pub mod forms;
+pub mod grants;
 mod masked;
 pub mod office;
 mod quarantine;

@@ -78,6 +78,7 @@ pub fn build_router(app: Arc<App>) -> Router {
         .merge(api::enrol::router())
         .merge(api::erasures::router())
         .merge(api::events::router())
+        .merge(api::grants::router())
         .merge(api::records::router())
         .merge(api::forms::router())
         .merge(api::audit::router())

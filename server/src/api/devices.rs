@@ -7,7 +7,7 @@ use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use doorstep_core::id::{DeviceId, UserId};
+use doorstep_core::id::{AreaId, DeviceId, UserId};
 use doorstep_core::protocol::Invitation;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -106,6 +106,10 @@ struct Invite {
     people: Vec<Person>,
     #[serde(default)]
     users: Vec<UserId>,
+    /// The role of people who are new; without it a helper.
+    role: Option<String>,
+    /// The area that it is for; without it the whole township.
+    area: Option<AreaId>,
     /// The server's address as phones reach it: the answer has links for QR codes then.
     address: Option<String>,
 }
@@ -154,7 +158,8 @@ fn invited(service: &Service, actor: Actor, township: TownshipId, asked: &Invite
     for id in &asked.users {
         users.push(known.iter().find(|u| u.id == *id).cloned().ok_or_else(|| ApiError::bad_request("users"))?);
     }
-    users.extend(service.people_named(actor, township, &named)?);
+    let role = asked.role.as_deref().unwrap_or("helper");
+    users.extend(service.people_named(actor, township, &named, (role, asked.area.unwrap_or(township)))?);
     Ok(service.invite_all(actor, township, users)?)
 }
 

@@ -13,6 +13,7 @@ use qrcode::{EcLevel, QrCode};
 
 use super::admin::the_township;
 use super::files::new_private_file;
+use super::grant::area_by;
 use super::serve::open_service;
 use super::{DataOptions, Outcome};
 use crate::messages::Language;
@@ -41,6 +42,12 @@ pub struct InviteArgs {
     /// The server's address as phones reach it, for QR codes, such as `https://survey.example.org`.
     #[arg(long)]
     address: Option<String>,
+    /// The role of people who are new.
+    #[arg(long, default_value = "helper")]
+    role: String,
+    /// The area that new people's role is for, by id, code or name, and all below it; without it the whole township.
+    #[arg(long)]
+    area: Option<String>,
     /// The township's id, where there are several.
     #[arg(long)]
     township: Option<AreaId>,
@@ -85,7 +92,8 @@ pub fn invite(args: &InviteArgs) -> Outcome {
     };
     let service = open_service(&args.data)?;
     let township = the_township(&*service.storage, args.township)?;
-    let users = service.people_named(Actor::CommandLine, township, &people)?;
+    let area = args.area.as_ref().map_or(Ok(township), |name| area_by(&service, township, name))?;
+    let users = service.people_named(Actor::CommandLine, township, &people, (&args.role, area))?;
     let invited = service.invite_all(Actor::CommandLine, township, users)?;
     let Some(file) = &args.cards else {
         invited.iter().for_each(|one| say!("{}", one.code));

@@ -122,7 +122,7 @@ impl Desk {
     }
 
     /// The author for a township.
-    pub(super) fn author(&self, township: TownshipId) -> Result<Arc<Office>, DeskError> {
+    pub fn author(&self, township: TownshipId) -> Result<Arc<Office>, DeskError> {
         let mut authors = self.authors.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(author) = authors.get(&township) {
             return Ok(author.clone());

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use doorstep_core::clock::random;
-use doorstep_core::id::UserId;
-use doorstep_core::protocol::GrantEntry;
+use doorstep_core::id::{AreaId, UserId};
 
 use super::Service;
 use super::audit::{Act, Action, Actor};
+use super::grants::{GrantError, NewGrant};
 use crate::storage::{StorageError, TownshipId, User};
 
 /// Most people that are invited at once.
@@ -43,13 +43,14 @@ pub struct Invited {
 }
 
 impl Service {
-    /// The people of these names and units; new ones are made, with a helper's right to the township's records.
+    /// The people of these names and units; new ones are made, with a role for an area.
     pub fn people_named(
         &self,
         actor: Actor,
         township: TownshipId,
         people: &[Named],
-    ) -> Result<Vec<User>, StorageError> {
+        (role, area): (&str, AreaId),
+    ) -> Result<Vec<User>, GrantError> {
         let mut known: BTreeMap<Named, User> = BTreeMap::new();
         for user in self.storage.users()? {
             known.entry(Named { name: user.name.clone(), unit: user.unit.clone() }).or_insert(user);
@@ -63,10 +64,9 @@ impl Service {
             let user =
                 User { id: UserId(random(&*self.entropy)), name: person.name.clone(), unit: person.unit.clone() };
             self.storage.put_users(std::slice::from_ref(&user))?;
-            let grant = GrantEntry { grant: 0, role: "helper".into(), area: township, subject: None, active: true };
-            let given = Act::new(Action::GrantGiven).in_township(township).user(user.id).area(grant.area);
-            self.audit(actor, given.with("role", grant.role.as_str()))?;
-            self.storage.append_grants(user.id, &[grant.into()])?;
+            let role = role.to_owned();
+            let new = NewGrant { user: user.id, role, area, household: None, until_ms: None, stand_in_for: None };
+            self.give(actor, township, &new)?;
             known.insert(person.clone(), user.clone());
             users.push(user);
         }

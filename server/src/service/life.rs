@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use doorstep_core::client::{area_item, instance_items, list, record_item};
 use doorstep_core::clock::{ManualClock, SeededEntropy, random};
 use doorstep_core::form::attachment::missing;
 use doorstep_core::form::expression::Tree;
@@ -13,6 +12,7 @@ use doorstep_core::form::session::{Problem, Refusal, Session, Surroundings, reco
 use doorstep_core::form::{Catalog, Form, PhoneList, Sensitivity};
 use doorstep_core::id::{Identity, RecordId};
 use doorstep_core::life::{Answers, Effects, Households, LifeEvent, effects};
+use doorstep_core::lists::{area_item, instance_items, list, record_item};
 use doorstep_core::record::{Record, USUAL_ZONE_MINUTES, Value};
 
 use super::merge::open_record;

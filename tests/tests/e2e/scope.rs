@@ -350,3 +350,42 @@ fn an_area_that_goes_into_another_takes_its_records_and_its_people_along() {
         service.merge_area(&town.desk(), Actor::CommandLine, town.server.township, (villages[1], villages[1]), "x");
     assert!(circle.is_err());
 }
+
+#[test]
+fn the_office_gives_pairs_approves_and_changes_areas_over_the_api() {
+    let town = Town::new();
+    let helper = town.person("甲");
+    let (client, url) = (crate::client(), town.server.url());
+    let post = |path: &str, body: serde_json::Value| {
+        client.post(format!("{url}{path}")).json(&body).send().unwrap().status().as_u16()
+    };
+    let household = town.households[0];
+    let pair = |role: &str| serde_json::json!({"user": helper, "role": role, "household": household});
+    assert_eq!(post("/api/grants", pair("mayor")), 400);
+    assert_eq!(post("/api/grants", pair("helper")), 204);
+    let phone = town.phone(2, helper);
+    sync(&phone);
+    assert_eq!(types(&phone).len(), 3);
+    let state = |state: &str| serde_json::json!({"state": state, "reason": "核对完毕"});
+    assert_eq!(post(&format!("/api/records/{household}/state"), state("lost")), 400);
+    assert_eq!(post(&format!("/api/records/{household}/state"), state("approved")), 204);
+    sync(&phone);
+    assert_eq!(phone.record(household).unwrap().standing(), "approved");
+    let villages = town.server.villages;
+    let renamed = serde_json::json!({"from": "2026-12-01", "name_zh": "新青山村"});
+    assert_eq!(post(&format!("/api/areas/{}", villages[0]), renamed), 204);
+    let merged = |from: &str| serde_json::json!({"into": villages[1], "from": from});
+    assert_eq!(post(&format!("/api/areas/{}/merge", villages[0]), merged("soon")), 400);
+    assert_eq!(post(&format!("/api/areas/{}/merge", villages[0]), merged("2026-12-31")), 200);
+    sync(&phone);
+    assert_eq!(phone.store().row(household).unwrap().unwrap().area, villages[1]);
+    let people: serde_json::Value = client.get(format!("{url}/api/people")).send().unwrap().json().unwrap();
+    let mine = people["people"].as_array().unwrap().iter().find(|p| p["user"] == helper.to_string()).unwrap();
+    assert_eq!(mine["grants"][0]["household"], household.to_string());
+    assert_eq!(post(&format!("/api/grants/{helper}/1/end"), serde_json::json!({})), 204);
+    assert_eq!(post(&format!("/api/grants/{helper}/1/end"), serde_json::json!({})), 404);
+    sync(&phone);
+    assert_eq!(types(&phone), [""; 0]);
+    let roles = client.put(format!("{url}/api/roles")).body("[{}]").send().unwrap().status().as_u16();
+    assert_eq!(roles, 400);
+}
