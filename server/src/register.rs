@@ -1,8 +1,8 @@
 //! The register: households and members, areas, people and pairings from the spreadsheets that offices have.
 //!
 //! 1. [`sheet`] reads the file under limits, [`columns`] finds the header and what each column means ([`schema`]).
-//! 2. [`rows`] puts rows together to households, [`values`] and [`clean`] read the cells.
-//! 3. [`planner`] compares each household with what the register has ([`content`], [`documents`]) and gives what would change,
+//! 2. `rows` puts rows together to households, `values` and `clean` read the cells.
+//! 3. `planner` compares each household with what the register has (`content`, `documents`) and gives what would change,
 //!    or what is wrong. It writes nothing; [`preview`] shows it, [`faulty`] gives the faulty rows back.
 //! 4. [`apply`] writes it as the office, [`undo`] takes it back.
 //!

@@ -67,6 +67,9 @@ pub fn forbidden_keys(reason: &str) -> Vec<&str> {
     }
 }
 
+/// Bytes of a refusal's reason, at most.
+pub const REASON_BYTES: usize = 1024;
+
 /// A final state with the reason of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -105,7 +108,7 @@ pub fn read_outcomes(r: &mut Reader<'_>, max: usize) -> Result<Vec<Outcome>, Dec
     let mut outcomes = Vec::new();
     for _ in 0..runs {
         let state = State::from_number(r.byte()?).ok_or(DecodeError::Value("state"))?;
-        let reason = r.text(64, "reason")?.to_owned();
+        let reason = r.text(REASON_BYTES, "reason")?.to_owned();
         let n = r.number()? as usize;
         if n > max - outcomes.len() {
             return Err(DecodeError::Limit("number of states"));

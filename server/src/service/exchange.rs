@@ -251,7 +251,7 @@ impl Exchange {
         fault::point("server.commit.after");
         if matches!(committed, Committed::Done(_)) {
             self.settle(&touched, sender)?;
-            if let Err(error) = self.service.apply_events(self.device.township, &events) {
+            if let Err(error) = self.service.apply_events(&self.device, &events) {
                 // the push stands; what follows from the event is missing until it is corrected
                 tracing::warn!(error = &error as &dyn std::error::Error, "an event could not be applied");
             }

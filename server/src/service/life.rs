@@ -13,13 +13,16 @@ use doorstep_core::form::{Catalog, Form, PhoneList, Sensitivity};
 use doorstep_core::id::{Identity, RecordId};
 use doorstep_core::life::{Answers, Effects, Households, LifeEvent, effects};
 use doorstep_core::lists::{area_item, instance_items, list, record_item};
+use doorstep_core::protocol::Position;
 use doorstep_core::record::{Record, USUAL_ZONE_MINUTES, Value};
 
 use super::merge::open_record;
 use super::office::{FormInstance, Office, WriteError};
+use super::rights::Rights;
 use super::{Refused, Service};
 use crate::register::office_user;
-use crate::storage::{PreparedPush, StoredRecord, TownshipId};
+use crate::storage::page::Placed;
+use crate::storage::{Device, PreparedPush, StoredRecord, TownshipId};
 
 /// An event that the office records.
 #[derive(Debug, Clone)]
@@ -70,11 +73,19 @@ impl Service {
 
     /// Writes what follows from events to households that don't say yet that it was written ([`LifeEvent::mark`]); gives how
     /// many changes. Nothing is overwritten: where an answer is there already, the event's stands beside it as a
-    /// difference, for people to decide.
+    /// difference, for people to decide. Only households that the event's author may edit as they are now are read and
+    /// written: an event that names another one changes nothing there.
     ///
     /// # Errors
     /// As [`Office::write`].
-    pub fn apply_events(self: &Arc<Self>, township: TownshipId, events: &[RecordId]) -> Result<usize, WriteError> {
+    pub fn apply_events(self: &Arc<Self>, author: &Device, events: &[RecordId]) -> Result<usize, WriteError> {
+        if events.is_empty() {
+            return Ok(0);
+        }
+        let township = author.township;
+        let claims = self.storage.claims(township, author.user).map_err(Refused::from)?;
+        let now_ms = self.clock.now_ms();
+        let rights = Rights::of(&claims, township, Position::default(), u64::MAX, now_ms);
         let forms = self.forms().map_err(Refused::from)?;
         let mut written = 0;
         for id in events {
@@ -85,7 +96,7 @@ impl Service {
             };
             let said = LifeEvent { id: *id, form: &form, answers: &event.answers };
             if said.kind().is_some() && event.record.is_complete() {
-                written += self.apply_event(township, &forms, &said, household, false)?;
+                written += self.apply_event(township, (&forms, Some(&rights)), &said, household, false)?;
             }
         }
         Ok(written)
@@ -94,16 +105,23 @@ impl Service {
     fn apply_event(
         self: &Arc<Self>,
         township: TownshipId,
-        forms: &Catalog,
+        (forms, rights): (&Catalog, Option<&Rights>),
         event: &LifeEvent<'_>,
         household: RecordId,
         replaces: bool,
     ) -> Result<usize, WriteError> {
-        let Some(own) = self.stored(township, forms, household)? else { return Ok(0) };
+        let may = |stored: &Stored| {
+            let core = &stored.core;
+            let record_type = core.identity.record_type.as_str();
+            let at = Placed { id: core.id, area: core.area, subject: core.subject, record_type };
+            rights.is_none_or(|rights| rights.edits(&at, &stored.record.standing()))
+        };
+        let Some(own) = self.stored(township, forms, household)?.filter(&may) else { return Ok(0) };
         let Some(form) = forms.of_type(&own.core.identity.record_type) else { return Ok(0) };
         let other_id = event.other_household();
         let other = other_id.map(|id| self.stored(township, forms, id)).transpose()?.flatten();
-        let other = other.filter(|other| other.core.identity.record_type == own.core.identity.record_type);
+        let same_type = |other: &Stored| other.core.identity.record_type == own.core.identity.record_type;
+        let other = other.filter(|other| same_type(other) && may(other));
         let others = other.as_ref().map(|other| (other.core.id, &other.answers));
         let Effects { changed, made, .. } =
             effects(event, &Households { form: &form, own: (household, &own.answers), other: others });
@@ -209,7 +227,7 @@ impl Service {
             answers: answers.clone().into_iter().collect(),
         }])?;
         let said = LifeEvent { id, form: &form, answers: &answers };
-        self.apply_event(township, &forms, &said, new.household, true)?;
+        self.apply_event(township, (&forms, None), &said, new.household, true)?;
         Ok(id)
     }
 

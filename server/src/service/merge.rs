@@ -82,6 +82,8 @@ struct Merging {
     /// How many doubtful answers were open.
     doubts: u32,
     base_heads: Option<Vec<ChangeHash>>,
+    /// Feed number of the first change that is stored; `None` where none is.
+    born: Option<u64>,
     new: Vec<NewChange>,
     refused: HashSet<ChangeHash>,
 }
@@ -226,6 +228,9 @@ impl<'a> Merge<'a> {
             return Ok(None);
         }
         let base = self.storage.merge_base(self.push.township, ids)?;
+        let stored = base.records.iter().flatten();
+        let about: Vec<RecordId> = stored.flat_map(|s| permit::named(&s.identity, s.subject)).collect();
+        self.places = self.storage.places(self.push.township, &about)?;
         let mut waiting = by_record(base.waiting);
         for stored in base.records.into_iter().flatten() {
             let Some(waiting) = waiting.remove(&stored.id) else { continue };
@@ -249,7 +254,10 @@ impl<'a> Merge<'a> {
         let ids: Vec<RecordId> = frames.iter().map(|f| f.id).collect();
         let base = match self.base.take() {
             Some(base) => base,
-            None => self.storage.merge_base(self.push.township, &ids)?,
+            None => {
+                self.places = self.storage.places(self.push.township, &subjects(frames))?;
+                self.storage.merge_base(self.push.township, &ids)?
+            }
         };
         let mut waiting = by_record(base.waiting);
         let mut seen: HashSet<RecordId> = HashSet::new();
@@ -306,6 +314,7 @@ impl<'a> Merge<'a> {
         };
         let mut merging = Merging {
             base_heads: stored.as_ref().map(|s| s.heads.clone()),
+            born: stored.as_ref().map(|s| s.changes.first().map_or(0, |change| change.seq)),
             doubts: stored.as_ref().map_or(0, |s| s.doubts),
             record,
             new: Vec::new(),
@@ -382,9 +391,8 @@ impl<'a> Merge<'a> {
         }
         let checked = check(&merging.record, hash, bytes);
         if let Ok(candidate) = &checked {
-            let is_stored = merging.base_heads.is_some();
             if let Err(forbidden) =
-                self.permit(frame, &merging.record, is_stored, self.sender.device().user, candidate)?
+                self.permit(frame, (&merging.record, merging.born), self.sender.device().user, candidate)?
             {
                 merging.refused.insert(hash);
                 self.hold(frame, hash, bytes, State::Quarantined, &forbidden.reason())?;
@@ -493,7 +501,8 @@ impl<'a> Merge<'a> {
                 }
                 let checked = check(&merging.record, change.hash, &change.bytes);
                 if let Ok(candidate) = &checked
-                    && let Err(forbidden) = self.permit_waiting(device, frame, &merging.record, candidate)?
+                    && let Err(forbidden) =
+                        self.permit_waiting(device, frame, (&merging.record, merging.born), candidate)?
                 {
                     self.push.settled.push((change.record, change.hash));
                     self.push.quarantined.push((device, HeldChange { reason: forbidden.reason(), ..change }));

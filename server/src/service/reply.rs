@@ -247,7 +247,8 @@ fn plan(exchange: &Exchange, standing: &Standing, welcome: &mut Welcome) -> Opti
         whole |= scope.whole && scope.reads == Reads::All;
         let unfinished = hello.fills.iter().find(|f| f.grant == grant).map(|f| f.after);
         let fresh = at > known || hello.feed.is_none();
-        match unfinished.or(fresh.then_some(0)) {
+        // a grant that was given anew starts anew: what it reaches may be more than before
+        match if fresh { Some(0) } else { unfinished } {
             Some(after) => query.fills.push((grant, scope, after)),
             None => add_scope(&mut query.complete, scope),
         }

@@ -4,12 +4,12 @@
 //! itself). What the role of a reaching grant allows is allowed. Writes count under the grants of now, and under those that
 //! the device knew last (it may have been offline when they ended), for 30 days of server time.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use doorstep_core::clock::Millis;
 use doorstep_core::id::{AreaId, RecordId};
-use doorstep_core::protocol::{AreaEntry, Position};
+use doorstep_core::protocol::{AreaEntry, Position, REASON_BYTES};
 use doorstep_core::record::{Candidate, Section, Value};
 use doorstep_core::rights::{Action, OPEN, Role, Standing};
 
@@ -18,8 +18,6 @@ use crate::storage::{Claims, Grant, Placement, Reads, Scope, TownshipId};
 
 /// How long a device that hasn't heard of a loss may still write under it.
 pub const LOSS_MS: Millis = 30 * 24 * 3600 * 1000;
-/// Keys of answers that a refusal names, at most; a change with more forbidden ones is refused whole.
-const KEYS_NAMED: usize = 40;
 
 /// Why a change may not be written. The code is what phones and pages know it by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +28,8 @@ pub enum Forbidden {
     Type,
     /// The record is in a state in which the role doesn't edit it.
     Locked,
-    /// These answers aren't the role's to write; the others of the change are. Empty: none is.
+    /// These answers aren't the role's to write; the others of the change are. Empty: none is. More than a reason holds: the
+    /// change is refused whole.
     Answers(Vec<String>),
     /// The role may not put the record into this state.
     State,
@@ -46,7 +45,10 @@ impl Forbidden {
             Self::Type => "forbidden_type".to_owned(),
             Self::Locked => "locked".to_owned(),
             Self::Answers(keys) if keys.is_empty() => "forbidden_answer".to_owned(),
-            Self::Answers(keys) => format!("forbidden_answer {}", keys.join(" ")),
+            Self::Answers(keys) => {
+                let named = format!("forbidden_answer {}", keys.join(" "));
+                if named.len() <= REASON_BYTES { named } else { "forbidden_answer".to_owned() }
+            }
             Self::State => "forbidden_state".to_owned(),
             Self::Area => "unknown_area".to_owned(),
         }
@@ -98,12 +100,12 @@ fn below(area: AreaId, areas: &[AreaEntry]) -> Vec<AreaId> {
 
 /// The grants of a log as they stand after it: the newest entry of each, with its place.
 pub fn current(log: &[(Position, Grant)]) -> Vec<&(Position, Grant)> {
-    let mut current: Vec<&(Position, Grant)> = Vec::new();
-    for entry in log {
-        current.retain(|known| known.1.entry.grant != entry.1.entry.grant);
-        current.push(entry);
+    let mut newest: HashMap<u64, usize> = HashMap::new();
+    for (at, (_, grant)) in log.iter().enumerate() {
+        newest.insert(grant.entry.grant, at);
     }
-    current
+    let is_newest = |(at, entry): &(usize, &(Position, Grant))| newest.get(&entry.1.entry.grant) == Some(at);
+    log.iter().enumerate().filter(is_newest).map(|(_, entry)| entry).collect()
 }
 
 /// What a grant lets a device read.
@@ -162,8 +164,9 @@ impl Rights {
         let is_point = claims.grants.iter().any(|(at, _)| *at == acknowledged);
         let told: Vec<(Position, Grant)> =
             claims.grants.iter().filter(|(at, _)| is_point && at.seq <= acknowledged.seq).cloned().collect();
+        let newest: HashMap<u64, &Grant> = now.iter().map(|(_, grant)| (grant.entry.grant, grant)).collect();
         let lost_ms = |grant: u64| {
-            let newest = now.iter().find(|(_, g)| g.entry.grant == grant).map(|(_, g)| g);
+            let newest = newest.get(&grant);
             newest
                 .filter(|g| !g.holds_at(now_ms))
                 .map(|g| if g.entry.active { g.until_ms.unwrap_or(0) } else { g.at_ms })
@@ -189,6 +192,11 @@ impl Rights {
     /// True when some grant reaches a record where it lies.
     pub fn covers(&self, at: &Placed<'_>) -> bool {
         self.reaches(at).next().is_some()
+    }
+
+    /// True when a record may be edited where it lies, in this state.
+    pub fn edits(&self, at: &Placed<'_>, state: &str) -> bool {
+        self.reaches(at).any(|reach| reach.role.may(Action::Edit, at.record_type, state))
     }
 
     /// The place under which the device may still write a record that moved: where it lay before a move that the device
@@ -242,7 +250,6 @@ impl Rights {
         match (allowed, keys.len()) {
             (_, 0) => Ok(()),
             (0, n) if n == answers => Err(self.whole(to, &roles, action)),
-            (_, n) if n > KEYS_NAMED => Err(Forbidden::Answers(Vec::new())),
             _ => Err(Forbidden::Answers(keys)),
         }
     }

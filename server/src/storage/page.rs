@@ -84,15 +84,17 @@ impl PullFilter {
             || self.fills.iter().any(|(scope, after)| born <= *after && scope.covers(at))
     }
 
-    /// How a record comes whose move is in the feed: it lies at `at` now and lay in `from` before. `None`: not at all.
+    /// How a record comes whose move is in the feed: it lies at `at` now and lay in `from` before. `None`: not at all, or a
+    /// fill that hasn't passed it brings it.
     pub fn after_move(&self, at: &Placed<'_>, from: AreaId, born: u64) -> Option<Arrival> {
-        let was = self.by_feed(&Placed { area: from, ..*at }, born);
-        match (was, self.by_feed(at, born)) {
-            (true, true) => Some(Arrival::Placed),
-            (false, true) => Some(Arrival::Entered),
-            (true, false) => Some(Arrival::Left),
-            (false, false) => None,
+        let before = Placed { area: from, ..*at };
+        let by_a_fill = |place: &Placed<'_>| self.fills.iter().any(|(scope, _)| scope.covers(place));
+        if self.by_feed(at, born) {
+            return Some(if self.by_feed(&before, born) { Arrival::Placed } else { Arrival::Entered });
         }
+        // a grant that is filled again may have brought it the time before
+        let had = self.by_feed(&before, born) || by_a_fill(&before);
+        (had && !by_a_fill(at)).then_some(Arrival::Left)
     }
 }
 
@@ -134,17 +136,22 @@ impl PageBuilder {
         Ok(&mut self.records[place])
     }
 
-    /// Adds a record that was moved; what it is, without changes, is asked for only when it is its first entry in the page.
+    /// Adds a record that was moved, with the bytes of its changes; what it is, without changes, is asked for only when it is its
+    /// first entry in the page.
     pub fn moved<E>(
         &mut self,
         id: RecordId,
-        arrival: Arrival,
+        (arrival, bytes): (Arrival, usize),
         record: impl FnOnce() -> Result<PulledRecord, E>,
     ) -> Result<(), E> {
         let known = &mut self.entry(id, record)?.arrival;
+        let before = *known;
         // a record that came in and moved on inside the scope came in
-        if !(*known == Arrival::Entered && arrival == Arrival::Placed) {
+        if !(before == Arrival::Entered && arrival == Arrival::Placed) {
             *known = arrival;
+        }
+        if arrival == Arrival::Entered && before != Arrival::Entered {
+            self.bytes += bytes;
         }
         Ok(())
     }
@@ -161,9 +168,7 @@ impl PageBuilder {
         mut changes: impl FnMut(&PulledRecord) -> Result<Vec<StoredChange>, E>,
     ) -> Result<(Vec<PulledRecord>, usize), E> {
         for record in self.records.iter_mut().filter(|record| record.arrival == Arrival::Entered) {
-            let all = changes(record)?;
-            self.bytes += all.iter().map(|change| change.bytes.len()).sum::<usize>();
-            record.changes = all;
+            record.changes = changes(record)?;
         }
         Ok((self.records, self.bytes))
     }

@@ -1,5 +1,6 @@
 //! Who may do what where: grants with their ends, the past of areas, units, and where records lay before they moved.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use doorstep_core::clock::Millis;
@@ -151,6 +152,8 @@ pub trait RightsStorage {
     fn put_units(&self, units: &[Unit]) -> Result<()>;
     /// All units, by name.
     fn units(&self) -> Result<Vec<Unit>>;
+    /// Where records lie; those that aren't there are left out.
+    fn places(&self, township: TownshipId, ids: &[RecordId]) -> Result<HashMap<RecordId, Place>>;
     /// Where a record lay before, the oldest move first.
     fn placements(&self, township: TownshipId, record: RecordId) -> Result<Vec<Placement>>;
 }

@@ -1,5 +1,7 @@
 //! Events in the life of households that a push brings: where one moves a household, everything about it moves with it.
 
+use std::collections::HashSet;
+
 use doorstep_core::form::Form;
 use doorstep_core::id::ChangeHash;
 use doorstep_core::life::{LifeEvent, placement};
@@ -41,6 +43,11 @@ impl Merge<'_> {
         }
         let (_, areas) = self.storage.areas(self.push.township)?;
         self.push.moves.retain(|moved| areas.iter().any(|area| area.area == moved.area));
+        // of several moves of one household the last one counts
+        let mut seen = HashSet::new();
+        self.push.moves.reverse();
+        self.push.moves.retain(|moved| seen.insert(moved.record));
+        self.push.moves.reverse();
         Ok(())
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use doorstep_core::form::SubjectKind;
 use doorstep_core::id::{DeviceId, Identity, RecordId, UserId};
+use doorstep_core::link::LINK_TYPE;
 use doorstep_core::protocol::{GrantEntry, Position, RecordBody, RecordFrame};
 use doorstep_core::record::{Candidate, Record};
 use doorstep_core::rights::OPEN;
@@ -17,10 +19,14 @@ pub(super) fn core_of(identity: &Identity) -> Option<RecordId> {
     identity.key.first().copied().filter(|_| identity.record_type.contains('.'))
 }
 
-/// What a push asks about the places of: the subjects of its records and the cores of their parts.
+/// The records that a record names: what it is about, its core, the parts of its key.
+pub(super) fn named(identity: &Identity, subject: Option<RecordId>) -> impl Iterator<Item = RecordId> {
+    subject.into_iter().chain(identity.key.iter().copied())
+}
+
+/// What a push asks about the places of: the records that its records name.
 pub fn subjects(frames: &[RecordFrame]) -> Vec<RecordId> {
-    let mut ids: Vec<RecordId> =
-        frames.iter().flat_map(|f| f.subject.into_iter().chain(core_of(&f.identity))).collect();
+    let mut ids: Vec<RecordId> = frames.iter().flat_map(|f| named(&f.identity, f.subject)).collect();
     ids.sort_unstable();
     ids.dedup();
     ids
@@ -38,41 +44,59 @@ impl Merge<'_> {
             if let Some(place) = self.places.get(&core) {
                 (at.area, at.subject) = (place.area, Some(place.subject.unwrap_or(core)));
             }
-        } else if let Some(place) = at.subject.and_then(|subject| self.places.get(&subject)) {
-            at.area = place.area;
+        } else {
+            at.subject = self.keyed_subject(&frame.identity).or(at.subject);
+            if let Some(place) = at.subject.and_then(|subject| self.places.get(&subject)) {
+                at.area = place.area;
+            }
         }
         let state = self.places.get(&frame.id).map_or_else(|| OPEN.to_owned(), |place| place.state.clone());
         self.places.entry(frame.id).or_insert(Place { area: at.area, subject: at.subject, state });
         at
     }
 
-    /// Whether the author may write a change that passed the guard.
+    /// What a record with a natural key is about, where its type is about something: a record that its key names, whatever the
+    /// sender says.
+    fn keyed_subject(&self, identity: &Identity) -> Option<RecordId> {
+        let form = self.forms.of_type(&identity.record_type);
+        let about = form.is_some_and(|f| !matches!(f.def().subject, SubjectKind::None | SubjectKind::Several));
+        let mut known = identity.key.iter().filter(|id| self.places.contains_key(id));
+        known.next().copied().filter(|_| about || identity.record_type == LINK_TYPE)
+    }
+
+    /// Whether the author may write a change that passed the guard, into a record whose first change is stored as `born`.
     pub(super) fn permit(
         &mut self,
         at: &RecordFrame,
-        record: &Record,
-        is_stored: bool,
+        (record, born): (&Record, Option<u64>),
         user: UserId,
         change: &Candidate,
     ) -> Result<Result<(), Forbidden>, StorageError> {
         let Some((rights, claims)) = &self.rights else { return Ok(Ok(())) };
         let record_type = at.identity.record_type.as_str();
         let mut place = Placed { id: at.id, area: at.area, subject: at.subject, record_type };
-        let saw_nothing = change.deps().iter().all(|dep| *dep == record.genesis_hash());
-        // a record with a random id was made once: whoever builds on nothing of it all the same edits it; and as long as nobody
-        // else has written in it, its maker is still making it
-        let is_new = saw_nothing && (!is_stored || !at.identity.key.is_empty()) || record.is_only_by(user);
         let state = match core_of(&at.identity) {
             Some(core) => self.state_seen(core, rights.seen())?,
             None => record.standing_at(change.deps()),
         };
+        let saw_nothing = change.deps().iter().all(|dep| *dep == record.genesis_hash());
+        // a record with a random id was made once, and one with a natural key by each who hadn't heard of it: whoever builds on
+        // nothing of it all the same edits it. As long as nobody else has written in it, its maker is still making it
+        let unheard = born.is_none_or(|born| !at.identity.key.is_empty() && born > rights.seen());
+        let is_new = state == OPEN && (saw_nothing && unheard || record.is_only_by(user));
+        let is_stored = born.is_some();
+        if at.identity.record_type == LINK_TYPE && !self.covers_all(&at.identity) {
+            return Ok(Err(Forbidden::OutOfScope));
+        }
         let made = [Some(at.id), at.subject].into_iter().flatten().find_map(|id| self.made.get(&id));
         let target = |place| Target { at: place, state: &state, is_new };
         if made.is_some() || rights.covers(&place) {
             return Ok(rights.allow(&target(place), made.map(|role| &**role), change));
         }
-        if is_stored {
-            let moves = self.storage.placements(self.push.township, at.id)?;
+        // what is new lay where its subject lay
+        let moved = if is_stored { Some(at.id) } else { core_of(&at.identity).or(at.subject) };
+        if let Some(moved) = moved {
+            let moves = self.storage.placements(self.push.township, moved)?;
             place = rights.place_before(&place, &moves).unwrap_or(place);
             return Ok(rights.allow(&target(place), None, change));
         }
@@ -88,6 +112,19 @@ impl Merge<'_> {
         Ok(allowed)
     }
 
+    /// True when the author's grants reach every record that a key names.
+    fn covers_all(&self, identity: &Identity) -> bool {
+        let Some((rights, _)) = &self.rights else { return true };
+        let reaches = |id: &RecordId| {
+            let place = self.places.get(id);
+            place.is_none_or(|p| {
+                let at = Placed { id: *id, area: p.area, subject: p.subject, record_type: &identity.record_type };
+                self.made.contains_key(id) || rights.covers(&at)
+            })
+        };
+        identity.key.iter().take(2).all(reaches)
+    }
+
     /// The state of a part's instance, as the device had heard of it: what locks the core record locks its parts.
     fn state_seen(&self, core: RecordId, seen: u64) -> Result<String, StorageError> {
         let now = self.places.get(&core).map_or(OPEN, |place| place.state.as_str());
@@ -100,24 +137,24 @@ impl Merge<'_> {
         Ok(open_record(&stored).map_or_else(|_| now.to_owned(), |record| record.standing()))
     }
 
-    /// The same for a change that waited. Those of other devices came under their own users' rights.
+    /// The same for a change that waited: under the rights that its sender has by now.
     pub(super) fn permit_waiting(
         &mut self,
         sender: DeviceId,
         at: &RecordFrame,
-        record: &Record,
+        record: (&Record, Option<u64>),
         change: &Candidate,
     ) -> Result<Result<(), Forbidden>, StorageError> {
         let own = self.sender.device();
-        if sender == own.id {
-            return self.permit(at, record, true, own.user, change);
+        if sender == own.id && self.rights.is_some() {
+            return self.permit(at, record, own.user, change);
         }
         let Some(device) = self.storage.device(sender)? else { return Ok(Err(Forbidden::OutOfScope)) };
         let claims = self.storage.claims(self.push.township, device.user)?;
         let rights = Rights::of(&claims, self.push.township, Position::default(), u64::MAX, self.push.received_ms);
         let made = std::mem::take(&mut self.made);
         let before = self.rights.replace((rights, claims));
-        let allowed = self.permit(at, record, true, device.user, change);
+        let allowed = self.permit(at, record, device.user, change);
         (self.rights, self.made) = (before, made);
         allowed
     }

@@ -58,6 +58,14 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
         let written = writes.records.iter().map(|w| w.first.id).chain(writes.filed.iter().map(|f| f.record));
         touched.insert(*township, written.collect());
     }
+    for (township, writes) in &writes {
+        // a subject may have moved since the records were merged
+        let ids: Vec<&[u8]> = writes.records.iter().map(|w| w.first.id.0.as_slice()).collect();
+        let sql =
+            "UPDATE record r SET area = s.area FROM record s WHERE r.tenant = $1 AND r.township = $2 AND r.id = ANY($3)
+            AND s.tenant = r.tenant AND s.township = r.township AND s.id = r.subject AND s.area <> r.area";
+        run(tx, sql, &[&id, &township.0.as_slice(), &ids]).await?;
+    }
     for push in &taken {
         for (user, grant) in &push.grants {
             people::append_grants(tx, tenant, *user, std::slice::from_ref(grant)).await?;

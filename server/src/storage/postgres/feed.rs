@@ -244,7 +244,7 @@ async fn read_feed(
         "SELECT * FROM (
             SELECT f.*, sum(length(f.bytes)) OVER (ORDER BY f.seq) - length(f.bytes) AS before, count(*) OVER () AS found
             FROM (
-                SELECT c.seq, c.hash, c.device, c.received_ms, c.bytes, c.chain, {PULLED_COLUMNS}, c.kind
+                SELECT c.seq, c.hash, c.device, c.received_ms, c.bytes, c.chain, {PULLED_COLUMNS}, c.kind, r.bytes AS whole
                 FROM change c JOIN record r ON r.tenant = c.tenant AND r.township = c.township AND r.id = c.record
                 WHERE c.tenant = $1 AND c.township = $2 AND c.seq > {after} AND c.seq <= {last} AND {in_scope}
                 ORDER BY c.seq LIMIT {ROWS_MAX}
@@ -255,11 +255,19 @@ async fn read_feed(
     let mut page = PageBuilder::default();
     let mut upto = head;
     let filter = PullFilter::new(query);
-    for r in &found {
+    let mut full = None;
+    for (at, r) in found.iter().enumerate() {
         add(&mut page, &filter, r)?;
+        // records that came into the scope come whole
+        if page.bytes >= query.bytes_max && at + 1 < found.len() {
+            full = Some(Position { seq: number(r, 0)?, chain: Chain(array(r, 5)?) });
+            break;
+        }
     }
-    if let Some(r) = found.last() {
-        let all = number(r, 16)?;
+    if let Some(position) = full {
+        upto = position;
+    } else if let Some(r) = found.last() {
+        let all = number(r, 17)?;
         if all >= ROWS_MAX as u64 || all > found.len() as u64 {
             upto = Position { seq: number(r, 0)?, chain: Chain(array(r, 5)?) };
         }
@@ -289,7 +297,8 @@ fn add(page: &mut PageBuilder, filter: &PullFilter, r: &Row) -> Result<()> {
     if kind == i64::from(KIND_MOVE) {
         let from = get::<&[u8]>(r, 4)?.get(..16).and_then(AreaId::from_slice);
         let arrival = filter.after_move(&at, from.ok_or(BadColumn("move"))?, born);
-        return arrival.map_or(Ok(()), |arrival| page.moved(at.id, arrival, || pulled(r, 6)));
+        let bytes = number(r, 15)? as usize;
+        return arrival.map_or(Ok(()), |arrival| page.moved(at.id, (arrival, bytes), || pulled(r, 6)));
     }
     if filter.by_feed(&at, born) {
         page.add(at.id, records::change(r, 0)?, || pulled(r, 6))?;

@@ -105,6 +105,10 @@ impl RightsStorage for PostgresStorage {
         })
     }
 
+    fn places(&self, township: TownshipId, ids: &[RecordId]) -> Result<HashMap<RecordId, Place>> {
+        self.ask(async |c, t| places(c, t, township, ids).await)
+    }
+
     fn placements(&self, township: TownshipId, record: RecordId) -> Result<Vec<Placement>> {
         self.ask(async |c, t| {
             let sql = "SELECT seq, area, until_day, at_ms FROM placement

@@ -174,7 +174,9 @@ impl<'a> Statements<'a> {
             insert_record: tx.prepare_cached(
                 "INSERT INTO record (no, id, township_no, type, key, incarnation, area, subject, heads, changes, bytes,
                  updated_ms, title, label, status, persons, day, state, differences, doubts, last, steps)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6,
+                 coalesce((SELECT s.area FROM record s WHERE s.id = ?8 AND s.township_no = ?3), ?7), ?8, ?9, ?10, ?11, ?12, ?13,
+                 ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) ON CONFLICT DO NOTHING",
             )?,
             insert_text: tx
                 .prepare_cached("INSERT OR REPLACE INTO record_text (record_no, json, search) VALUES (?, ?, ?)")?,

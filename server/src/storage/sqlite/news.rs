@@ -27,7 +27,7 @@ pub(super) fn read(c: &Connection, head: &Head, query: &PullQuery) -> Result<New
 
 fn sql(condition: &str) -> String {
     format!(
-        "SELECT c.no, c.hash, c.device, c.received_ms, c.bytes, c.chain, {PULLED_COLUMNS}, c.kind
+        "SELECT c.no, c.hash, c.device, c.received_ms, c.bytes, c.chain, {PULLED_COLUMNS}, c.kind, r.bytes
          FROM change c CROSS JOIN record r ON r.no = c.record_no WHERE {condition}"
     )
 }
@@ -42,7 +42,8 @@ fn add(page: &mut PageBuilder, filter: &PullFilter, r: &Row<'_>) -> Result<()> {
     if kind == KIND_MOVE {
         let from = r.get_ref(4)?.as_blob().ok().and_then(|bytes| AreaId::from_slice(bytes.get(..16)?));
         let arrival = filter.after_move(&at, from.ok_or(BadColumn("move"))?, born);
-        return arrival.map_or(Ok(()), |arrival| Ok(page.moved(at.id, arrival, || pulled(r, 6))?));
+        let bytes = r.get::<_, i64>(15)?.cast_unsigned() as usize;
+        return arrival.map_or(Ok(()), |arrival| Ok(page.moved(at.id, (arrival, bytes), || pulled(r, 6))?));
     }
     if filter.by_feed(&at, born) {
         page.add(at.id, records::change(r)?, || pulled(r, 6))?;
@@ -90,7 +91,7 @@ fn changed_records(c: &Connection, head: &Head, query: &PullQuery) -> Result<Opt
         // `+no`: the row numbers stand in the index, they aren't a way to search
         let sql = match column {
             "left" => {
-                "SELECT record_no FROM placement WHERE area = ? AND no > ? AND no <= ? AND record_no <= ? LIMIT ?"
+                "SELECT DISTINCT record_no FROM placement WHERE area = ? AND no > ? AND no <= ? AND record_no <= ? LIMIT ?"
             }
             "area" => "SELECT no FROM record WHERE area = ? AND last > ? AND last <= ? AND +no <= ? LIMIT ?",
             "subject" => "SELECT no FROM record WHERE subject = ? AND last > ? AND last <= ? AND +no <= ? LIMIT ?",
@@ -105,7 +106,7 @@ fn changed_records(c: &Connection, head: &Head, query: &PullQuery) -> Result<Opt
     };
     for (scope, born_upto) in scopes {
         for area in &scope.areas {
-            if !find("area", &area.0, born_upto)? || !find("left", &area.0, born_upto)? {
+            if !find("area", &area.0, born_upto)? || !find("left", &area.0, u64::MAX)? {
                 return Ok(None);
             }
         }
@@ -113,6 +114,12 @@ fn changed_records(c: &Connection, head: &Head, query: &PullQuery) -> Result<Opt
             if !find("id", &subject.0, born_upto)? || !find("subject", &subject.0, born_upto)? {
                 return Ok(None);
             }
+        }
+    }
+    // what a fill that starts anew had brought before may have left
+    for area in query.fills.iter().filter(|(.., after)| *after == 0).flat_map(|(_, scope, _)| &scope.areas) {
+        if !find("left", &area.0, u64::MAX)? {
+            return Ok(None);
         }
     }
     Ok(Some(found))

@@ -108,6 +108,10 @@ impl RightsStorage for SqliteStorage {
         })
     }
 
+    fn places(&self, township: TownshipId, ids: &[RecordId]) -> Result<HashMap<RecordId, Place>> {
+        self.read(|c| places(c, township, ids))
+    }
+
     fn placements(&self, township: TownshipId, record: RecordId) -> Result<Vec<Placement>> {
         self.read(|c| {
             let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
