@@ -389,3 +389,47 @@ fn the_office_gives_pairs_approves_and_changes_areas_over_the_api() {
     let roles = client.put(format!("{url}/api/roles")).body("[{}]").send().unwrap().status().as_u16();
     assert_eq!(roles, 400);
 }
+
+#[test]
+fn a_sensitive_part_that_only_its_helper_wrote_is_locked_with_its_household_too() {
+    let town = Town::new();
+    let helper = town.person("甲");
+    town.give(helper, "village_cadre", town.server.villages[0]);
+    let phone = town.phone(2, helper);
+    sync(&phone);
+    let own = add_household(&phone, town.server.villages[0], "0011", "孙八");
+    edit(&phone, own, &[("phone", "12345678")]);
+    sync(&phone);
+    let approved = Standing { state: "approved".into(), reason: String::new() };
+    town.desk().set_state(own, &approved).unwrap();
+    sync(&phone);
+    edit(&phone, own, &[("phone", "87654321")]);
+    sync(&phone);
+    assert_eq!(reasons(&phone), ["locked"]);
+}
+
+#[test]
+fn a_union_that_names_a_household_outside_the_helper_s_scope_reads_and_changes_nothing_of_it() {
+    let town = Town::new();
+    let helper = town.person("甲");
+    town.pair(helper, 0);
+    let phone = town.phone(2, helper);
+    sync(&phone);
+    // only another program names a household that the phone doesn't hold
+    let answers = [("other_household", town.households[2].to_string()), ("event_date", "2026-11-20".to_owned())];
+    let edits = answers.iter().map(|(k, v)| doorstep_core::record::Edit::answer(*k, v.as_str())).collect();
+    let document = doorstep_core::store::PlannedDocument {
+        identity: doorstep_core::id::Identity::of_type("household_union"),
+        id: phone.store().new_record_id(),
+        area: town.server.villages[0],
+        subject: Some(town.households[0]),
+        edits,
+    };
+    let user = phone.enrolment().unwrap().unwrap().user;
+    let note = doorstep_core::record::ChangeNote { is_complete: true, ..doorstep_core::record::ChangeNote::by(user) };
+    phone.store().write(&[document], &note).unwrap();
+    assert!(sync(&phone).refused.is_empty());
+    sync(&phone);
+    assert_eq!(town.server_value(2, "ended_why"), None);
+    assert_eq!(files_with(town.dirs[2].path(), "canary-three"), [""; 0]);
+}

@@ -36,7 +36,8 @@ fn news_are_grouped_by_record_and_filtered_by_scope(storage: Arc<dyn Storage>) {
     assert_eq!((first.area, first.subject, page.feed[2].subject), (VILLAGE, None, Some(house.id)));
     assert!(page.fill.is_empty() && page.fill_grant.is_none() && !page.fill_complete);
 
-    assert_eq!(ids(&storage.pull_page(&query(0, areas(&[VILLAGE]))).unwrap().feed), vec![house.id]);
+    // what is about a record lies where that lies when it is stored, also if it was merged for another place
+    assert_eq!(ids(&storage.pull_page(&query(0, areas(&[VILLAGE]))).unwrap().feed), vec![house.id, about.id]);
     assert_eq!(ids(&storage.pull_page(&query(0, subjects(&[house.id]))).unwrap().feed), vec![house.id, about.id]);
     let late = storage.pull_page(&query(3, whole())).unwrap();
     assert_eq!(late.feed[0].changes.len(), 1);
