@@ -45,8 +45,12 @@ mod rights;
 mod settings;
 mod standing;
 mod uploads;
+#[cfg(feature = "tools")]
+mod watch;
 
 pub use backup::{RestoreError, restore};
+#[cfg(feature = "tools")]
+pub use watch::Steps;
 
 /// Connections that read.
 const READERS: usize = 4;
