@@ -121,17 +121,6 @@ impl County {
     }
 }
 
-impl County {
-    /// How many records there are.
-    fn records(&self) -> Result<u64, Fault> {
-        let mut records = 0;
-        for township in self.service.storage.townships()? {
-            records += self.service.storage.figure_cells(township)?.1;
-        }
-        Ok(records)
-    }
-}
-
 /// Runs the bench.
 pub fn scale(args: &ScaleArgs) -> Outcome {
     let shape = if args.small { Shape::small() } else { Shape::of(args.records) };

@@ -283,7 +283,7 @@ impl Storage for SqliteStorage {
     }
 
     fn areas(&self, township: TownshipId) -> Result<(u64, Vec<AreaEntry>)> {
-        self.read(|c| people::areas(c, township))
+        self.read(|c| standing::areas(c, &self.areas, township))
     }
 
     fn townships(&self) -> Result<Vec<TownshipId>> {

@@ -206,7 +206,7 @@ pub(super) fn times(county: &County, shape: &Shape, repeats: &Repeats) -> Result
             .with("townships", shape.townships)
             .with("villages", shape.villages)
             .with("households", shape.households)
-            .with("records", county.records()?)
+            .with("records", county.sqlite.count_records()?)
             .with("phones", shape.devices),
     ];
     let (seeds, forms) = (seeds(), county.service.forms()?);

@@ -50,6 +50,14 @@ impl SqliteStorage {
         Ok(steps)
     }
 
+    /// How many records all townships have.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn count_records(&self) -> Result<u64> {
+        self.read(|c| Ok(c.query_row("SELECT count(*) FROM record", [], |r| r.get::<_, i64>(0))?.cast_unsigned()))
+    }
+
     /// How SQLite would run a statement, one line for each table.
     ///
     /// # Errors
