@@ -6,6 +6,7 @@ pub mod phone;
 pub mod process;
 pub mod register;
 pub mod report;
+pub mod scale;
 pub mod sync;
 pub mod town;
 pub mod worker;
@@ -35,6 +36,8 @@ enum Measured {
     Phone(phone::PhoneArgs),
     /// The import of a register: an invented messy spreadsheet previewed, imported, and imported again.
     Register(register::RegisterArgs),
+    /// A county in one SQLite file: what a sync, an area's figures and a backfill cost at a million records.
+    Scale(scale::ScaleArgs),
     /// The phones of `bench sync`: takes JSON lines.
     #[command(hide = true)]
     Worker,
@@ -48,6 +51,7 @@ pub fn bench(args: &BenchArgs) -> Outcome {
         Measured::Merge(args) => merge::merge(args),
         Measured::Phone(args) => phone::phone(args),
         Measured::Register(args) => register::register(args),
+        Measured::Scale(args) => scale::scale(args),
         Measured::Worker => worker::work(),
     }
 }

@@ -47,6 +47,8 @@ pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
 pub use register::RegisterStorage;
 pub use rights::{AreaChange, AreaEnd, AreaPast, Claims, Grant, Move, Place, Placement, RightsStorage, Unit};
 pub use sqlite::SqliteStorage;
+#[cfg(feature = "tools")]
+pub use sqlite::Steps;
 pub use standing::{MergeBase, PlanPull, PushBase, PushQuery, ReplyQuery, Standing};
 
 /// The setting that closes reading after a restore or rewind: `1` while closed.

@@ -2,7 +2,7 @@
 
 use doorstep_core::clock::{Clock, SystemClock, SystemEntropy, random};
 use doorstep_core::id::{ActorId, AreaId, DeviceId, Identity, RecordId, TenantId, UserId, branch_actor};
-use doorstep_core::protocol::{Batch, BatchHeader, RecordBody, RecordFrame, WireChange};
+use doorstep_core::protocol::{Batch, BatchHeader, Hello, RecordBody, RecordFrame, WireChange};
 use doorstep_core::record::{Author as ChangeAuthor, ChangeNote, Edit, FormRef, Record, Section};
 use ed25519_dalek::SigningKey;
 
@@ -45,12 +45,23 @@ impl Author {
         Ok(Self { device, key, tenant, last: (0, [0; 32]) })
     }
 
+    /// A device that was enrolled before, with the number and hash of its last batch.
+    pub fn resume(device: Device, key: SigningKey, tenant: TenantId, last: (u64, [u8; 32])) -> Self {
+        Self { device, key, tenant, last }
+    }
+
+    /// A hello as the start of a request.
+    pub fn hello(&self, hello: &Hello) -> Vec<u8> {
+        hello.encode_signed(&self.key)
+    }
+
     fn actor(&self) -> ActorId {
         branch_actor(&self.device.public_key, 0)
     }
 
     fn change(&self, record: &mut Record, edits: &[Edit]) -> Result<Vec<WireChange>, Fault> {
-        let form = FormRef { name: record.identity().record_type.clone(), version: 1 };
+        let core = record.identity().record_type.split('.').next().unwrap_or_default();
+        let form = FormRef { name: core.to_owned(), version: 1 };
         let author = ChangeAuthor {
             actor: self.actor(),
             note: ChangeNote { form: Some(form), ..ChangeNote::by(self.device.user) },
@@ -78,6 +89,13 @@ impl Author {
         let edits: Vec<Edit> = document.answers.iter().map(edit).collect();
         let body = RecordBody::Changes(self.change(&mut record, &edits)?);
         Ok((RecordFrame { id, identity, incarnation: 0, area, subject: document.subject, body }, record))
+    }
+
+    /// A new record with these answers.
+    pub fn fill(&self, frame: RecordFrame, edits: &[Edit]) -> Result<(RecordFrame, Record), Fault> {
+        let mut record = Record::new(frame.identity.clone());
+        let body = RecordBody::Changes(self.change(&mut record, edits)?);
+        Ok((RecordFrame { body, ..frame }, record))
     }
 
     /// One answer of a record changed.

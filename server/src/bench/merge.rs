@@ -228,7 +228,8 @@ impl Pipeline<'_> {
     }
 }
 
-fn check(push: &PreparedPush) -> Result<(), Fault> {
+/// Fails if a change of a push isn't stored.
+pub(super) fn check(push: &PreparedPush) -> Result<(), Fault> {
     let outcomes = push.batch.iter().flat_map(|b| &b.outcomes);
     match outcomes.into_iter().find(|o| o.state != State::Stored) {
         Some(bad) => Err(format!("a change of the bench was refused: {:?} {}", bad.state, bad.reason).into()),

@@ -289,7 +289,11 @@ fn heads_as_of(stored: &StoredRecord, upto: u64) -> Result<Vec<ChangeHash>, Writ
 }
 
 /// One document for each class; the core one first.
-fn split(instance: &FormInstance, form: Option<&Form>, tenant_key: &TenantKey) -> Vec<(RecordFrame, Vec<Edit>)> {
+pub(crate) fn split(
+    instance: &FormInstance,
+    form: Option<&Form>,
+    tenant_key: &TenantKey,
+) -> Vec<(RecordFrame, Vec<Edit>)> {
     let record_type = instance.identity.record_type.as_str();
     let mut by_class: std::collections::BTreeMap<&str, Vec<Edit>> = Default::default();
     by_class.insert("core", Vec::new());

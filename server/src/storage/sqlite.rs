@@ -45,8 +45,12 @@ mod rights;
 mod settings;
 mod standing;
 mod uploads;
+#[cfg(feature = "tools")]
+mod watch;
 
 pub use backup::{RestoreError, restore};
+#[cfg(feature = "tools")]
+pub use watch::Steps;
 
 /// Connections that read.
 const READERS: usize = 4;
@@ -279,7 +283,7 @@ impl Storage for SqliteStorage {
     }
 
     fn areas(&self, township: TownshipId) -> Result<(u64, Vec<AreaEntry>)> {
-        self.read(|c| people::areas(c, township))
+        self.read(|c| standing::areas(c, &self.areas, township))
     }
 
     fn townships(&self) -> Result<Vec<TownshipId>> {

@@ -28,6 +28,7 @@ mod privacy;
 mod recovery;
 mod refused_uploads;
 mod register;
+mod scale;
 mod scope;
 mod stopping;
 mod tls;

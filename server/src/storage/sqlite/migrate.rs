@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0011_register.sql"),
     include_str!("../migrations/sqlite/0012_figures.sql"),
     include_str!("../migrations/sqlite/0013_links.sql"),
+    include_str!("../migrations/sqlite/0014_device_township.sql"),
 ];
 
 /// The newest schema.

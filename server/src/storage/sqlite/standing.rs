@@ -1,11 +1,11 @@
 //! What an exchange reads at once.
 
 use doorstep_core::id::{RecordId, UserId};
-use doorstep_core::protocol::Position;
+use doorstep_core::protocol::{AreaEntry, Position};
 use rusqlite::Connection;
 
 use super::super::rights::ROLES;
-use super::super::standing::Caches;
+use super::super::standing::{AreasCache, Caches};
 use super::super::{
     Claims, MergeBase, PlanPull, PullPage, PushBase, PushQuery, READS_CLOSED, ReplyQuery, Result, Standing, TownshipId,
 };
@@ -62,6 +62,17 @@ fn standing(c: &Connection, caches: &Caches<'_>, query: &ReplyQuery<'_>, head: O
         areas_version,
         forms: forms::log(c, caches.forms)?,
     })
+}
+
+/// A township's areas with their version: what is kept of them, if that is this version.
+pub(super) fn areas(c: &Connection, kept: &AreasCache, township: TownshipId) -> Result<(u64, Vec<AreaEntry>)> {
+    let Some(version) = feed::read_head(c, township)?.map(|head| head.areas_version) else {
+        return Ok((0, Vec::new()));
+    };
+    match kept.get(township, version) {
+        Some(known) => Ok((version, known.to_vec())),
+        None => Ok((version, kept.put(township, version, people::areas(c, township)?.1).to_vec())),
+    }
 }
 
 /// What a user claims; `version` is that of the township's areas.
