@@ -390,14 +390,13 @@ impl<'a> Merge<'a> {
             return Ok(());
         }
         let checked = check(&merging.record, hash, bytes);
-        if let Ok(candidate) = &checked {
-            if let Err(forbidden) =
+        if let Ok(candidate) = &checked
+            && let Err(forbidden) =
                 self.permit(frame, (&merging.record, merging.born), self.sender.device().user, candidate)?
-            {
-                merging.refused.insert(hash);
-                self.hold(frame, hash, bytes, State::Quarantined, &forbidden.reason())?;
-                return Ok(());
-            }
+        {
+            merging.refused.insert(hash);
+            self.hold(frame, hash, bytes, State::Quarantined, &forbidden.reason())?;
+            return Ok(());
         }
         match checked.and_then(|candidate| take(&mut merging.record, hash, candidate)) {
             Ok(()) => {

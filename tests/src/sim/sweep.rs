@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use super::outcome::{Counts, Failure, Outcome, count};
 
 /// Seeds after which a planted bug that nothing found counts as not found.
-const BUG_SEEDS: u64 = 200;
+const BUG_SEEDS: u64 = 600;
 /// One seed in so many is run twice.
 const TWICE_EVERY: u64 = 20;
 
