@@ -147,12 +147,13 @@ impl Work<'_> {
     fn rewind_batches(&mut self, branch: u32, last: u64) -> Result<()> {
         let current = number(self.db, "branch")? as u32 == branch;
         let after = last.cast_signed();
-        let (kept, newest): (i64, Option<i64>) = self
+        // one whose bytes were let go can't be sent again
+        let (kept, newest): (Option<i64>, Option<i64>) = self
             .db
-            .prepare_cached("SELECT count(*), max(number) FROM batch WHERE branch = ? AND number > ? AND state <> 2")?
+            .prepare_cached("SELECT sum(length(upload) > 0), max(number) FROM batch WHERE branch = ? AND number > ? AND state <> 2")?
             .query_row(params![branch, after], |r| Ok((r.get(0)?, r.get(1)?)))?;
         let made = if current { number(self.db, "batch_number")?.cast_signed() } else { newest.unwrap_or(after) };
-        let unbroken = kept >= made - after;
+        let unbroken = kept.unwrap_or(0) >= made - after;
         if !unbroken && current {
             self.take_branch(&HashSet::new(), &[])?;
             return Ok(());
@@ -312,6 +313,11 @@ impl Work<'_> {
             server_ms.cast_signed(),
             batch
         ])?;
+        if outcomes.iter().any(|outcome| outcome.reason == OLD_INCARNATION) {
+            // it holds what an erasure took out of a record
+            self.db.prepare_cached("UPDATE batch SET upload = zeroblob(0) WHERE no = ?")?.execute([batch])?;
+            self.note_deleted()?;
+        }
         self.keep_receipt(as_of, receipt, &acknowledged)?;
         self.upload_taken()?;
         // what a lost phone sends is kept as it is, until the office has looked at it
