@@ -150,7 +150,9 @@ impl Work<'_> {
         // one whose bytes were let go can't be sent again
         let (kept, newest): (Option<i64>, Option<i64>) = self
             .db
-            .prepare_cached("SELECT sum(length(upload) > 0), max(number) FROM batch WHERE branch = ? AND number > ? AND state <> 2")?
+            .prepare_cached(
+                "SELECT sum(length(upload) > 0), max(number) FROM batch WHERE branch = ? AND number > ? AND state <> 2",
+            )?
             .query_row(params![branch, after], |r| Ok((r.get(0)?, r.get(1)?)))?;
         let made = if current { number(self.db, "batch_number")?.cast_signed() } else { newest.unwrap_or(after) };
         let unbroken = kept.unwrap_or(0) >= made - after;

@@ -217,9 +217,12 @@ impl Exchange {
                 let rights = Rights::of(&claims, self.device.township, self.hello.grants, seen, self.received_ms);
                 merge = merge.by_rights(rights, claims);
             }
-            let mut push = merge.on(base).batch(batch, digest)?;
+            let in_turn = header.number == branch.last + 1;
+            // out of its turn nothing was read of what the batch changes: only a lost phone's is taken so
+            let merge = if in_turn { merge.on(base) } else { merge };
+            let mut push = merge.batch(batch, digest)?;
             let outcomes = push.batch.as_ref().map(|row| row.outcomes.clone()).unwrap_or_default();
-            if header.number <= branch.last {
+            if !in_turn {
                 // a lost phone sends what it has once; that its number is taken must not keep it from being seen
                 push.batch = None;
             }

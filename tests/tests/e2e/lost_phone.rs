@@ -177,6 +177,29 @@ fn a_copy_of_a_wiped_phone_is_refused_its_batch_kept_as_evidence_and_the_copy_er
 }
 
 #[test]
+fn a_lost_phone_whose_numbers_a_copy_has_used_hands_over_what_it_had_and_erases_itself() {
+    let dirs: [TempDir; 3] = dirs();
+    let server = TestServer::start(dirs[0].path());
+    let lost = server.phone(dirs[1].path(), "甲");
+    let household = add_household(&lost, server.villages[0], "0001", "李四甲乙丙");
+    sync(&lost);
+    lost.close().unwrap();
+    for entry in std::fs::read_dir(dirs[1].path()).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, dirs[2].path().join(path.file_name().unwrap())).unwrap();
+    }
+    let (lost, copy) = (open_phone(dirs[1].path()), open_phone(dirs[2].path()));
+    visit(&copy, household, "副本上的走访");
+    sync(&copy);
+    visit(&lost, household, "没有上报的走访");
+    report_lost(&server, &lost);
+    assert!(matches!(try_sync(&lost), Err(SyncError::Wiped)));
+    assert!(!holds(dirs[1].path(), "李四甲乙丙"));
+    let reasons: Vec<String> = held(&server, Decision::Open).into_iter().map(|row| row.change.reason).collect();
+    assert_eq!(reasons, ["lost_device"]);
+}
+
+#[test]
 fn one_of_a_person_s_two_phones_is_lost_and_the_other_goes_on() {
     let dirs: [TempDir; 3] = dirs();
     let server = TestServer::start(dirs[0].path());
