@@ -188,7 +188,7 @@ class Pages(unittest.TestCase):
         self.looks_right("visits")
         browser.go(self.address + "/differences")
         visit = browser.run(
-            "return [...document.querySelectorAll('tbody tr')].find(r => r.innerText.includes('走访记录')).querySelector('a').href"
+            "return [...document.querySelectorAll('section.card')].find(r => r.innerText.includes('走访记录')).querySelector('a').href"
         )
         browser.go(visit)
         self.assertIn("谈一次心、梳理一遍帮扶措施", browser.text())

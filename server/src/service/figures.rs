@@ -96,8 +96,15 @@ impl Figures {
 
     /// The sum of a kind, of one type if one is named.
     pub fn sum(&self, kind: Kind, record_type: Option<&str>) -> Sums {
+        self.sum_of(kind, record_type, None)
+    }
+
+    /// The sum of a kind, of one type and of one status if they are named.
+    pub fn sum_of(&self, kind: Kind, record_type: Option<&str>, status: Option<&str>) -> Sums {
         let mut sum = Sums::default();
-        let is_asked = |key: &(Kind, String, String)| key.0 == kind && record_type.is_none_or(|asked| key.1 == asked);
+        let fits = |asked: Option<&str>, found: &str| asked.is_none_or(|asked| asked == found);
+        let is_asked =
+            |key: &(Kind, String, String)| key.0 == kind && fits(record_type, &key.1) && fits(status, &key.2);
         self.rows.iter().filter(|(key, _)| is_asked(key)).for_each(|(_, sums)| sum.add(sums, 1));
         sum
     }

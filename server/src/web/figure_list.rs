@@ -7,7 +7,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::Response;
 
-use super::figures::period_name;
+use super::figures::{count, households, period_name};
 use super::households::status_name;
 use super::record::type_name;
 use super::shell::{Request, Shell};
@@ -17,6 +17,7 @@ use crate::api::figures::{FigureParameters, title};
 use crate::api::office::Office;
 use crate::app::App;
 use crate::service::Service;
+use crate::storage::figures::Kind;
 
 /// The page.
 #[derive(Template)]
@@ -24,6 +25,8 @@ use crate::service::Service;
 pub struct FigureListPage {
     /// Frame.
     pub shell: Shell,
+    /// The figure whose list it is.
+    pub figure: String,
     /// What is listed, in words.
     pub about: String,
     /// The entries.
@@ -77,7 +80,15 @@ fn load(service: &Service, request: &Request, query: &FigureParameters) -> Resul
     let area = asked.area.map(|area| township.area_name(area, shell.language)).unwrap_or_default();
     let period = period_name(&shell, &asked.period.to_string());
     let about = shell.fill("figures.list_about", &[("area", &area), ("period", &period), ("day", &asked.as_of)]);
-    Ok(FigureListPage { about: about.trim().to_owned(), rows, next, shell })
+    let total = service.figures(township.id, asked.area, &asked.period, &asked.as_of)?.total;
+    let sums = total.sum_of(filter.kind, filter.record_type.as_deref(), filter.status.as_deref());
+    let figure = match filter.kind {
+        Kind::Stock => households(&shell, sums),
+        _ if filter.households => households(&shell, sums),
+        _ if filter.late => count(&shell, sums.late),
+        _ => count(&shell, sums.records),
+    };
+    Ok(FigureListPage { figure, about: about.trim().to_owned(), rows, next, shell })
 }
 
 /// `GET /figures/list`.
@@ -105,6 +116,12 @@ impl FigureListPage {
             persons: "4".to_owned(),
             late: true,
         };
-        Self { about: "2020-06".to_owned(), rows: vec![row], next: Some("/figures/list?after=1".to_owned()), shell }
+        Self {
+            figure: "1".to_owned(),
+            about: "2020-06".to_owned(),
+            rows: vec![row],
+            next: Some("/figures/list?after=1".to_owned()),
+            shell,
+        }
     }
 }
