@@ -17,7 +17,9 @@ use super::exchange::{Exchange, Pushed};
 use super::rights::{add_scope, current, scope_of};
 use super::{Refused, merge};
 use crate::metrics::add;
-use crate::storage::{Arrival, PullPage, PullQuery, PulledRecord, Reads, ReplyQuery, Standing, StoredRecord, SyncNote};
+use crate::storage::{
+    Arrival, PullPage, PullQuery, PulledRecord, Reads, ReplyQuery, Standing, StoredChange, StoredRecord, SyncNote,
+};
 
 /// Changes of a record from which on a snapshot is tried in a fill.
 const SNAPSHOT_FROM: usize = 12;
@@ -138,8 +140,10 @@ impl ReplyStream {
         let Some(query) = &mut self.query else { return Ok(true) };
         let mut records = Vec::new();
         for pulled in &page.feed {
-            let news: Vec<WireChange> =
-                pulled.changes.iter().filter(|c| !self.held.contains(&(pulled.id, c.hash))).map(wire).collect();
+            // a record that came into the scope comes whole: what the phone has pushed of it may have gone with an ended grant
+            let is_news =
+                |c: &&StoredChange| pulled.arrival == Arrival::Entered || !self.held.contains(&(pulled.id, c.hash));
+            let news: Vec<WireChange> = pulled.changes.iter().filter(is_news).map(wire).collect();
             if pulled.arrival == Arrival::Left {
                 records.push(elsewhere(pulled));
             } else if !news.is_empty() || pulled.arrival != Arrival::Known {
