@@ -156,7 +156,8 @@ impl Store {
             }
             set_meta(work.db, "areas_version", version.cast_signed())?;
             drop(insert);
-            work.drop_lost()
+            // an area may lie below another one now
+            work.scope_shrank()
         })
     }
 

@@ -167,18 +167,7 @@ impl Service {
         self.storage.set_setting(ROLES, &own.to_json())?;
         let after = self.roles()?;
         let changed = |role: &str| before.get(role) != after.get(role);
-        for user in self.storage.users()? {
-            let (_, log) = self.storage.grants(user.id, 0)?;
-            let held = current(&log).into_iter().map(|(_, grant)| grant);
-            let again: Vec<Grant> = held
-                .filter(|grant| grant.entry.active && changed(&grant.entry.role))
-                .map(|grant| Grant { at_ms: self.clock.now_ms(), ..grant.clone() })
-                .collect();
-            if !again.is_empty() {
-                self.storage.append_grants(user.id, &again)?;
-            }
-        }
-        Ok(())
+        self.give_again(|grant| changed(&grant.entry.role))
     }
 
     /// The roles: those of the pack with the tenant's own ones in place of theirs.
@@ -203,8 +192,39 @@ impl Service {
             return Err(GrantError::Circle);
         }
         self.audit(actor, Act::new(Action::AreaChanged).in_township(township).area(entry.area).with("day", from_day))?;
+        self.put_below(township, &areas, entry, from_day)
+    }
+
+    /// Writes an area as it is from a day on. Where it comes below another one, the grants that reach it by that are given
+    /// anew, so that phones fetch what lies in it.
+    fn put_below(
+        &self,
+        township: TownshipId,
+        areas: &[AreaEntry],
+        entry: AreaEntry,
+        from_day: &str,
+    ) -> Result<(), GrantError> {
+        let before = areas.iter().find(|a| a.area == entry.area).and_then(|a| a.parent);
+        let parent = entry.parent;
         let change = AreaChange { entry, from_day: from_day.to_owned(), merged_into: None };
         self.storage.change_area(township, &change)?;
+        let above = |parent: Option<AreaId>, area: AreaId| parent.is_some_and(|parent| is_below(areas, parent, area));
+        let reaches = |area: AreaId| area != township && above(parent, area) && !above(before, area);
+        self.give_again(|grant| grant.entry.subject.is_none() && reaches(grant.entry.area))
+    }
+
+    /// Appends the active grants that are asked for once more: the phones fill them from the start.
+    fn give_again(&self, is_asked: impl Fn(&Grant) -> bool) -> Result<(), GrantError> {
+        let at_ms = self.clock.now_ms();
+        for user in self.storage.users()? {
+            let (_, log) = self.storage.grants(user.id, 0)?;
+            let held = current(&log).into_iter().map(|(_, grant)| grant);
+            let again = held.filter(|grant| grant.entry.active && is_asked(grant));
+            let again: Vec<Grant> = again.map(|grant| Grant { at_ms, ..grant.clone() }).collect();
+            if !again.is_empty() {
+                self.storage.append_grants(user.id, &again)?;
+            }
+        }
         Ok(())
     }
 
@@ -246,8 +266,7 @@ impl Service {
         }
         for below in areas.iter().filter(|a| a.parent == Some(from)) {
             let entry = AreaEntry { parent: Some(into), ..below.clone() };
-            let change = AreaChange { entry, from_day: day.to_owned(), merged_into: None };
-            self.storage.change_area(township, &change)?;
+            self.put_below(township, &areas, entry, day)?;
         }
         let moved = self.empty_area(office, township, (from, into), day)?;
         let change = AreaChange { entry, from_day: day.to_owned(), merged_into: Some(into) };
