@@ -16,7 +16,7 @@ use doorstep_server::api::office::OfficeAccess;
 use doorstep_server::app::{App, run};
 use doorstep_server::service::merge::Sender;
 use doorstep_server::service::{Committer, Service};
-use doorstep_server::storage::{Device, SqliteStorage, Storage, User};
+use doorstep_server::storage::{self, Device, SqliteStorage, Storage, SyncNote, User};
 use ed25519_dalek::SigningKey;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -100,6 +100,7 @@ impl Fixture {
             last_sync_ms: 0,
             previous_sync_ms: 0,
             feed_seq: 0,
+            known: storage::Known::default(),
         };
         self.service.storage.put_device(&device)?;
         Ok(Phone { device, key, number: 0, last: [0; 32], user, clock_off_s: 0 })
@@ -171,7 +172,9 @@ impl Fixture {
     fn synced(&self, phone: &Phone, days_ago: u64, behind: u64) -> Outcome {
         let (head, _) = self.service.storage.head(TOWNSHIP)?;
         let at = NOW_MS - days_ago * DAY_MS - 17 * MINUTE_MS;
-        self.service.storage.note_sync(phone.device.id, phone.number + 10, at, head.seq.saturating_sub(behind))?;
+        let (counter, feed_seq) = (phone.number + 10, head.seq.saturating_sub(behind));
+        let (device, known) = (phone.device.id, storage::Known::default());
+        self.service.storage.note_sync(SyncNote { device, counter, now_ms: at, feed_seq, known })?;
         Ok(())
     }
 

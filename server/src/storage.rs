@@ -41,7 +41,7 @@ pub use erasure::ErasureStorage;
 pub use figures::FigureStorage;
 pub use forms::{FormChange, FormLogEntry};
 pub use links::{LinkStorage, StoredLink};
-pub use people::{Device, SYNC_GAP_MS, User};
+pub use people::{Device, Known, SYNC_GAP_MS, User};
 pub use postgres::PostgresStorage;
 pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
 pub use register::RegisterStorage;
@@ -300,8 +300,10 @@ pub struct SyncNote {
     pub counter: u64,
     /// When.
     pub now_ms: Millis,
-    /// How far it has read.
+    /// How far it was sent the feed.
     pub feed_seq: u64,
+    /// What it showed to know.
+    pub known: Known,
 }
 
 /// What is known of a branch's batch.
@@ -516,9 +518,9 @@ pub trait Storage:
     fn device(&self, device: DeviceId) -> Result<Option<Device>>;
     /// All devices of a township.
     fn devices(&self, township: TownshipId) -> Result<Vec<Device>>;
-    /// Notes a sync without push: counter, time, position. Need not be durable at once.
-    fn note_sync(&self, device: DeviceId, counter: u64, now_ms: Millis, feed_seq: u64) -> Result<()> {
-        self.commit(&[], &[SyncNote { device, counter, now_ms, feed_seq }]).map(drop)
+    /// Notes a sync without push. Need not be durable at once.
+    fn note_sync(&self, note: SyncNote) -> Result<()> {
+        self.commit(&[], &[note]).map(drop)
     }
 
     /// Keeps the part of an upload that arrived (one a device; bytes replace what was there).

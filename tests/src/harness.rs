@@ -168,6 +168,15 @@ pub fn open_phone_at(dir: &Path, now_ms: u64) -> Phone {
     Phone::open(dir, Arc::new(ManualClock::at(now_ms)), Arc::new(SystemEntropy)).expect("the phone opens").0
 }
 
+/// Copies a folder's files into another one.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("the folder is made");
+    for file in std::fs::read_dir(from).expect("the folder is read") {
+        let file = file.expect("an entry");
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("the file is copied");
+    }
+}
+
 /// One sync without retries; panics if it fails.
 pub fn sync(phone: &Phone) -> SyncReport {
     try_sync(phone).expect("the sync succeeds")

@@ -15,7 +15,7 @@ use doorstep_server::service::merge::{Sender, open_record, subjects};
 use doorstep_server::service::office::{FormInstance, Office};
 use doorstep_server::service::rights::Rights;
 use doorstep_server::service::{Committer, Service};
-use doorstep_server::storage::{Device, PushQuery, SqliteStorage, User};
+use doorstep_server::storage::{Device, Known, PushQuery, SqliteStorage, User};
 use ed25519_dalek::SigningKey;
 use tempfile::TempDir;
 
@@ -170,6 +170,7 @@ impl Town {
             last_sync_ms: 0,
             previous_sync_ms: 0,
             feed_seq: 0,
+            known: Known::default(),
         };
         storage.put_device(&device).unwrap();
         device
@@ -225,7 +226,7 @@ impl Town {
         let mut base = self.service.storage.push_base(&asked).unwrap().merge;
         let claims = base.claims.take().unwrap();
         let now_ms = self.service.clock.now_ms();
-        let rights = Rights::of(&claims, self.township, Position::default(), u64::MAX, now_ms);
+        let rights = Rights::of(&claims, self.township, Known::nothing_new(), now_ms);
         let merge = self.service.merge(Sender::Author { device, branch: 0 }, 1, now_ms).unwrap();
         let push = merge.by_rights(rights, claims).on(base).batch(&batch, [0; 32]).unwrap();
         let outcome = push.batch.unwrap().outcomes.remove(0);

@@ -8,7 +8,7 @@ use ed25519_dalek::SigningKey;
 
 use super::Fault;
 use super::workload::Document;
-use crate::storage::{Device, Storage, TownshipId};
+use crate::storage::{Device, Known, Storage, TownshipId};
 
 /// A device with its key.
 pub struct Author {
@@ -33,6 +33,7 @@ pub fn new_device(user: UserId, township: TownshipId, public_key: [u8; 32]) -> D
         last_sync_ms: 0,
         previous_sync_ms: 0,
         feed_seq: 0,
+        known: Known::default(),
     }
 }
 

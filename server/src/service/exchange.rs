@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::merge::{Sender, subjects};
 use super::refused_upload::refusal_of;
-use super::rights::Rights;
+use super::rights::{Rights, known_by};
 use super::{Refused, ReplyStream, Service};
 use crate::metrics::add;
 use crate::storage::{BatchRow, Committed, Device, PreparedPush, PushBase, PushQuery};
@@ -213,8 +213,8 @@ impl Exchange {
             let sender = Sender::Author { device: &self.device, branch: header.branch };
             let mut merge = service.merge(sender, self.hello.counter, self.received_ms)?.judging_dates();
             if let Some(claims) = base.claims.take().filter(|_| !fault::bug("trust_scope")) {
-                let seen = self.hello.feed.map_or(0, |feed| feed.seq);
-                let rights = Rights::of(&claims, self.device.township, self.hello.grants, seen, self.received_ms);
+                let known = self.device.known.and(known_by(&self.hello, &claims));
+                let rights = Rights::of(&claims, self.device.township, known, self.received_ms);
                 merge = merge.by_rights(rights, claims);
             }
             let in_turn = header.number == branch.last + 1;

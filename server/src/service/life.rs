@@ -13,7 +13,6 @@ use doorstep_core::form::{Catalog, Form, PhoneList, Sensitivity};
 use doorstep_core::id::{Identity, RecordId};
 use doorstep_core::life::{Answers, Effects, Households, LifeEvent, effects};
 use doorstep_core::lists::{area_item, instance_items, list, record_item};
-use doorstep_core::protocol::Position;
 use doorstep_core::record::{Record, USUAL_ZONE_MINUTES, Value};
 
 use super::merge::open_record;
@@ -22,7 +21,7 @@ use super::rights::Rights;
 use super::{Refused, Service};
 use crate::register::office_user;
 use crate::storage::page::Placed;
-use crate::storage::{Device, PreparedPush, StoredRecord, TownshipId};
+use crate::storage::{Device, Known, PreparedPush, StoredRecord, TownshipId};
 
 /// An event that the office records.
 #[derive(Debug, Clone)]
@@ -85,7 +84,7 @@ impl Service {
         let township = author.township;
         let claims = self.storage.claims(township, author.user).map_err(Refused::from)?;
         let now_ms = self.clock.now_ms();
-        let rights = Rights::of(&claims, township, Position::default(), u64::MAX, now_ms);
+        let rights = Rights::of(&claims, township, Known::nothing_new(), now_ms);
         let forms = self.forms().map_err(Refused::from)?;
         let mut written = 0;
         for id in events {

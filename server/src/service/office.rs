@@ -12,7 +12,7 @@ use ed25519_dalek::SigningKey;
 
 use super::merge::{Sender, open_record};
 use super::{Refused, Service};
-use crate::storage::{Committed, Device, Move, StoredRecord, TownshipId};
+use crate::storage::{Committed, Device, Known, Move, StoredRecord, TownshipId};
 
 /// Changes in one batch of an import.
 const BATCH_CHANGES: usize = 500;
@@ -93,6 +93,7 @@ impl Office {
             last_sync_ms: 0,
             previous_sync_ms: 0,
             feed_seq: 0,
+            known: Known::default(),
         };
         service.storage.put_device(&device)?;
         Ok(Self { service: service.clone(), device, key, chain: Mutex::new((0, [0; 32])) })

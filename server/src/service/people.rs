@@ -15,7 +15,7 @@ use super::attempts;
 use super::audit::{Act, Action, Actor};
 use super::{Refused, Service};
 use crate::storage::chain::Links;
-use crate::storage::{Device, Grant, READS_CLOSED, StorageError, TownshipId, User};
+use crate::storage::{Device, Grant, Known, READS_CLOSED, StorageError, TownshipId, User};
 
 /// How long an invitation holds.
 const INVITATION_MS: Millis = 7 * 24 * 3600 * 1000;
@@ -80,6 +80,7 @@ impl Service {
             last_sync_ms: 0,
             previous_sync_ms: 0,
             feed_seq: 0,
+            known: Known::default(),
         };
         let redeemed = self.storage.redeem_invitation(code_hash(&request.code), &device, now_ms)?;
         let enrolled = match redeemed {
@@ -171,6 +172,7 @@ impl Service {
             last_sync_ms: 0,
             previous_sync_ms: 0,
             feed_seq: 0,
+            known: Known::default(),
         };
         let act = Act::new(Action::DeviceReturned).in_township(device.township).device(device.id).user(device.user);
         self.audit(Actor::Device(device.id), act)?;

@@ -14,11 +14,12 @@ use doorstep_core::protocol::{
 use doorstep_core::rights::Roles;
 
 use super::exchange::{Exchange, Pushed};
-use super::rights::{add_scope, current, scope_of};
+use super::rights::{add_scope, current, known_by, scope_of};
 use super::{Refused, merge};
 use crate::metrics::add;
 use crate::storage::{
-    Arrival, PullPage, PullQuery, PulledRecord, Reads, ReplyQuery, Standing, StoredChange, StoredRecord, SyncNote,
+    Arrival, Known, PullPage, PullQuery, PulledRecord, Reads, ReplyQuery, Standing, StoredChange, StoredRecord,
+    SyncNote,
 };
 
 /// Changes of a record from which on a snapshot is tried in a fill.
@@ -56,6 +57,8 @@ pub struct ReplyStream {
     first: Option<PullPage>,
     position: Position,
     whole: bool,
+    /// What the device has shown to know.
+    known: Known,
     _bulk: Option<BulkSlot>,
 }
 
@@ -83,7 +86,7 @@ impl ReplyStream {
         let mut bulk = None;
         let mut frames = vec![ReplyFrame::Welcome(welcome)];
         frames.extend(pushed.frames);
-        let (mut query, mut position, mut whole) = (None, Position::default(), false);
+        let (mut query, mut position, mut whole, mut known) = (None, Position::default(), false, Known::default());
         if let Some(plan) = planned {
             frames.extend(plan.frames);
             let (changes, bytes) = if plan.query.fills.is_empty() && !hello.cost_only {
@@ -97,7 +100,7 @@ impl ReplyStream {
             if hello.cost_only {
                 frames.push(ReplyFrame::Cost { changes, bytes });
             } else {
-                (query, position, whole) = (Some(plan.query), plan.position, plan.whole);
+                (query, position, whole, known) = (Some(plan.query), plan.position, plan.whole, plan.known);
             }
         }
         let weight = if bulk.is_some() { Weight::Bulk } else { Weight::Light };
@@ -108,7 +111,8 @@ impl ReplyStream {
                 encoder.flush()?;
             }
         }
-        Ok(Self { exchange, encoder: Some(encoder), held: pushed.held, query, first, position, whole, _bulk: bulk })
+        let (encoder, held) = (Some(encoder), pushed.held);
+        Ok(Self { exchange, encoder, held, query, first, position, whole, known, _bulk: bulk })
     }
 
     /// The next bytes; `None` after the last. Everything in them is readable at once.
@@ -184,7 +188,8 @@ impl ReplyStream {
     fn note(&self, feed_seq: u64) {
         let (service, counter) = (&self.exchange.service, self.exchange.hello.counter);
         let (device, now_ms) = (self.exchange.device.id, self.exchange.received_ms);
-        service.committer.note(&*service.storage, SyncNote { device, counter, now_ms, feed_seq });
+        let known = self.known;
+        service.committer.note(&*service.storage, SyncNote { device, counter, now_ms, feed_seq, known });
     }
 }
 
@@ -193,6 +198,7 @@ struct Plan {
     query: PullQuery,
     position: Position,
     whole: bool,
+    known: Known,
 }
 
 /// What the device gets: grants, areas, and the pull; `None` while it may not read.
@@ -223,7 +229,8 @@ fn plan(exchange: &Exchange, standing: &Standing, welcome: &mut Welcome) -> Opti
     let grants_head = log.last().map(|(at, _)| *at).unwrap_or_default();
     // what the device says it knows counts only if it is a point of the log; else it gets the whole log, also an empty one:
     // it shows what a restored database lacks, and nobody is left without a word about reading nothing
-    let known = if log.iter().any(|(at, _)| *at == hello.grants) { hello.grants.seq } else { 0 };
+    let shown = known_by(hello, &standing.claims);
+    let known = shown.grants;
     if known != grants_head.seq || log.is_empty() {
         let news = log.iter().filter(|(at, _)| at.seq > known).map(|(_, grant)| grant.entry.clone()).collect();
         let roles = &standing.claims.roles;
@@ -259,7 +266,8 @@ fn plan(exchange: &Exchange, standing: &Standing, welcome: &mut Welcome) -> Opti
     }
     // a first cursor is only news if the device has none
     let position = if hello.feed.is_none() { Position { seq: u64::MAX, ..Position::default() } } else { position };
-    Some(Plan { frames, query, position, whole })
+    let known = Known { areas: shown.areas.min(standing.areas_version), ..shown };
+    Some(Plan { frames, query, position, whole, known })
 }
 
 fn wire(change: &crate::storage::StoredChange) -> WireChange {

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use doorstep_core::clock::Millis;
 use doorstep_core::id::{AreaId, RecordId};
-use doorstep_core::protocol::{AreaEntry, Position, REASON_BYTES};
+use doorstep_core::protocol::{AreaEntry, Hello, Position, REASON_BYTES};
 use doorstep_core::record::{Candidate, Section, Value};
 use doorstep_core::rights::{Action, OPEN, Role, Standing};
 
 use crate::storage::page::Placed;
-use crate::storage::{Claims, Grant, Placement, Reads, Scope, TownshipId};
+use crate::storage::{Claims, Grant, Known, Placement, Reads, Scope, TownshipId};
 
 /// How long a device that hasn't heard of a loss may still write under it.
 pub const LOSS_MS: Millis = 30 * 24 * 3600 * 1000;
@@ -108,6 +108,16 @@ pub fn current(log: &[(Position, Grant)]) -> Vec<&(Position, Grant)> {
     log.iter().enumerate().filter(is_newest).map(|(_, entry)| entry).collect()
 }
 
+/// What a hello says that its device knows. Of grants only what is a point of their log; else nothing.
+pub fn known_by(hello: &Hello, claims: &Claims) -> Known {
+    let is_point = claims.grants.iter().any(|(at, _)| *at == hello.grants);
+    Known {
+        feed: hello.feed.map_or(0, |feed| feed.seq),
+        grants: if is_point { hello.grants.seq } else { 0 },
+        areas: hello.areas,
+    }
+}
+
 /// What a grant lets a device read.
 pub fn scope_of(grant: &Grant, township: TownshipId, claims: &Claims) -> Scope {
     let role = claims.roles.get(&grant.entry.role);
@@ -155,15 +165,13 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// The rights by a user's claims; the device knows its grants up to `acknowledged` and the feed up to `seen`.
-    pub fn of(claims: &Claims, township: TownshipId, acknowledged: Position, seen: u64, now_ms: Millis) -> Self {
+    /// The rights by a user's claims, on a device that knows so much.
+    pub fn of(claims: &Claims, township: TownshipId, known: Known, now_ms: Millis) -> Self {
         let now = current(&claims.grants);
         let reach = |grant: &Grant| Reach::of(grant, township, claims);
         let held = now.iter().filter(|(_, grant)| grant.holds_at(now_ms)).map(|(_, grant)| reach(grant)).collect();
-        // a position that isn't on the log says nothing
-        let is_point = claims.grants.iter().any(|(at, _)| *at == acknowledged);
         let told: Vec<(Position, Grant)> =
-            claims.grants.iter().filter(|(at, _)| is_point && at.seq <= acknowledged.seq).cloned().collect();
+            claims.grants.iter().filter(|(at, _)| at.seq <= known.grants).cloned().collect();
         let newest: HashMap<u64, &Grant> = now.iter().map(|(_, grant)| (grant.entry.grant, grant)).collect();
         let lost_ms = |grant: u64| {
             let newest = newest.get(&grant);
@@ -177,7 +185,7 @@ impl Rights {
         };
         let known_before = current(&told).into_iter().filter(was).map(|(_, grant)| reach(grant)).collect();
         let areas = claims.areas.iter().map(|a| a.area).chain([township]).collect();
-        Self { held, known_before, areas, seen, now_ms }
+        Self { held, known_before, areas, seen: known.feed, now_ms }
     }
 
     /// How far the device has read the feed.

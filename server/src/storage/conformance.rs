@@ -11,8 +11,8 @@ use doorstep_core::id::{AreaId, Chain, ChangeHash, DeviceId, Identity, RecordId,
 use doorstep_core::protocol::{Outcome, Position, ScopeDigest, State};
 
 use super::{
-    BatchRow, Committed, Device, DoubtCheck, NewChange, PreparedPush, PreparedRecord, Projection, PulledRecord, Scope,
-    Secrets, Storage,
+    BatchRow, Committed, Device, DoubtCheck, Known, NewChange, PreparedPush, PreparedRecord, Projection, PulledRecord,
+    Scope, Secrets, Storage,
 };
 
 mod audit;
@@ -102,6 +102,7 @@ fn enrol(storage: &dyn Storage, township: AreaId) -> Device {
         last_sync_ms: 0,
         previous_sync_ms: 0,
         feed_seq: 0,
+        known: Known::default(),
     };
     storage.put_device(&device).unwrap();
     device

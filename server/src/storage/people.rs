@@ -39,8 +39,34 @@ pub struct Device {
     pub last_sync_ms: Millis,
     /// Server time of the sync before, for plausibility of form dates.
     pub previous_sync_ms: Millis,
-    /// How far it has read, as it said last.
+    /// How far into the feed it was sent what it may read.
     pub feed_seq: u64,
+    /// What it has shown to know.
+    pub known: Known,
+}
+
+/// What a device has shown to know in the requests that were answered: it can't know less later, whatever a request says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Known {
+    /// The feed up to here.
+    pub feed: u64,
+    /// Its user's grants up to here.
+    pub grants: u64,
+    /// The township's areas as of this version.
+    pub areas: u64,
+}
+
+impl Known {
+    /// For what isn't judged by what a device knows: only what holds now counts.
+    pub fn nothing_new() -> Self {
+        Self { feed: u64::MAX, grants: 0, areas: u64::MAX }
+    }
+
+    /// With more that it has shown.
+    #[must_use]
+    pub fn and(self, more: Self) -> Self {
+        Self { feed: self.feed.max(more.feed), grants: self.grants.max(more.grants), areas: self.areas.max(more.areas) }
+    }
 }
 
 /// Syncs that follow each other so closely are one, as when a phone sends what it has in several parts.

@@ -12,7 +12,7 @@ use doorstep_core::protocol::{
 use doorstep_core::record::{Author, ChangeNote, Edit, RawChange, Record};
 use doorstep_core::sync::TransportError;
 use doorstep_server::service::Refused;
-use doorstep_server::storage::{Device as Enrolled, Storage, TownshipId};
+use doorstep_server::storage::{Device as Enrolled, Known, Storage, TownshipId};
 use ed25519_dalek::SigningKey;
 use sha2::{Digest, Sha256};
 
@@ -72,6 +72,7 @@ impl Hostile {
             last_sync_ms: 0,
             previous_sync_ms: 0,
             feed_seq: 0,
+            known: Known::default(),
         })?;
         Ok(())
     }

@@ -9,7 +9,7 @@ use doorstep_core::sync::SyncError;
 use doorstep_server::link::{Link, LinkOptions};
 use doorstep_server::service::audit::Actor;
 use doorstep_server::storage::{Decision, QuarantineFilter, QuarantineRow};
-use doorstep_tests::harness::{TestServer, add_household, edit, open_phone, sync, try_sync, visit};
+use doorstep_tests::harness::{TestServer, add_household, copy_folder, edit, open_phone, sync, try_sync, visit};
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -155,10 +155,7 @@ fn a_copy_of_a_wiped_phone_is_refused_its_batch_kept_as_evidence_and_the_copy_er
     visit(&lost, household, "没有上报的走访");
     let enrolled = lost.enrolment().unwrap().unwrap();
     lost.close().unwrap();
-    for entry in std::fs::read_dir(dirs[1].path()).unwrap() {
-        let path = entry.unwrap().path();
-        std::fs::copy(&path, dirs[2].path().join(path.file_name().unwrap())).unwrap();
-    }
+    copy_folder(dirs[1].path(), dirs[2].path());
     let lost = open_phone(dirs[1].path());
     report_lost(&server, &lost);
     assert!(matches!(try_sync(&lost), Err(SyncError::Wiped)));
@@ -184,10 +181,7 @@ fn a_lost_phone_whose_numbers_a_copy_has_used_hands_over_what_it_had_and_erases_
     let household = add_household(&lost, server.villages[0], "0001", "李四甲乙丙");
     sync(&lost);
     lost.close().unwrap();
-    for entry in std::fs::read_dir(dirs[1].path()).unwrap() {
-        let path = entry.unwrap().path();
-        std::fs::copy(&path, dirs[2].path().join(path.file_name().unwrap())).unwrap();
-    }
+    copy_folder(dirs[1].path(), dirs[2].path());
     let (lost, copy) = (open_phone(dirs[1].path()), open_phone(dirs[2].path()));
     visit(&copy, household, "副本上的走访");
     sync(&copy);

@@ -6,19 +6,12 @@ use doorstep_core::id::AreaId;
 use doorstep_core::protocol::enrol::EnrolAgainBody;
 use doorstep_core::protocol::{GrantEntry, Hello, RecordBody, ReplyDecoder, ReplyFrame};
 use doorstep_core::store::ListFilter;
-use doorstep_server::storage::{Grant, READS_CLOSED, SqliteStorage, Storage, sqlite};
+use doorstep_server::storage::{Grant, Known, READS_CLOSED, SqliteStorage, Storage, SyncNote, sqlite};
 use doorstep_tests::harness::{
-    ServerProcess, TestServer, add_household, code_for, edit, ensure_township, open_phone, sync, try_sync, visit,
+    ServerProcess, TestServer, add_household, code_for, copy_folder, edit, ensure_township, open_phone, sync, try_sync,
+    visit,
 };
 use tempfile::TempDir;
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for file in std::fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
-    }
-}
 
 #[test]
 fn a_phone_restored_from_a_backup_beside_the_living_one_loses_nothing_on_either() {
@@ -176,7 +169,8 @@ fn a_request_that_was_captured_can_not_be_replayed() {
     // a phone restored to an older counter is told, goes on above it, and syncs
     let state = phone.store().sync_state().unwrap();
     let device = state.enrolment.unwrap().device;
-    server.service.storage.note_sync(device, 5_000, 1, 0).unwrap();
+    let note = SyncNote { device, counter: 5_000, now_ms: 1, feed_seq: 0, known: Known::default() };
+    server.service.storage.note_sync(note).unwrap();
     drop(server);
     let server = TestServer::start(dirs[0].path());
     let transport = doorstep_core::sync::HttpTransport::new(&server.url()).unwrap();

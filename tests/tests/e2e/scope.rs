@@ -10,7 +10,7 @@ use doorstep_server::service::audit::Actor;
 use doorstep_server::service::grants::NewGrant;
 use doorstep_server::service::office::Office;
 use doorstep_server::storage::{Grant, Move};
-use doorstep_tests::harness::{TestServer, add_household, edit, person, sync, visit};
+use doorstep_tests::harness::{TestServer, add_household, copy_folder, edit, open_phone, person, sync, visit};
 use tempfile::TempDir;
 
 struct Town {
@@ -222,6 +222,28 @@ fn what_was_written_under_a_grant_that_ended_counts_until_the_loss_is_heard_of_a
     let kept = town.server.service.storage.quarantine(town.server.township, None, 10).unwrap();
     assert_eq!(kept.iter().map(|row| row.change.reason.as_str()).collect::<Vec<_>>(), ["out_of_scope"]);
     assert!(phones.iter().all(|phone| types(phone).is_empty()), "both hold nothing any more");
+}
+
+#[test]
+fn a_phone_that_has_shown_to_know_of_a_loss_does_not_write_as_if_it_had_not_heard() {
+    let town = Town::new();
+    let helper = town.person("甲");
+    town.pair(helper, 0);
+    let phone = town.phone(2, helper);
+    sync(&phone);
+    phone.close().unwrap();
+    copy_folder(town.dirs[2].path(), town.dirs[3].path());
+    let (phone, before) = (open_phone(town.dirs[2].path()), open_phone(town.dirs[3].path()));
+    town.end_all(helper, town.now_ms());
+    sync(&phone);
+    sync(&phone);
+    assert!(types(&phone).is_empty());
+    // the same phone as it was before says that it doesn't know
+    edit(&before, town.households[0], &[("remark", "backdated")]);
+    assert_eq!(sync(&before).refused.len(), 1);
+    assert_eq!(town.server_value(0, "remark"), None);
+    let kept = town.server.service.storage.quarantine(town.server.township, None, 10).unwrap();
+    assert_eq!(kept.iter().map(|row| row.change.reason.as_str()).collect::<Vec<_>>(), ["out_of_scope"]);
 }
 
 #[test]

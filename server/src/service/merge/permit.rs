@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use doorstep_core::form::SubjectKind;
 use doorstep_core::id::{DeviceId, Identity, RecordId, UserId};
 use doorstep_core::link::LINK_TYPE;
-use doorstep_core::protocol::{GrantEntry, Position, RecordBody, RecordFrame};
+use doorstep_core::protocol::{GrantEntry, RecordBody, RecordFrame};
 use doorstep_core::record::{Candidate, Record};
 use doorstep_core::rights::OPEN;
 
 use super::{Merge, open_record};
 use crate::service::rights::{Forbidden, Rights, Target};
 use crate::storage::page::Placed;
-use crate::storage::{Grant, Place, StorageError, StoredRecord};
+use crate::storage::{Grant, Known, Place, StorageError, StoredRecord};
 
 /// The record that holds the core answers of the form instance that a part belongs to.
 pub(super) fn core_of(identity: &Identity) -> Option<RecordId> {
@@ -151,7 +151,7 @@ impl Merge<'_> {
         }
         let Some(device) = self.storage.device(sender)? else { return Ok(Err(Forbidden::OutOfScope)) };
         let claims = self.storage.claims(self.push.township, device.user)?;
-        let rights = Rights::of(&claims, self.push.township, Position::default(), u64::MAX, self.push.received_ms);
+        let rights = Rights::of(&claims, self.push.township, Known::nothing_new(), self.push.received_ms);
         let made = std::mem::take(&mut self.made);
         let before = self.rights.replace((rights, claims));
         let allowed = self.permit(at, record, device.user, change);

@@ -120,7 +120,7 @@ fn devices_are_kept_per_township(storage: Arc<dyn Storage>) {
     let there = enrol(&*storage, OTHER_TOWNSHIP);
     assert_eq!(storage.device(DeviceId([99; 16])).unwrap(), None);
     assert_eq!(storage.devices(TOWNSHIP).unwrap(), vec![here.clone()]);
-    storage.note_sync(here.id, 4, 100, 7).unwrap();
+    storage.note_sync(note(here.id, 4, 100, 7)).unwrap();
     let noted = storage.device(here.id).unwrap().unwrap();
     assert!(storage.revoke_device(here.id).unwrap());
     assert!(!storage.revoke_device(DeviceId([99; 16])).unwrap(), "unknown");
@@ -129,21 +129,30 @@ fn devices_are_kept_per_township(storage: Arc<dyn Storage>) {
     assert_eq!(storage.devices(OTHER_TOWNSHIP).unwrap(), vec![there]);
 }
 
+fn note(device: DeviceId, counter: u64, now_ms: u64, feed_seq: u64) -> SyncNote {
+    SyncNote { device, counter, now_ms, feed_seq, known: Known::default() }
+}
+
 fn a_sync_is_noted_once(storage: Arc<dyn Storage>) {
     let device = enrol(&*storage, TOWNSHIP);
     let at = |n: u64| n * SYNC_GAP_MS;
     let noted = || storage.device(device.id).unwrap().unwrap();
     done(&*storage, PreparedPush { counter: 4, received_ms: at(1), ..push(&device, Vec::new()) });
-    storage.note_sync(device.id, 4, at(1), 7).unwrap();
+    let first = note(device.id, 4, at(1), 7);
+    let known = Known { feed: 6, grants: 2, areas: 5 };
+    storage.note_sync(SyncNote { known, ..first }).unwrap();
     // the next part of the same upload
-    storage.note_sync(device.id, 4, at(1) + 1_000, 7).unwrap();
+    storage.note_sync(SyncNote { now_ms: at(1) + 1_000, ..first }).unwrap();
     let now = noted();
     assert_eq!((now.counter, now.last_sync_ms, now.previous_sync_ms, now.feed_seq), (4, at(1) + 1_000, 0, 7));
     assert_eq!((now.synced_before(at(1) + 2_000), now.synced_before(at(3))), (0, at(1) + 1_000));
-    storage.note_sync(device.id, 3, at(3), 8).unwrap();
+    storage
+        .note_sync(SyncNote { known: Known { feed: 5, grants: 3, areas: 4 }, ..note(device.id, 3, at(3), 8) })
+        .unwrap();
     let now = noted();
+    assert_eq!(now.known, Known { feed: 6, grants: 3, areas: 5 }, "a device can't know less later");
     assert_eq!((now.counter, now.last_sync_ms, now.previous_sync_ms), (4, at(3), at(1) + 1_000));
-    let note = SyncNote { device: device.id, counter: 5, now_ms: at(4), feed_seq: 9 };
+    let note = note(device.id, 5, at(4), 9);
     let later = PreparedPush { counter: 6, received_ms: at(5), ..push(&device, Vec::new()) };
     assert!(matches!(storage.commit(&[later], &[note]).unwrap()[..], [Ok(Committed::Done(_))]));
     let now = noted();

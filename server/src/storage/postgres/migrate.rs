@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0012_register.sql"),
     include_str!("../migrations/postgres/0013_figures.sql"),
     include_str!("../migrations/postgres/0014_links.sql"),
+    include_str!("../migrations/postgres/0015_known.sql"),
 ];
 
 /// The lock that several starting servers queue at.

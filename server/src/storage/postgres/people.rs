@@ -5,8 +5,9 @@ use doorstep_core::clock::Millis;
 use doorstep_core::id::{AreaId, Chain, DeviceId, RecordId, UserId};
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
-use super::super::{Device, Grant, Lost, Result, SyncNote, TownshipId, User};
+use super::super::{Device, Grant, Known, Lost, Result, SyncNote, TownshipId, User};
 use super::{Tenant, array, get, number, optional, other, row, rows, run};
 
 /// Makes a township's feed, if it is new.
@@ -226,20 +227,25 @@ pub(super) async fn put_device(c: &impl GenericClient, tenant: &[u8], d: &Device
     know_township(c, tenant, d.township).await?;
     let sql =
         "INSERT INTO device (tenant, id, user_id, township, public_key, enrolled_ms, revoked, counter, last_sync_ms,
-        previous_sync_ms, feed_seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        previous_sync_ms, feed_seq, known_feed, known_grants, known_areas)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
         ON CONFLICT (tenant, id) DO UPDATE SET user_id = excluded.user_id, township = excluded.township,
         public_key = excluded.public_key, enrolled_ms = excluded.enrolled_ms, revoked = excluded.revoked,
         counter = excluded.counter, last_sync_ms = excluded.last_sync_ms, previous_sync_ms = excluded.previous_sync_ms,
-        feed_seq = excluded.feed_seq";
+        feed_seq = excluded.feed_seq, known_feed = excluded.known_feed, known_grants = excluded.known_grants,
+        known_areas = excluded.known_areas";
     let (id, user, township, key) =
         (d.id.0.as_slice(), d.user.0.as_slice(), d.township.0.as_slice(), d.public_key.as_slice());
     let n = [d.enrolled_ms, d.counter, d.last_sync_ms, d.previous_sync_ms, d.feed_seq].map(u64::cast_signed);
-    run(c, sql, &[&tenant, &id, &user, &township, &key, &n[0], &d.revoked, &n[1], &n[2], &n[3], &n[4]]).await?;
+    let k = [d.known.feed, d.known.grants, d.known.areas].map(u64::cast_signed);
+    let state: [&(dyn ToSql + Sync); 9] = [&n[0], &d.revoked, &n[1], &n[2], &n[3], &n[4], &k[0], &k[1], &k[2]];
+    let whose: [&(dyn ToSql + Sync); 5] = [&tenant, &id, &user, &township, &key];
+    run(c, sql, &[&whose[..], &state[..]].concat()).await?;
     Ok(())
 }
 
 const DEVICE_COLUMNS: &str = "id, user_id, township, public_key, enrolled_ms, revoked, counter, last_sync_ms,
-    previous_sync_ms, feed_seq, lost_reported_ms, lost_told_ms, lost_wiped_ms
+    previous_sync_ms, feed_seq, lost_reported_ms, lost_told_ms, lost_wiped_ms, known_feed, known_grants, known_areas
     FROM device LEFT JOIN (SELECT tenant AS lost_tenant, device AS lost_device, reported_ms AS lost_reported_ms,
         told_ms AS lost_told_ms, wiped_ms AS lost_wiped_ms FROM lost_device) AS lost
         ON lost_tenant = tenant AND lost_device = id";
@@ -268,6 +274,7 @@ fn read_device(r: &Row) -> Result<Device> {
         last_sync_ms: number(r, 7)?,
         previous_sync_ms: number(r, 8)?,
         feed_seq: number(r, 9)?,
+        known: Known { feed: number(r, 13)?, grants: number(r, 14)?, areas: number(r, 15)? },
     })
 }
 
@@ -289,12 +296,14 @@ pub(super) const NOTE: &str = "counter = greatest(d.counter, n.counter),
 
 pub(super) async fn note_syncs(c: &impl GenericClient, tenant: &[u8], notes: &[SyncNote]) -> Result<()> {
     let sql = format!(
-        "UPDATE device d SET {NOTE}, feed_seq = $5 FROM (SELECT $3::BIGINT AS counter, $4::BIGINT AS at_ms) n
+        "UPDATE device d SET {NOTE}, feed_seq = $5, known_feed = greatest(d.known_feed, $6),
+         known_grants = greatest(d.known_grants, $7), known_areas = greatest(d.known_areas, $8) FROM (SELECT $3::BIGINT AS counter, $4::BIGINT AS at_ms) n
          WHERE d.tenant = $1 AND d.id = $2"
     );
     for note in notes {
-        let n = [note.counter, note.now_ms, note.feed_seq].map(u64::cast_signed);
-        run(c, &sql, &[&tenant, &note.device.0.as_slice(), &n[0], &n[1], &n[2]]).await?;
+        let k = note.known;
+        let n = [note.counter, note.now_ms, note.feed_seq, k.feed, k.grants, k.areas].map(u64::cast_signed);
+        run(c, &sql, &[&tenant, &note.device.0.as_slice(), &n[0], &n[1], &n[2], &n[3], &n[4], &n[5]]).await?;
     }
     Ok(())
 }

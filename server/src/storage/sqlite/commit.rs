@@ -82,7 +82,7 @@ pub(super) fn group(tx: &Transaction<'_>, links: &Links, pushes: &[PreparedPush]
 
 /// Writes down syncs.
 pub(super) fn notes(tx: &Transaction<'_>, notes: &[SyncNote]) -> Result<()> {
-    notes.iter().try_for_each(|n| people::note_sync(tx, n.device, n.counter, n.now_ms, Some(n.feed_seq)))
+    notes.iter().try_for_each(|n| people::note_sync(tx, n.device, n.counter, n.now_ms, Some((n.feed_seq, n.known))))
 }
 
 pub(super) fn load_feed(tx: &Transaction<'_>, township: TownshipId) -> Result<Feed> {

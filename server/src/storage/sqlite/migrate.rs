@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0012_figures.sql"),
     include_str!("../migrations/sqlite/0013_links.sql"),
     include_str!("../migrations/sqlite/0014_device_township.sql"),
+    include_str!("../migrations/sqlite/0015_known.sql"),
 ];
 
 /// The newest schema.

@@ -6,7 +6,7 @@ use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::chain::Links;
-use super::super::{Device, Grant, Lost, Result, SYNC_GAP_MS, TownshipId, User};
+use super::super::{Device, Grant, Known, Lost, Result, SYNC_GAP_MS, TownshipId, User};
 
 /// The number of a township, if it is known.
 pub(super) fn township_no(c: &Connection, township: TownshipId) -> Result<Option<i64>> {
@@ -196,14 +196,15 @@ fn enrolled_before(c: &Connection, secret_hash: [u8; 32], public_key: &[u8; 32])
 }
 
 const DEVICE_COLUMNS: &str = "d.id, d.user, t.id, d.public_key, d.enrolled_ms, d.revoked, d.counter, d.last_sync_ms,
-    d.previous_sync_ms, d.feed_seq, l.reported_ms, l.told_ms, l.wiped_ms
+    d.previous_sync_ms, d.feed_seq, l.reported_ms, l.told_ms, l.wiped_ms, d.known_feed, d.known_grants, d.known_areas
     FROM device d JOIN township t ON t.no = d.township_no LEFT JOIN lost_device l ON l.device = d.id";
 
 pub(super) fn put_device(c: &Connection, device: &Device) -> Result<()> {
     let no = township_no_or_new(c, device.township)?;
     c.prepare_cached(
         "INSERT OR REPLACE INTO device (id, user, township_no, public_key, enrolled_ms, revoked, counter, last_sync_ms,
-         previous_sync_ms, feed_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         previous_sync_ms, feed_seq, known_feed, known_grants, known_areas)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         device.id.0,
@@ -216,6 +217,9 @@ pub(super) fn put_device(c: &Connection, device: &Device) -> Result<()> {
         device.last_sync_ms as i64,
         device.previous_sync_ms as i64,
         device.feed_seq.cast_signed(),
+        device.known.feed.cast_signed(),
+        device.known.grants.cast_signed(),
+        device.known.areas.cast_signed(),
     ])?;
     Ok(())
 }
@@ -245,6 +249,11 @@ fn read_device(r: &Row<'_>) -> rusqlite::Result<Device> {
         last_sync_ms: r.get::<_, i64>(7)?.cast_unsigned(),
         previous_sync_ms: r.get::<_, i64>(8)?.cast_unsigned(),
         feed_seq: r.get::<_, i64>(9)?.cast_unsigned(),
+        known: Known {
+            feed: r.get::<_, i64>(13)?.cast_unsigned(),
+            grants: r.get::<_, i64>(14)?.cast_unsigned(),
+            areas: r.get::<_, i64>(15)?.cast_unsigned(),
+        },
     })
 }
 
@@ -259,25 +268,31 @@ pub(super) fn devices(c: &Connection, township: TownshipId) -> Result<Vec<Device
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Notes a sync; syncs that follow each other closely (push, then pull, or an upload in several parts) count as one.
+/// Notes a sync; syncs that follow each other closely (push, then pull, or an upload in several parts) count as one. With
+/// what the device was sent and has shown to know, where it was answered.
 pub(super) fn note_sync(
     c: &Connection,
     device: DeviceId,
     counter: u64,
     now_ms: Millis,
-    feed_seq: Option<u64>,
+    answered: Option<(u64, Known)>,
 ) -> Result<()> {
+    let (feed_seq, known) = answered.map_or((None, Known::default()), |(seq, known)| (Some(seq), known));
     c.prepare_cached(
         "UPDATE device SET counter = max(counter, ?2),
          previous_sync_ms = CASE WHEN ?3 - last_sync_ms >= ?5 THEN last_sync_ms ELSE previous_sync_ms END,
-         last_sync_ms = max(last_sync_ms, ?3), feed_seq = coalesce(?4, feed_seq) WHERE id = ?1",
+         last_sync_ms = max(last_sync_ms, ?3), feed_seq = coalesce(?4, feed_seq), known_feed = max(known_feed, ?6),
+         known_grants = max(known_grants, ?7), known_areas = max(known_areas, ?8) WHERE id = ?1",
     )?
     .execute(params![
         device.0,
         counter.cast_signed(),
         now_ms as i64,
         feed_seq.map(u64::cast_signed),
-        SYNC_GAP_MS as i64
+        SYNC_GAP_MS as i64,
+        known.feed.cast_signed(),
+        known.grants.cast_signed(),
+        known.areas.cast_signed(),
     ])?;
     Ok(())
 }
