@@ -14,6 +14,7 @@ use doorstep_core::protocol::{AreaEntry, Outcome, Position, ScopeDigest};
 use doorstep_core::rights::Role;
 
 mod about;
+pub mod areas;
 pub mod audit;
 pub mod chain;
 pub mod columns;
@@ -34,6 +35,7 @@ pub mod rights;
 pub mod sqlite;
 pub mod standing;
 
+pub use areas::{Areas, AreasBefore, Hung};
 pub use audit::{AuditEntry, AuditFilter, AuditRow, AuditStorage};
 pub use devices::{Decision, DeviceStorage, InvitationState, Lost, QuarantineFilter, QuarantineRow, WipeStep};
 pub use doubts::{Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};

@@ -76,7 +76,7 @@ impl Service {
         if !claims.roles.contains(&new.role) {
             return Err(GrantError::UnknownRole(new.role.clone()));
         }
-        if new.area != township && !claims.areas.iter().any(|a| a.area == new.area) {
+        if new.area != township && !claims.areas.live().any(|a| a.area == new.area) {
             return Err(GrantError::UnknownArea);
         }
         if !self.storage.users()?.iter().any(|user| user.id == new.user) {
@@ -206,7 +206,7 @@ impl Service {
     ) -> Result<(), GrantError> {
         let before = areas.iter().find(|a| a.area == entry.area).and_then(|a| a.parent);
         let parent = entry.parent;
-        let change = AreaChange { entry, from_day: from_day.to_owned(), merged_into: None };
+        let change = AreaChange { entry, from_day: from_day.to_owned(), merged_into: None, at_ms: self.clock.now_ms() };
         self.storage.change_area(township, &change)?;
         let above = |parent: Option<AreaId>, area: AreaId| parent.is_some_and(|parent| is_below(areas, parent, area));
         let reaches = |area: AreaId| area != township && above(parent, area) && !above(before, area);
@@ -269,7 +269,8 @@ impl Service {
             self.put_below(township, &areas, entry, day)?;
         }
         let moved = self.empty_area(office, township, (from, into), day)?;
-        let change = AreaChange { entry, from_day: day.to_owned(), merged_into: Some(into) };
+        let change =
+            AreaChange { entry, from_day: day.to_owned(), merged_into: Some(into), at_ms: self.clock.now_ms() };
         self.storage.change_area(township, &change)?;
         Ok(moved)
     }

@@ -238,7 +238,10 @@ fn plan(exchange: &Exchange, standing: &Standing, welcome: &mut Welcome) -> Opti
         frames.push(ReplyFrame::Grants { position: grants_head, entries: news, roles: own });
     }
     if standing.areas_version != hello.areas {
-        frames.push(ReplyFrame::Areas { version: standing.areas_version, areas: standing.claims.areas.to_vec() });
+        frames.push(ReplyFrame::Areas {
+            version: standing.areas_version,
+            areas: standing.claims.areas.live().cloned().collect(),
+        });
     }
     if let Some(known) = hello.forms.as_ref().filter(|_| !hello.cost_only) {
         frames.extend(super::forms::news(&standing.forms, known));

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use doorstep_core::clock::Millis;
 use doorstep_core::id::{AreaId, RecordId};
-use doorstep_core::protocol::{AreaEntry, Hello, Position, REASON_BYTES};
+use doorstep_core::protocol::{Hello, Position, REASON_BYTES};
 use doorstep_core::record::{Candidate, Section, Value};
-use doorstep_core::rights::{Action, OPEN, Role, Standing};
+use doorstep_core::rights::{Action, OPEN, Role, Roles, Standing};
 
 use crate::storage::page::Placed;
-use crate::storage::{Claims, Grant, Known, Placement, Reads, Scope, TownshipId};
+use crate::storage::{Areas, Claims, Grant, Known, Placement, Reads, Scope, TownshipId};
 
 /// How long a device that hasn't heard of a loss may still write under it.
 pub const LOSS_MS: Millis = 30 * 24 * 3600 * 1000;
@@ -67,12 +67,14 @@ struct Reach {
 }
 
 impl Reach {
-    fn of(grant: &Grant, township: TownshipId, claims: &Claims) -> Self {
+    fn of(grant: &Grant, township: TownshipId, roles: &Roles, below: impl Fn(AreaId) -> Vec<AreaId>) -> Self {
         let entry = &grant.entry;
+        let whole = entry.subject.is_none() && entry.area == township;
+        let areas = if whole || entry.subject.is_some() { Vec::new() } else { below(entry.area) };
         Self {
-            role: claims.roles.get(&entry.role),
-            whole: entry.subject.is_none() && entry.area == township,
-            areas: below(entry.area, &claims.areas).into_iter().collect(),
+            role: roles.get(&entry.role),
+            whole,
+            areas: areas.into_iter().collect(),
             subject: entry.subject,
             grant: grant.clone(),
         }
@@ -84,18 +86,6 @@ impl Reach {
             None => self.whole || self.areas.contains(&at.area),
         }
     }
-}
-
-/// An area and all below it.
-fn below(area: AreaId, areas: &[AreaEntry]) -> Vec<AreaId> {
-    let (mut inside, mut next) = (vec![area], 0);
-    while next < inside.len() {
-        let children = areas.iter().filter(|a| a.parent == Some(inside[next])).map(|a| a.area);
-        let fresh: Vec<_> = children.filter(|a| !inside.contains(a)).collect();
-        inside.extend(fresh);
-        next += 1;
-    }
-    inside
 }
 
 /// The grants of a log as they stand after it: the newest entry of each, with its place.
@@ -125,7 +115,7 @@ pub fn scope_of(grant: &Grant, township: TownshipId, claims: &Claims) -> Scope {
     match grant.entry.subject {
         Some(subject) => Scope { reads, subjects: vec![subject], ..Scope::default() },
         None if grant.entry.area == township => Scope { reads, whole: true, ..Scope::default() },
-        None => Scope { reads, areas: below(grant.entry.area, &claims.areas), ..Scope::default() },
+        None => Scope { reads, areas: claims.areas.below(grant.entry.area), ..Scope::default() },
     }
 }
 
@@ -156,9 +146,11 @@ pub struct Target<'a> {
 #[derive(Debug, Clone)]
 pub struct Rights {
     held: Vec<Reach>,
-    /// Grants that ended, which the device knew as given when it last synced.
+    /// Grants that ended, and what grants reached that doesn't lie below their areas any more, as the device knew it when it
+    /// last synced.
     known_before: Vec<Reach>,
-    areas: HashSet<AreaId>,
+    areas: Arc<Areas>,
+    township: TownshipId,
     /// How far the device has read the feed: moves after it are news to it.
     seen: u64,
     now_ms: Millis,
@@ -168,7 +160,8 @@ impl Rights {
     /// The rights by a user's claims, on a device that knows so much.
     pub fn of(claims: &Claims, township: TownshipId, known: Known, now_ms: Millis) -> Self {
         let now = current(&claims.grants);
-        let reach = |grant: &Grant| Reach::of(grant, township, claims);
+        let areas = &claims.areas;
+        let reach = |grant: &Grant| Reach::of(grant, township, &claims.roles, |area| areas.below(area));
         let held = now.iter().filter(|(_, grant)| grant.holds_at(now_ms)).map(|(_, grant)| reach(grant)).collect();
         let told: Vec<(Position, Grant)> =
             claims.grants.iter().filter(|(at, _)| at.seq <= known.grants).cloned().collect();
@@ -179,13 +172,19 @@ impl Rights {
                 .filter(|g| !g.holds_at(now_ms))
                 .map(|g| if g.entry.active { g.until_ms.unwrap_or(0) } else { g.at_ms })
         };
-        let was = |(_, grant): &&(Position, Grant)| {
+        let was = |(_, grant): &(Position, Grant)| {
             let recent = lost_ms(grant.entry.grant).is_some_and(|at| at.saturating_add(LOSS_MS) > now_ms);
             grant.entry.active && recent
         };
-        let known_before = current(&told).into_iter().filter(was).map(|(_, grant)| reach(grant)).collect();
-        let areas = claims.areas.iter().map(|a| a.area).chain([township]).collect();
-        Self { held, known_before, areas, seen: known.feed, now_ms }
+        let told = current(&told);
+        let mut known_before: Vec<Reach> = told.iter().filter(|g| was(g)).map(|(_, grant)| reach(grant)).collect();
+        if let Some(before) = areas.known_at(known.areas, now_ms.saturating_sub(LOSS_MS)) {
+            let holds = |grant: u64| newest.get(&grant).is_some_and(|g| g.holds_at(now_ms));
+            let counts = told.iter().filter(|g| g.1.entry.active && holds(g.1.entry.grant) || was(g));
+            let reach = |grant: &Grant| Reach::of(grant, township, &claims.roles, |area| before.below(area));
+            known_before.extend(counts.map(|(_, grant)| reach(grant)));
+        }
+        Self { held, known_before, areas: areas.clone(), township, seen: known.feed, now_ms }
     }
 
     /// How far the device has read the feed.
@@ -219,7 +218,7 @@ impl Rights {
     /// a grant of its own like it.
     pub fn maker(&self, at: &Placed<'_>, claims: &Claims) -> Option<&Grant> {
         let fits = |reach: &&Reach| {
-            let inside = || below(reach.grant.entry.area, &claims.areas).contains(&at.area);
+            let inside = || claims.areas.below(reach.grant.entry.area).contains(&at.area);
             reach.subject.is_some() && reach.role.may(Action::Create, at.record_type, OPEN) && inside()
         };
         self.held.iter().find(fits).map(|reach| &reach.grant)
@@ -227,7 +226,7 @@ impl Rights {
 
     /// Whether a change may be written where it goes; `made` says that the user has just made the record's subject.
     pub fn allow(&self, to: &Target<'_>, made: Option<&Role>, change: &Candidate) -> Result<(), Forbidden> {
-        if to.is_new && !self.areas.contains(&to.at.area) {
+        if to.is_new && to.at.area != self.township && !self.areas.contains(to.at.area) {
             return Err(Forbidden::Area);
         }
         let roles: Vec<&Role> = self.reaches(&to.at).map(|reach| &*reach.role).chain(made).collect();

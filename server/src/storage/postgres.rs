@@ -15,11 +15,12 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, ToSql, WrongType};
 use tokio_postgres::{IsolationLevel, Row};
 
+use super::areas::AreasCache;
 use super::chain::Links;
 use super::columns::BadColumn;
 use super::forms::FormsCache;
 use super::rights::RolesCache;
-use super::standing::{AreasCache, Caches};
+use super::standing::Caches;
 use super::{
     BatchRow, BranchState, Committed, Device, DoubtFilter, DoubtRow, DoubtTotal, FormChange, FormLogEntry, Grant,
     HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter, RecordRow,

@@ -8,7 +8,7 @@ use doorstep_core::id::{AreaId, RecordId, UserId};
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
 use doorstep_core::rights::Roles;
 
-use super::{Result, TownshipId};
+use super::{Areas, Result, TownshipId};
 
 /// The setting that holds a tenant's own roles as JSON (`Roles::from_json`).
 pub const ROLES: &str = "roles";
@@ -52,7 +52,7 @@ pub struct Claims {
     /// The user's grants: all entries with their places in the log.
     pub grants: Vec<(Position, Grant)>,
     /// The township's areas.
-    pub areas: Arc<[AreaEntry]>,
+    pub areas: Arc<Areas>,
     /// The roles.
     pub roles: Arc<Roles>,
 }
@@ -86,6 +86,8 @@ pub struct AreaChange {
     pub from_day: String,
     /// Set when the area ends on that day: the one that it goes into.
     pub merged_into: Option<AreaId>,
+    /// When the server writes it down.
+    pub at_ms: Millis,
 }
 
 /// A unit: one that sends helpers, one that is responsible for problems, or both.
@@ -146,6 +148,8 @@ pub trait RightsStorage {
     fn overdue_grants(&self, now_ms: Millis) -> Result<Vec<(UserId, Grant)>>;
     /// Changes an area from a day on; what it was goes into its past. Raises the table's version, which is given.
     fn change_area(&self, township: TownshipId, change: &AreaChange) -> Result<u64>;
+    /// The areas as a tree, as one snapshot.
+    fn area_tree(&self, township: TownshipId) -> Result<Arc<Areas>>;
     /// What areas were, and those that ended.
     fn area_past(&self, township: TownshipId) -> Result<(Vec<AreaPast>, Vec<AreaEnd>)>;
     /// Writes units (insert or change by id).

@@ -12,10 +12,11 @@ use doorstep_core::protocol::{AreaEntry, Position, ScopeDigest};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
+use super::areas::AreasCache;
 use super::chain::Links;
 use super::forms::FormsCache;
 use super::rights::RolesCache;
-use super::standing::{AreasCache, Caches};
+use super::standing::Caches;
 use super::{
     BatchRow, BranchState, Committed, Device, DoubtFilter, DoubtRow, DoubtTotal, FormChange, FormLogEntry, Grant,
     HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter, RecordRow,
@@ -283,7 +284,8 @@ impl Storage for SqliteStorage {
     }
 
     fn areas(&self, township: TownshipId) -> Result<(u64, Vec<AreaEntry>)> {
-        self.read(|c| standing::areas(c, &self.areas, township))
+        let (version, areas) = self.read(|c| standing::areas(c, &self.caches(), township))?;
+        Ok((version, areas.all().to_vec()))
     }
 
     fn townships(&self) -> Result<Vec<TownshipId>> {

@@ -1,17 +1,15 @@
 //! What an exchange reads at once: what a push builds on, and what a reply is planned from. One snapshot each.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use doorstep_core::id::{DeviceId, RecordId, UserId};
-use doorstep_core::protocol::{AreaEntry, Position};
+use doorstep_core::protocol::Position;
 
+use super::areas::AreasCache;
 use super::forms::FormsCache;
 use super::rights::RolesCache;
 use super::{BatchRow, BranchState, Claims, FormLogEntry, HeldChange, Place, PullQuery, StoredRecord, TownshipId};
-
-/// Townships whose areas are kept in memory.
-const AREAS_KEPT: usize = 64;
 
 /// What merging into some records needs of them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -100,30 +98,4 @@ pub(super) struct Caches<'a> {
     pub areas: &'a AreasCache,
     pub forms: &'a FormsCache,
     pub roles: &'a RolesCache,
-}
-
-/// Areas of townships by version. The version is read with everything else, so that another server's change is seen at once.
-#[derive(Debug, Default)]
-pub(super) struct AreasCache(Mutex<HashMap<TownshipId, Versioned>>);
-
-/// Areas and the version of their table.
-type Versioned = (u64, Arc<[AreaEntry]>);
-
-impl AreasCache {
-    /// The areas, if this version of them is known.
-    pub fn get(&self, township: TownshipId, version: u64) -> Option<Arc<[AreaEntry]>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&township).filter(|(at, _)| *at == version).map(|(_, areas)| areas.clone())
-    }
-
-    /// Keeps a version; when there are too many townships, all others are forgotten.
-    pub fn put(&self, township: TownshipId, version: u64, areas: Vec<AreaEntry>) -> Arc<[AreaEntry]> {
-        let areas: Arc<[AreaEntry]> = areas.into();
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= AREAS_KEPT && !known.contains_key(&township) {
-            known.clear();
-        }
-        known.insert(township, (version, areas.clone()));
-        areas
-    }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use doorstep_core::client::Phone;
 use doorstep_core::id::{AreaId, RecordId, UserId};
+use doorstep_core::protocol::AreaEntry;
 use doorstep_core::rights::Standing;
 use doorstep_core::store::ListFilter;
 use doorstep_server::service::audit::Actor;
@@ -371,6 +372,63 @@ fn an_area_that_goes_into_another_takes_its_records_and_its_people_along() {
     let circle =
         service.merge_area(&town.desk(), Actor::CommandLine, town.server.township, (villages[1], villages[1]), "x");
     assert!(circle.is_err());
+}
+
+#[test]
+fn what_was_made_in_an_area_before_one_heard_of_its_end_goes_where_the_area_went() {
+    let town = Town::new();
+    let (cadre, helper) = (town.person("甲"), town.person("乙"));
+    town.give(cadre, "village_cadre", town.server.villages[0]);
+    town.pair(helper, 0);
+    let phones = [town.phone(2, cadre), town.phone(3, helper)];
+    let (service, villages) = (&town.server.service, town.server.villages);
+    let made = phones.each_ref().map(|phone| {
+        sync(phone);
+        let made = add_household(phone, villages[0], "0009", "made offline");
+        visit(phone, made, "visited offline");
+        made
+    });
+    let merged = (villages[0], villages[1]);
+    service.merge_area(&town.desk(), Actor::CommandLine, town.server.township, merged, "2026-11-20").unwrap();
+    for (phone, household) in phones.iter().zip(made) {
+        assert!(sync(phone).refused.is_empty());
+        sync(phone);
+        let row = service.storage.record_row(town.server.township, household).unwrap().unwrap();
+        assert_eq!(row.area, villages[1]);
+        assert_eq!(phone.areas().unwrap().iter().filter(|a| a.area == villages[0]).count(), 0, "no choice any more");
+        let rows = phone.list(ListFilter { area: Some(villages[1]), limit: 100, ..ListFilter::default() }).unwrap();
+        assert!(rows.iter().any(|row| row.id == household), "the phone knows where it lies");
+        edit(phone, household, &[("remark", "later")]);
+        assert!(sync(phone).refused.is_empty());
+    }
+    assert_eq!(service.verify_figures(town.server.township).unwrap().differing, 0);
+}
+
+#[test]
+fn what_was_made_in_a_group_that_lay_in_one_s_village_counts_until_one_hears_that_it_lies_elsewhere() {
+    let town = Town::new();
+    let (service, villages) = (&town.server.service, town.server.villages);
+    let group = AreaId([0x77; 16]);
+    let entry = |parent| AreaEntry {
+        area: group,
+        parent: Some(parent),
+        level: "group".into(),
+        code: "0177".into(),
+        name_zh: "七组".into(),
+        name_en: "Group 7".into(),
+    };
+    service.storage.put_areas(town.server.township, &[entry(villages[0])]).unwrap();
+    let cadre = town.person("甲");
+    town.give(cadre, "village_cadre", villages[0]);
+    let phone = town.phone(2, cadre);
+    sync(&phone);
+    add_household(&phone, group, "0008", "made before the group went");
+    service.change_area(Actor::CommandLine, town.server.township, entry(villages[1]), "2026-11-20").unwrap();
+    assert!(sync(&phone).refused.is_empty(), "the phone hadn't heard");
+    sync(&phone);
+    add_household(&phone, group, "0009", "made after");
+    let refused = sync(&phone).refused;
+    assert_eq!(refused.len(), 1, "the phone had heard");
 }
 
 #[test]

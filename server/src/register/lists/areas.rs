@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use doorstep_core::clock::Millis;
 use doorstep_core::id::AreaId;
 use doorstep_core::protocol::AreaEntry;
 
@@ -18,7 +19,7 @@ impl List {
     /// in the area's past.
     pub(super) fn plan_areas(&self, service: &Service) -> Result<Vec<Item>, RegisterError> {
         let (_, mut areas) = service.storage.areas(self.township)?;
-        let today = day_of(service.clock.now_ms());
+        let now_ms = service.clock.now_ms();
         let mut seen: HashMap<AreaId, u32> = HashMap::new();
         let mut items = Vec::new();
         for row in self.rows() {
@@ -27,7 +28,7 @@ impl List {
                 Err(fault) => item.fail(fault),
                 Ok(entry) => match seen.insert(entry.area, item.row) {
                     Some(other) => item.fail(Fault::new("area_twice", row).with("other", other)),
-                    None => planned(item, entry, &mut areas, &today),
+                    None => planned(item, entry, &mut areas, now_ms),
                 },
             });
         }
@@ -97,7 +98,7 @@ impl List {
     }
 }
 
-fn planned(mut item: Item, entry: AreaEntry, areas: &mut Vec<AreaEntry>, today: &str) -> Item {
+fn planned(mut item: Item, entry: AreaEntry, areas: &mut Vec<AreaEntry>, at_ms: Millis) -> Item {
     let Some(known) = areas.iter_mut().find(|a| a.area == entry.area) else {
         item.state = State::New;
         item.writes.push(Write::Area(entry.clone()));
@@ -110,7 +111,7 @@ fn planned(mut item: Item, entry: AreaEntry, areas: &mut Vec<AreaEntry>, today: 
     item.state = State::Changed;
     item.change = Some((format!("{} {}", known.name_zh, known.code), format!("{} {}", entry.name_zh, entry.code)));
     *known = entry.clone();
-    let change = AreaChange { entry, from_day: today.to_owned(), merged_into: None };
+    let change = AreaChange { entry, from_day: day_of(at_ms), merged_into: None, at_ms };
     item.writes.push(Write::ChangedArea(Box::new(change)));
     item
 }

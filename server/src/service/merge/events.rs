@@ -36,13 +36,25 @@ impl Merge<'_> {
         }
     }
 
-    /// Leaves out moves to areas that the township doesn't have.
+    /// Leaves out moves to areas that the township doesn't have. What was made in, or moves to, an area that went into another
+    /// one goes there.
     pub(super) fn check_moves(&mut self) -> Result<(), StorageError> {
-        if self.push.moves.is_empty() {
-            return Ok(());
+        let areas = match &self.rights {
+            Some((_, claims)) => claims.areas.clone(),
+            None if self.push.moves.is_empty() => return Ok(()),
+            None => self.storage.area_tree(self.push.township)?,
+        };
+        let made = self.push.records.iter().filter(|r| r.base_heads.is_none());
+        let gone = made.filter_map(|made| {
+            let (area, day) = areas.became(made.area)?;
+            Some(Move { record: made.id, area, from_day: day.to_owned() })
+        });
+        let gone: Vec<Move> = gone.collect();
+        self.push.moves.splice(0..0, gone);
+        self.push.moves.retain(|moved| areas.contains(moved.area));
+        for moved in &mut self.push.moves {
+            moved.area = areas.became(moved.area).map_or(moved.area, |(area, _)| area);
         }
-        let (_, areas) = self.storage.areas(self.push.township)?;
-        self.push.moves.retain(|moved| areas.iter().any(|area| area.area == moved.area));
         // of several moves of one household the last one counts
         let mut seen = HashSet::new();
         self.push.moves.reverse();

@@ -105,7 +105,8 @@ impl Merge<'_> {
         let role = claims.roles.get(&grant.entry.role);
         let allowed = rights.allow(&target(place), Some(&role), change);
         if allowed.is_ok() {
-            let entry = GrantEntry { grant: 0, subject: Some(at.id), area: at.area, ..grant.entry.clone() };
+            let area = claims.areas.became(at.area).map_or(at.area, |(area, _)| area);
+            let entry = GrantEntry { grant: 0, subject: Some(at.id), area, ..grant.entry.clone() };
             self.push.grants.push((user, Grant { entry, at_ms: self.push.received_ms, ..grant.clone() }));
             self.made.insert(at.id, role);
         }

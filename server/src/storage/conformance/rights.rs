@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::storage::rights::ROLES;
 use crate::storage::{
-    AreaChange, AreaEnd, Arrival, Grant, Move, Placement, PullQuery, PulledRecord, Reads, StoredChange, Unit,
+    AreaChange, AreaEnd, Areas, Arrival, Grant, Move, Placement, PullQuery, PulledRecord, Reads, StoredChange, Unit,
 };
 use doorstep_core::protocol::{AreaEntry, GrantEntry};
 use doorstep_core::rights::Roles;
@@ -13,6 +13,7 @@ use doorstep_core::rights::Roles;
 claims!(
     grants_are_found_by_subject_and_by_their_end,
     a_changed_area_keeps_its_past,
+    areas_know_what_went_into_them_and_where_they_lay_before,
     units_change_by_id,
     a_move_is_told_to_those_who_lose_and_to_those_who_get_the_record,
     a_move_takes_along_what_is_about_the_record,
@@ -53,7 +54,7 @@ fn a_changed_area_keeps_its_past(storage: Arc<dyn Storage>) {
         name_en: String::new(),
     };
     storage.put_areas(TOWNSHIP, &[area("甲村")]).unwrap();
-    let change = AreaChange { entry: area("乙村"), from_day: "2026-03-01".to_owned(), merged_into: None };
+    let change = AreaChange { entry: area("乙村"), from_day: "2026-03-01".to_owned(), merged_into: None, at_ms: 7 };
     assert_eq!(storage.change_area(TOWNSHIP, &change).unwrap(), 2);
     assert_eq!(storage.areas(TOWNSHIP).unwrap().1, vec![area("乙村")]);
     let (past, ended) = storage.area_past(TOWNSHIP).unwrap();
@@ -63,6 +64,33 @@ fn a_changed_area_keeps_its_past(storage: Arc<dyn Storage>) {
     storage.change_area(TOWNSHIP, &merged).unwrap();
     let end = AreaEnd { area: VILLAGE, day: "2026-05-01".to_owned(), into: Some(OTHER_VILLAGE) };
     assert_eq!(storage.area_past(TOWNSHIP).unwrap().1, vec![end]);
+}
+
+fn areas_know_what_went_into_them_and_where_they_lay_before(storage: Arc<dyn Storage>) {
+    let area = |area, parent| AreaEntry {
+        area,
+        parent,
+        level: "village".to_owned(),
+        code: "1".to_owned(),
+        name_zh: String::new(),
+        name_en: String::new(),
+    };
+    assert_eq!(*storage.area_tree(TOWNSHIP).unwrap(), Areas::default());
+    let (group, village) = (AreaId([77; 16]), area(VILLAGE, Some(TOWNSHIP)));
+    storage.put_areas(TOWNSHIP, &[village.clone(), area(OTHER_VILLAGE, None), area(group, Some(VILLAGE))]).unwrap();
+    let change = |entry, merged_into, at_ms| AreaChange { entry, from_day: "2026-03-01".into(), merged_into, at_ms };
+    let first = storage.change_area(TOWNSHIP, &change(area(group, Some(OTHER_VILLAGE)), None, 7)).unwrap();
+    storage.change_area(TOWNSHIP, &change(area(group, Some(OTHER_VILLAGE)), None, 8)).unwrap();
+    let tree = storage.area_tree(TOWNSHIP).unwrap();
+    assert_eq!((tree.below(VILLAGE).len(), tree.below(OTHER_VILLAGE).len()), (1, 2));
+    assert_eq!(tree.known_at(first - 1, 0).unwrap().below(VILLAGE), [VILLAGE, group]);
+    assert!(tree.known_at(first, 0).is_none() && tree.known_at(first - 1, 7).is_none());
+    let last = storage.change_area(TOWNSHIP, &change(village, Some(OTHER_VILLAGE), 9)).unwrap();
+    let tree = storage.area_tree(TOWNSHIP).unwrap();
+    assert_eq!(tree.became(VILLAGE), Some((OTHER_VILLAGE, "2026-03-01")));
+    assert_eq!(tree.live().count(), 2);
+    assert_eq!(tree.known_at(last - 1, 0).unwrap().below(TOWNSHIP), [TOWNSHIP, VILLAGE]);
+    assert_eq!(*storage.area_tree(OTHER_TOWNSHIP).unwrap(), Areas::default());
 }
 
 fn units_change_by_id(storage: Arc<dyn Storage>) {

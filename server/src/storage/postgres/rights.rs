@@ -1,6 +1,7 @@
 //! Grants by subject and by their end, the past of areas, units, and moves of records.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use deadpool_postgres::GenericClient;
 use doorstep_core::clock::Millis;
@@ -11,11 +12,11 @@ use tokio_postgres::Row;
 use super::super::chain::KIND_MOVE;
 use super::super::rights::MOVED_MAX;
 use super::super::{
-    AreaChange, AreaEnd, AreaPast, Claims, Grant, Place, Placement, PreparedPush, Result, RightsStorage, TownshipId,
-    Unit,
+    AreaChange, AreaEnd, AreaPast, Areas, Claims, Grant, Hung, Place, Placement, PreparedPush, Result, RightsStorage,
+    TownshipId, Unit,
 };
 use super::people::{self, GRANT_COLUMNS};
-use super::{PostgresStorage, Tenant, array, get, number, number32, optional, rows, run, standing};
+use super::{PostgresStorage, Tenant, array, get, number, number32, optional, row, rows, run, standing};
 
 impl RightsStorage for PostgresStorage {
     fn claims(&self, township: TownshipId, user: UserId) -> Result<Claims> {
@@ -53,13 +54,30 @@ impl RightsStorage for PostgresStorage {
                 ON CONFLICT (tenant, township, area, until_day) DO UPDATE SET parent = excluded.parent,
                 level = excluded.level, code = excluded.code, name_zh = excluded.name_zh, name_en = excluded.name_en";
             run(tx, sql, &[&tenant, &town, &area, &change.from_day]).await?;
+            let before = "SELECT parent FROM area WHERE tenant = $1 AND township = $2 AND area = $3";
+            let before = row(tx, before, &[&tenant, &town, &area]).await?;
+            let before = before.map(|r| get::<Option<Vec<u8>>>(&r, 0)).transpose()?;
             let version = people::put_areas(tx, tenant, township, std::slice::from_ref(&change.entry)).await?;
+            let parent = change.entry.parent.map(|p| p.0.to_vec());
+            if let Some(before) = before.filter(|before| *before != parent || change.merged_into.is_some()) {
+                let sql = "INSERT INTO area_hung (tenant, township, version, area, parent, at_ms)
+                    VALUES ($1, $2, $3, $4, $5, $6)";
+                let n = [version, change.at_ms].map(u64::cast_signed);
+                run(tx, sql, &[&tenant, &town, &n[0], &area, &before, &n[1]]).await?;
+            }
             if let Some(into) = change.merged_into {
                 let sql = "UPDATE area SET ended_day = $4, merged_into = $5
                     WHERE tenant = $1 AND township = $2 AND area = $3";
                 run(tx, sql, &[&tenant, &town, &area, &change.from_day, &into.0.as_slice()]).await?;
             }
             Ok(version)
+        })
+    }
+
+    fn area_tree(&self, township: TownshipId) -> Result<Arc<Areas>> {
+        self.read(async |c, t| {
+            let version = people::areas_version(c, t, township).await?;
+            standing::areas(c, t, &self.caches(), township, version).await
         })
     }
 
@@ -70,14 +88,7 @@ impl RightsStorage for PostgresStorage {
                 WHERE tenant = $1 AND township = $2 ORDER BY area, until_day";
             let past = rows(c, sql, &[&t, &town]).await?;
             let past = past.iter().map(|r| Ok(AreaPast { entry: entry(r)?, until_day: get(r, 6)? }));
-            let past = past.collect::<Result<_>>()?;
-            let sql = "SELECT area, ended_day, merged_into FROM area
-                WHERE tenant = $1 AND township = $2 AND ended_day IS NOT NULL ORDER BY area";
-            let ended = rows(c, sql, &[&t, &town]).await?;
-            let ended = ended.iter().map(|r| {
-                Ok(AreaEnd { area: AreaId(array(r, 0)?), day: get(r, 1)?, into: optional(r, 2)?.map(AreaId) })
-            });
-            Ok((past, ended.collect::<Result<_>>()?))
+            Ok((past.collect::<Result<_>>()?, ended(c, t, township).await?))
         })
     }
 
@@ -121,6 +132,29 @@ impl RightsStorage for PostgresStorage {
             found.iter().map(read).collect()
         })
     }
+}
+
+/// The areas that ended.
+async fn ended(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Result<Vec<AreaEnd>> {
+    let sql = "SELECT area, ended_day, merged_into FROM area
+        WHERE tenant = $1 AND township = $2 AND ended_day IS NOT NULL ORDER BY area";
+    let found = rows(c, sql, &[&tenant, &township.0.as_slice()]).await?;
+    let read = |r: &Row| Ok(AreaEnd { area: AreaId(array(r, 0)?), day: get(r, 1)?, into: optional(r, 2)?.map(AreaId) });
+    found.iter().map(read).collect()
+}
+
+/// The areas with all that became of them.
+pub(super) async fn areas(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Result<Areas> {
+    let sql = "SELECT version, area, parent, at_ms FROM area_hung WHERE tenant = $1 AND township = $2
+        ORDER BY version, area";
+    let hung = rows(c, sql, &[&tenant, &township.0.as_slice()]).await?;
+    let read = |r: &Row| {
+        let (version, at_ms) = (number(r, 0)?, number(r, 3)?);
+        Ok(Hung { area: AreaId(array(r, 1)?), parent: optional(r, 2)?.map(AreaId), version, at_ms })
+    };
+    let hung = hung.iter().map(read).collect::<Result<_>>()?;
+    let (_, all) = people::areas(c, tenant, township).await?;
+    Ok(Areas::new(all, ended(c, tenant, township).await?, hung))
 }
 
 fn entry(r: &Row) -> Result<AreaEntry> {

@@ -4,12 +4,13 @@ use deadpool_postgres::GenericClient;
 use std::sync::Arc;
 
 use doorstep_core::id::{RecordId, UserId};
-use doorstep_core::protocol::{AreaEntry, Position};
+use doorstep_core::protocol::Position;
 
 use super::super::rights::ROLES;
 use super::super::standing::Caches;
 use super::super::{
-    Claims, MergeBase, PlanPull, PullPage, PushBase, PushQuery, READS_CLOSED, ReplyQuery, Result, Standing, TownshipId,
+    Areas, Claims, MergeBase, PlanPull, PullPage, PushBase, PushQuery, READS_CLOSED, ReplyQuery, Result, Standing,
+    TownshipId,
 };
 use super::{array, feed, forms, held, number, people, records, rights, rows, settings, uploads};
 
@@ -63,16 +64,16 @@ pub(super) async fn claims(
 }
 
 /// The areas, of which this is the version.
-async fn areas(
+pub(super) async fn areas(
     c: &impl GenericClient,
     tenant: &[u8],
     caches: &Caches<'_>,
     township: TownshipId,
     version: u64,
-) -> Result<Arc<[AreaEntry]>> {
+) -> Result<Arc<Areas>> {
     match caches.areas.get(township, version) {
         Some(known) => Ok(known),
-        None => Ok(caches.areas.put(township, version, people::areas(c, tenant, township).await?.1)),
+        None => Ok(caches.areas.put(township, version, rights::areas(c, tenant, township).await?)),
     }
 }
 

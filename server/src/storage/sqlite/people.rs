@@ -40,10 +40,8 @@ pub(super) fn put_areas(c: &Connection, township: TownshipId, areas: &[AreaEntry
     Ok(raise.query_row([no], |r| r.get::<_, i64>(0))?.cast_unsigned())
 }
 
-pub(super) fn areas(c: &Connection, township: TownshipId) -> Result<(u64, Vec<AreaEntry>)> {
-    let mut statement = c.prepare_cached("SELECT no, areas_version FROM township WHERE id = ?")?;
-    let known = statement.query_row([township.0], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?))).optional()?;
-    let Some((no, version)) = known else { return Ok((0, Vec::new())) };
+pub(super) fn areas(c: &Connection, township: TownshipId) -> Result<Vec<AreaEntry>> {
+    let Some(no) = township_no(c, township)? else { return Ok(Vec::new()) };
     let mut statement = c.prepare_cached(
         "SELECT id, parent, level, code, name_zh, name_en FROM area WHERE township_no = ? ORDER BY code, id",
     )?;
@@ -57,7 +55,7 @@ pub(super) fn areas(c: &Connection, township: TownshipId) -> Result<(u64, Vec<Ar
             name_en: r.get(5)?,
         })
     })?;
-    Ok((version.cast_unsigned(), rows.collect::<rusqlite::Result<_>>()?))
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 pub(super) fn townships(c: &Connection) -> Result<Vec<TownshipId>> {

@@ -1,6 +1,7 @@
 //! Grants by subject and by their end, the past of areas, units, and moves of records.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use doorstep_core::clock::Millis;
 use doorstep_core::id::{AreaId, RecordId, UserId};
@@ -10,7 +11,8 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::super::chain::{KIND_MOVE, Links};
 use super::super::rights::MOVED_MAX;
 use super::super::{
-    AreaChange, AreaEnd, AreaPast, Claims, Grant, Move, Place, Placement, Result, RightsStorage, TownshipId, Unit,
+    AreaChange, AreaEnd, AreaPast, Areas, Claims, Grant, Hung, Move, Place, Placement, Result, RightsStorage,
+    TownshipId, Unit,
 };
 use super::commit::Feed;
 use super::figures::Touched;
@@ -50,18 +52,28 @@ impl RightsStorage for SqliteStorage {
     fn change_area(&self, township: TownshipId, change: &AreaChange) -> Result<u64> {
         self.write(|tx| {
             let no = people::township_no_or_new(tx, township)?;
+            let before = tx.prepare_cached("SELECT parent FROM area WHERE township_no = ? AND id = ?")?.query_row(params![no, change.entry.area.0], |r| r.get::<_, Option<[u8; 16]>>(0)).optional()?;
             tx.prepare_cached(
                 "INSERT OR REPLACE INTO area_past (township_no, area, until_day, parent, level, code, name_zh, name_en)
                  SELECT township_no, id, ?, parent, level, code, name_zh, name_en FROM area WHERE township_no = ? AND id = ?",
             )?
             .execute(params![change.from_day, no, change.entry.area.0])?;
             let version = people::put_areas(tx, township, std::slice::from_ref(&change.entry))?;
+            let parent = change.entry.parent.map(|p| p.0);
+            if let Some(before) = before.filter(|before| *before != parent || change.merged_into.is_some()) {
+                tx.prepare_cached("INSERT INTO area_hung (township_no, version, area, parent, at_ms) VALUES (?, ?, ?, ?, ?)")?
+                    .execute(params![no, version.cast_signed(), change.entry.area.0, before, change.at_ms.cast_signed()])?;
+            }
             if let Some(into) = change.merged_into {
                 tx.prepare_cached("UPDATE area SET ended_day = ?, merged_into = ? WHERE township_no = ? AND id = ?")?
                     .execute(params![change.from_day, into.0, no, change.entry.area.0])?;
             }
             Ok(version)
         })
+    }
+
+    fn area_tree(&self, township: TownshipId) -> Result<Arc<Areas>> {
+        self.read(|c| Ok(standing::areas(c, &self.caches(), township)?.1))
     }
 
     fn area_past(&self, township: TownshipId) -> Result<(Vec<AreaPast>, Vec<AreaEnd>)> {
@@ -72,15 +84,7 @@ impl RightsStorage for SqliteStorage {
                  ORDER BY area, until_day",
             )?;
             let past = statement.query_map([no], |r| Ok(AreaPast { entry: entry(r)?, until_day: r.get(6)? }))?;
-            let past = past.collect::<rusqlite::Result<_>>()?;
-            let mut statement = c.prepare_cached(
-                "SELECT id, ended_day, merged_into FROM area WHERE township_no = ? AND ended_day IS NOT NULL ORDER BY id",
-            )?;
-            let ended = statement.query_map([no], |r| {
-                let into = r.get::<_, Option<_>>(2)?.map(AreaId);
-                Ok(AreaEnd { area: AreaId(r.get(0)?), day: r.get(1)?, into })
-            })?;
-            Ok((past, ended.collect::<rusqlite::Result<_>>()?))
+            Ok((past.collect::<rusqlite::Result<_>>()?, ended(c, no)?))
         })
     }
 
@@ -126,6 +130,31 @@ impl RightsStorage for SqliteStorage {
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
+}
+
+/// The areas that ended.
+fn ended(c: &Connection, township_no: i64) -> Result<Vec<AreaEnd>> {
+    let mut statement = c.prepare_cached(
+        "SELECT id, ended_day, merged_into FROM area WHERE township_no = ? AND ended_day IS NOT NULL ORDER BY id",
+    )?;
+    let rows = statement.query_map([township_no], |r| {
+        let into = r.get::<_, Option<_>>(2)?.map(AreaId);
+        Ok(AreaEnd { area: AreaId(r.get(0)?), day: r.get(1)?, into })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The areas with all that became of them.
+pub(super) fn areas(c: &Connection, township: TownshipId) -> Result<Areas> {
+    let Some(no) = people::township_no(c, township)? else { return Ok(Areas::default()) };
+    let mut statement = c.prepare_cached(
+        "SELECT version, area, parent, at_ms FROM area_hung WHERE township_no = ? ORDER BY version, area",
+    )?;
+    let hung = statement.query_map([no], |r| {
+        let (version, at_ms) = (r.get::<_, i64>(0)?.cast_unsigned(), r.get::<_, i64>(3)?.cast_unsigned());
+        Ok(Hung { area: AreaId(r.get(1)?), parent: r.get::<_, Option<_>>(2)?.map(AreaId), version, at_ms })
+    })?;
+    Ok(Areas::new(people::areas(c, township)?, ended(c, no)?, hung.collect::<rusqlite::Result<_>>()?))
 }
 
 fn entry(r: &Row<'_>) -> rusqlite::Result<AreaEntry> {

@@ -1,13 +1,15 @@
 //! What an exchange reads at once.
 
 use doorstep_core::id::{RecordId, UserId};
-use doorstep_core::protocol::{AreaEntry, Position};
+use doorstep_core::protocol::Position;
 use rusqlite::Connection;
+use std::sync::Arc;
 
 use super::super::rights::ROLES;
-use super::super::standing::{AreasCache, Caches};
+use super::super::standing::Caches;
 use super::super::{
-    Claims, MergeBase, PlanPull, PullPage, PushBase, PushQuery, READS_CLOSED, ReplyQuery, Result, Standing, TownshipId,
+    Areas, Claims, MergeBase, PlanPull, PullPage, PushBase, PushQuery, READS_CLOSED, ReplyQuery, Result, Standing,
+    TownshipId,
 };
 use super::feed::{self, Head};
 use super::{forms, held, people, records, rights, settings, uploads};
@@ -65,13 +67,16 @@ fn standing(c: &Connection, caches: &Caches<'_>, query: &ReplyQuery<'_>, head: O
 }
 
 /// A township's areas with their version: what is kept of them, if that is this version.
-pub(super) fn areas(c: &Connection, kept: &AreasCache, township: TownshipId) -> Result<(u64, Vec<AreaEntry>)> {
-    let Some(version) = feed::read_head(c, township)?.map(|head| head.areas_version) else {
-        return Ok((0, Vec::new()));
-    };
-    match kept.get(township, version) {
-        Some(known) => Ok((version, known.to_vec())),
-        None => Ok((version, kept.put(township, version, people::areas(c, township)?.1).to_vec())),
+pub(super) fn areas(c: &Connection, caches: &Caches<'_>, township: TownshipId) -> Result<(u64, Arc<Areas>)> {
+    let version = feed::read_head(c, township)?.map_or(0, |head| head.areas_version);
+    Ok((version, areas_at(c, caches, township, version)?))
+}
+
+/// The areas, of which this is the version.
+fn areas_at(c: &Connection, caches: &Caches<'_>, township: TownshipId, version: u64) -> Result<Arc<Areas>> {
+    match caches.areas.get(township, version) {
+        Some(known) => Ok(known),
+        None => Ok(caches.areas.put(township, version, rights::areas(c, township)?)),
     }
 }
 
@@ -83,10 +88,7 @@ pub(super) fn claims(
     version: u64,
     user: UserId,
 ) -> Result<Claims> {
-    let areas = match caches.areas.get(township, version) {
-        Some(known) => known,
-        None => caches.areas.put(township, version, people::areas(c, township)?.1),
-    };
+    let areas = areas_at(c, caches, township, version)?;
     let roles = caches.roles.of(settings::setting(c, ROLES)?);
     Ok(Claims { grants: people::grants(c, user, 0)?.1, areas, roles })
 }
