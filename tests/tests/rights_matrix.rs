@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use doorstep_core::clock::{ManualClock, SeededEntropy, SystemEntropy, random};
 use doorstep_core::id::{AreaId, DeviceId, Identity, RecordId, UserId, branch_actor};
-use doorstep_core::protocol::{Batch, BatchHeader, GrantEntry, Position, RecordBody, RecordFrame, State, WireChange};
+use doorstep_core::protocol::{Batch, BatchHeader, GrantEntry, RecordBody, RecordFrame, State, WireChange};
 use doorstep_core::record::{Author, ChangeNote, Edit, Record, Section, Value};
 use doorstep_core::rights::{Roles, Standing};
 use doorstep_server::cli::role::table;
