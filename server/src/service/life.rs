@@ -1,6 +1,8 @@
 //! Events in the life of households, server side: an event whose author couldn't write what follows from it (the household
 //! wasn't on the phone, or the program is an old one) is applied by the office; and the office records events itself.
 
+mod pairing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -130,16 +132,12 @@ impl Service {
             let answers = changed.get(&stored.core.id).filter(|_| !stored.answers.contains_key(&mark));
             plan.extend(answers.map(|answers| (stored, answers.clone())));
         }
-        let made = match made {
-            Some(made) => {
-                let id = made.identity.derived_id(&self.tenant_key());
-                let there = id.map(|id| self.stored(township, forms, id)).transpose()?.flatten();
-                id.filter(|_| there.is_none()).map(|id| (id, made))
-            }
-            None => None,
-        };
+        let made = made.and_then(|made| Some((made.identity.derived_id(&self.tenant_key())?, made)));
+        let made_id = made.as_ref().map(|(id, _)| *id);
+        let there = made_id.map(|id| self.stored(township, forms, id)).transpose()?.flatten();
+        let made = made.filter(|_| there.is_none());
         if plan.is_empty() && made.is_none() {
-            return Ok(0);
+            return self.pair_made(township, household, made_id).map(|()| 0);
         }
         let user = office_user(self).map_err(Refused::from)?;
         let office = Office::start(self, user, township)?;
@@ -160,7 +158,14 @@ impl Service {
             };
             written += office.write(&[instance])?;
         }
+        self.pair_made(township, household, made_id)?;
         Ok(written)
+    }
+
+    fn pair_made(&self, township: TownshipId, old: RecordId, made: Option<RecordId>) -> Result<(), WriteError> {
+        let Some(made) = made else { return Ok(()) };
+        self.pair_like(township, (old, made)).map_err(Refused::from)?;
+        Ok(())
     }
 
     /// Puts answers into a household: without `replaces`, what is answered otherwise there stays, with the other answer beside it.

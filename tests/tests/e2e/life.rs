@@ -1,5 +1,6 @@
 //! Events in the life of households, between real phones and a real server.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use doorstep_core::client::filling::FillOptions;
@@ -9,6 +10,9 @@ use doorstep_core::id::{AreaId, Identity, RecordId, UserId};
 use doorstep_core::protocol::GrantEntry;
 use doorstep_core::record::{ChangeNote, Edit, FormRef, Section, Value};
 use doorstep_core::store::{ListFilter, PlannedDocument};
+use doorstep_server::service::audit::Actor;
+use doorstep_server::service::life::NewEvent;
+use doorstep_server::service::rights::current;
 use doorstep_server::storage::User;
 use doorstep_tests::harness::{TestServer, add_household, edit, open_phone, sync, visit};
 use tempfile::TempDir;
@@ -341,6 +345,49 @@ fn a_helper_who_registers_a_split_has_both_households() {
     counted.sort_unstable();
     assert_eq!(counted, [1, 2]);
     assert_eq!(persons(&office).len(), 2);
+}
+
+#[test]
+fn a_household_that_a_split_makes_is_paired_as_the_one_that_it_came_from() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    let office = server.phone(dirs[1].path(), "站");
+    let (household, [_, wife, son]) = family(&office, server.villages[0], "0001", "李四");
+    sync(&office);
+    let helper = phone_of(&server, dirs[2].path(), "helper", server.villages[0], Some(household));
+    settled(&[&helper]);
+    let split =
+        |member: &str| BTreeMap::from([("members", member), ("split_head", member)].map(|(k, v)| (k.into(), v.into())));
+    // one that the office records on the server, one that another phone brings
+    let event = NewEvent { form: "household_split".into(), household, answers: split(&son) };
+    let at_office = server.service.record_event(server.township, &event).unwrap();
+    settled(&[&helper, &office]);
+    let mut counted: Vec<u32> = persons(&helper).into_iter().map(|(_, persons)| persons).collect();
+    counted.sort_unstable();
+    assert_eq!(counted, [1, 2]);
+    let on_phone = happens(&office, "household_split", household, &[("members", &wife), ("split_head", &wife)]);
+    settled(&[&office, &helper]);
+    let held = persons(&helper);
+    assert_eq!(held.iter().map(|(_, persons)| *persons).collect::<Vec<_>>(), [1, 1, 1]);
+    assert!(helper.refused().unwrap().is_empty());
+    let user = helper.enrolment().unwrap().unwrap().user;
+    let paired = || {
+        let (_, log) = server.service.storage.grants(user, 0).unwrap();
+        let now = current(&log).into_iter().map(|(_, grant)| grant.entry.clone());
+        now.filter(|entry| entry.active && entry.role == "helper")
+            .filter_map(|e| Some((e.grant, e.subject?)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(paired().len(), 3);
+    // a pairing that ended later stays ended, whatever is corrected in the event
+    let (grant, ended) = *paired().last().unwrap();
+    server.service.end_grant(Actor::CommandLine, user, grant).unwrap();
+    for event in [at_office, on_phone] {
+        correct(&office, event, &[("note", "核对过")]);
+    }
+    settled(&[&office, &helper]);
+    assert_eq!(paired().len(), 2);
+    assert!(persons(&helper).iter().all(|(id, _)| *id != ended));
 }
 
 /// What a program writes that knows the event's form and not what follows from it.
