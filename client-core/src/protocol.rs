@@ -32,7 +32,7 @@ pub use records::{ChangeHead, RecordBody, RecordFrame, WireChange};
 pub use refill::{Receipt, Refill};
 pub use refused::{RefusalText, UploadRefusal, change_refusal_text, refusal_text};
 pub use reply::{AreaEntry, Delivery, Done, GrantEntry, ReplyFrame, ScopeDigest, Source, Welcome};
-pub use status::{Outcome, REASON_BYTES, State, forbidden_keys, reason_code};
+pub use status::{NOT_KEPT, Outcome, REASON_BYTES, State, forbidden_keys, reason_code};
 pub use stream::{ReplyDecoder, ReplyEncoder, Weight};
 pub use wipe::{LOST_DEVICE, WipeOrder};
 

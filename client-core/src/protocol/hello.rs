@@ -2,6 +2,7 @@
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
+use super::batch::ManifestEntry;
 use super::codec::{DecodeError, Reader, Writer};
 use super::forms::FormsKnown;
 use super::{MAGIC, VERSION, limits};
@@ -76,6 +77,8 @@ pub struct Hello {
     pub told: Option<Position>,
     /// What the device has of the log of forms; `None` from a phone that takes no forms.
     pub forms: Option<FormsKnown>,
+    /// Own changes that the server let wait, as far as the device knows: what became of them? Only with `forms`.
+    pub waiting: Vec<ManifestEntry>,
     /// Asks only what a pull would cost.
     pub cost_only: bool,
     /// The device found its scope digest to differ from the server's.
@@ -103,6 +106,7 @@ impl Hello {
             older: Vec::new(),
             told: None,
             forms: None,
+            waiting: Vec::new(),
             cost_only: false,
             diverged: false,
             wiping: false,
@@ -143,6 +147,10 @@ impl Hello {
         }
         if let Some(forms) = &self.forms {
             forms.write(&mut w);
+            if !self.waiting.is_empty() {
+                w.number(self.waiting.len() as u64);
+                self.waiting.iter().for_each(|entry| w.raw(&entry.to_bytes()));
+            }
         }
         w.0
     }
@@ -215,6 +223,8 @@ impl Hello {
         }
         let told = if r.is_empty() { None } else { Some(read_position(&mut r)?).filter(|told| told.seq > 0) };
         let forms = if r.is_empty() { None } else { Some(FormsKnown::read(&mut r)?) };
+        let n = if r.is_empty() { 0 } else { r.count(limits::WAITING_ASKED_MAX, "number of waiting changes")? };
+        let waiting = (0..n).map(|_| read_entry(&mut r)).collect::<Result<_, _>>()?;
         let (cost_only, diverged, wiping) = (flags & 1 != 0, flags & 2 != 0, flags & 4 != 0);
         Ok(Self {
             tenant,
@@ -228,6 +238,7 @@ impl Hello {
             older,
             told,
             forms,
+            waiting,
             cost_only,
             diverged,
             wiping,
@@ -253,6 +264,10 @@ impl SignedHello {
         let message = [PURPOSE, self.body.as_slice()].concat();
         key.verify_strict(&message, &Signature::from_bytes(&self.signature)).is_ok()
     }
+}
+
+fn read_entry(r: &mut Reader<'_>) -> Result<ManifestEntry, DecodeError> {
+    ManifestEntry::from_bytes(&r.array()?).ok_or(DecodeError::Value("waiting change"))
 }
 
 pub(super) fn write_position(w: &mut Writer, position: &Position) {

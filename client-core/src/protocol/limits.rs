@@ -22,6 +22,8 @@ pub const REPLY_MAX: usize = 64 << 20;
 pub const WINDOW_LOG_MAX: u32 = 20;
 /// Older points of a feed in one hello.
 pub const OLDER_POINTS_MAX: usize = 64;
+/// Waiting changes that one hello asks about.
+pub const WAITING_ASKED_MAX: usize = 32;
 /// Townships, and unfinished fills, in one hello.
 pub const POSITIONS_MAX: usize = 64;
 /// Receipts in one refill.

@@ -209,6 +209,17 @@ pub enum ReplyFrame {
     },
     /// The phone was reported lost: it erases itself, once what it still had to send was taken.
     Wipe(WipeOrder),
+    /// What became of the changes that the hello asked about, in its order.
+    Fates {
+        /// Their states now.
+        outcomes: Vec<Outcome>,
+        /// The feed's head when they were read.
+        as_of: u64,
+        /// Receipt over the acknowledged changes, in order.
+        receipt: MacTag,
+        /// The feed's chain at `as_of`.
+        chain: Chain,
+    },
     /// Last.
     Done(Done),
     /// A frame of a kind that this version doesn't know.
@@ -232,6 +243,7 @@ mod kind {
     pub const DONE: u64 = 11;
     pub const FORMS: u64 = 12;
     pub const WIPE: u64 = 14;
+    pub const FATES: u64 = 15;
 }
 
 impl ReplyFrame {
@@ -322,6 +334,13 @@ impl ReplyFrame {
                 w.raw(&order.0);
                 kind::WIPE
             }
+            Self::Fates { outcomes, as_of, receipt, chain } => {
+                write_outcomes(&mut w, outcomes);
+                w.number(*as_of);
+                w.raw(&receipt.0);
+                w.raw(&chain.0);
+                kind::FATES
+            }
             Self::Unknown { kind } => *kind,
         };
         Ok((kind, w.0))
@@ -379,6 +398,12 @@ impl ReplyFrame {
                 scope: r.optional(|r| Ok(ScopeDigest { count: r.number()?, sum: u64::from_be_bytes(r.array()?) }))?,
             }),
             kind::WIPE => Self::Wipe(WipeOrder(r.array()?)),
+            kind::FATES => Self::Fates {
+                outcomes: read_outcomes(r, limits::WAITING_ASKED_MAX)?,
+                as_of: r.number()?,
+                receipt: MacTag(r.array()?),
+                chain: Chain(r.array()?),
+            },
             // forms that can't be read must not keep records from coming: they are asked for again
             kind::FORMS => FormsNews::read(r).map_or(Self::Unknown { kind }, Self::Forms),
             kind => Self::Unknown { kind },

@@ -51,6 +51,9 @@ impl State {
     }
 }
 
+/// The reason of a change that a server let wait and doesn't have any more.
+pub const NOT_KEPT: &str = "not_kept";
+
 /// The reason of a change of which only some answers may not be written: the code, then their keys, separated by spaces.
 const FORBIDDEN_ANSWER: &str = "forbidden_answer";
 

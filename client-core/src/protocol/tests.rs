@@ -59,6 +59,7 @@ fn hello() -> Hello {
         older: vec![Position { seq: 100, chain: Chain([7; 16]) }],
         told: None,
         forms: None,
+        waiting: Vec::new(),
         cost_only: false,
         diverged: true,
         wiping: false,
@@ -117,6 +118,29 @@ fn what_a_hello_and_a_reply_say_of_forms_is_frozen_and_reads_back() {
     assert_eq!(Hello::decode(&bytes).unwrap().unwrap().hello, none, "a phone without any published form");
     assert_eq!(bytes.len(), GOLDEN_HELLO_LEN + 17 + 2);
 }
+
+#[test]
+fn what_a_hello_and_a_reply_say_of_waiting_changes_is_frozen_and_reads_back() {
+    let waiting = |n: u8| ManifestEntry { record: RecordId([n; 16]), incarnation: 1, change: ChangeHash([n; 32]) };
+    let asking = Hello { waiting: vec![waiting(3), waiting(4)], ..hello_with_forms() };
+    let bytes = asking.encode_signed(&signing_key());
+    assert_eq!(Hello::decode(&bytes).unwrap().unwrap().hello, asking);
+    let fates = ReplyFrame::Fates {
+        outcomes: vec![Outcome::of(State::Stored), Outcome::quarantined("locked")],
+        as_of: 300,
+        receipt: MacTag([7; 16]),
+        chain: Chain([8; 16]),
+    };
+    let (kind, content) = fates.encode().unwrap();
+    assert_eq!(ReplyFrame::decode(kind, &content, &key()).unwrap(), fates);
+    assert_eq!((kind, bytes.len(), content.len()), (15, GOLDEN_HELLO_LEN + 42 + 1 + 2 * 52, 47));
+    assert_eq!((hash(&bytes).as_str(), hash(&content).as_str()), (GOLDEN_HELLO_WAITING, GOLDEN_FATES));
+    let many = Hello { waiting: (0..33).map(waiting).collect(), ..hello_with_forms() };
+    assert!(Hello::decode(&many.encode_signed(&signing_key())).is_err(), "more than one hello may ask about");
+}
+
+const GOLDEN_HELLO_WAITING: &str = "25e331ef5b73d2f2";
+const GOLDEN_FATES: &str = "aaf4d762817ab127";
 
 #[test]
 fn a_frame_of_forms_that_can_not_be_read_is_skipped_like_an_unknown_one() {

@@ -10,7 +10,7 @@ use super::Store;
 use super::connection::{Durability, Work, meta, number, set_meta};
 use super::content::{Stored, held_by_no, state};
 use super::error::{Result, StoreError};
-use crate::id::{ChangeHash, MacTag};
+use crate::id::{ChangeHash, MacTag, RecordId};
 use crate::protocol::records::{restore_change, strip_change};
 use crate::protocol::{
     Batch, BatchHeader, LOST_DEVICE, ManifestEntry, Outcome, RecordBody, RecordFrame, State, UploadKind, WireChange,
@@ -123,6 +123,45 @@ impl Store {
         receipt: MacTag,
     ) -> Result<StatusReport> {
         self.in_transaction(Durability::Power, |work| work.apply_statuses(branch, number, outcomes, as_of, receipt))
+    }
+
+    /// Own changes that waited on the server when it was last asked, at most so many as a hello asks about; with more of them
+    /// which ones depends on `turn`, so that each has its turn.
+    pub fn waiting_to_ask(&self, turn: u64) -> Result<Vec<ManifestEntry>> {
+        self.connections.read(|db| {
+            let waiting =
+                "FROM change c JOIN record r ON r.no = c.record WHERE c.state = 3 AND c.state <> 2 AND c.reason <> ?1";
+            let count = format!("SELECT count(*) {waiting}");
+            let count: i64 = db.prepare_cached(&count)?.query_row([OLD_INCARNATION], |r| r.get(0))?;
+            let most = limits::WAITING_ASKED_MAX as u64;
+            let rounds = count.cast_unsigned().div_ceil(most).max(1);
+            let sql = format!("SELECT r.id, r.incarnation, c.hash {waiting} ORDER BY c.no LIMIT ?2 OFFSET ?3");
+            let mut statement = db.prepare_cached(&sql)?;
+            let from = (turn % rounds * most).cast_signed();
+            let rows = statement.query_map(params![OLD_INCARNATION, most.cast_signed(), from], |r| {
+                let (record, change) = (RecordId(r.get(0)?), ChangeHash(r.get(2)?));
+                Ok(ManifestEntry { record, incarnation: r.get(1)?, change })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Takes what became of changes that waited, in the order in which they were asked about.
+    pub fn apply_fates(
+        &self,
+        asked: &[ManifestEntry],
+        outcomes: &[Outcome],
+        as_of: u64,
+        receipt: MacTag,
+    ) -> Result<StatusReport> {
+        if asked.len() != outcomes.len() {
+            return Err(StoreError::StatusCount);
+        }
+        self.in_transaction(Durability::Power, |work| {
+            let report = work.take_outcomes(asked, outcomes, as_of, receipt)?;
+            work.drop_lost()?;
+            Ok(report)
+        })
     }
 
     /// The server lacks the batches of `branch` after number `last`: they become pending again, oldest first. If one of
@@ -280,17 +319,42 @@ impl Work<'_> {
         as_of: u64,
         receipt: MacTag,
     ) -> Result<StatusReport> {
-        let mut report = StatusReport::default();
         let found: Option<(i64, Vec<u8>)> = self
             .db
             .prepare_cached("SELECT no, entries FROM batch WHERE branch = ? AND number = ?")?
             .query_row(params![branch, number.cast_signed()], |r| Ok((r.get(0)?, r.get(1)?)))
             .optional()?;
-        let Some((batch, entries)) = found else { return Ok(report) };
+        let Some((batch, entries)) = found else { return Ok(StatusReport::default()) };
         let entries: Vec<ManifestEntry> = entries.as_chunks().0.iter().filter_map(ManifestEntry::from_bytes).collect();
         if entries.len() != outcomes.len() {
             return Err(StoreError::StatusCount);
         }
+        let server_ms = super::connection::number(self.db, "server_ms")?;
+        self.db.prepare_cached("UPDATE batch SET state = ?, closed_ms = ? WHERE no = ?")?.execute(params![
+            batch_state::ACKNOWLEDGED,
+            server_ms.cast_signed(),
+            batch
+        ])?;
+        if outcomes.iter().any(|outcome| outcome.reason == OLD_INCARNATION) {
+            // it holds what an erasure took out of a record
+            self.db.prepare_cached("UPDATE batch SET upload = zeroblob(0) WHERE no = ?")?.execute([batch])?;
+            self.note_deleted()?;
+        }
+        self.upload_taken()?;
+        let report = self.take_outcomes(&entries, outcomes, as_of, receipt)?;
+        self.drop_lost()?;
+        Ok(report)
+    }
+
+    /// Takes the states of changes; where something was refused a new branch is taken.
+    fn take_outcomes(
+        &mut self,
+        entries: &[ManifestEntry],
+        outcomes: &[Outcome],
+        as_of: u64,
+        receipt: MacTag,
+    ) -> Result<StatusReport> {
+        let mut report = StatusReport::default();
         let server_ms = super::connection::number(self.db, "server_ms")?;
         let (mut touched, mut remake, mut acknowledged) = (Vec::new(), HashSet::new(), Vec::new());
         for (entry, outcome) in entries.iter().zip(outcomes) {
@@ -310,18 +374,7 @@ impl Work<'_> {
             }
             self.settle(&change, outcome, server_ms, &mut remake)?;
         }
-        self.db.prepare_cached("UPDATE batch SET state = ?, closed_ms = ? WHERE no = ?")?.execute(params![
-            batch_state::ACKNOWLEDGED,
-            server_ms.cast_signed(),
-            batch
-        ])?;
-        if outcomes.iter().any(|outcome| outcome.reason == OLD_INCARNATION) {
-            // it holds what an erasure took out of a record
-            self.db.prepare_cached("UPDATE batch SET upload = zeroblob(0) WHERE no = ?")?.execute([batch])?;
-            self.note_deleted()?;
-        }
         self.keep_receipt(as_of, receipt, &acknowledged)?;
-        self.upload_taken()?;
         // what a lost phone sends is kept as it is, until the office has looked at it
         report.needs_remake = report.refused.iter().any(|reason| reason != LOST_DEVICE) && !self.is_wiping()?;
         for record in touched {
@@ -335,7 +388,6 @@ impl Work<'_> {
         if report.needs_remake {
             self.take_branch(&remake, &[])?;
         }
-        self.drop_lost()?;
         Ok(report)
     }
 

@@ -1,10 +1,14 @@
 //! One sync: as many exchanges as it takes to send what waits and to read what is new, normally one.
 
+mod cost;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
+
+pub use cost::Cost;
 
 use super::backoff::Backoff;
 use super::transport::{Cancel, Transport, TransportError};
@@ -13,9 +17,9 @@ use crate::fault;
 use crate::id::TenantKey;
 use crate::protocol::enrol::EnrolAgainBody;
 use crate::protocol::{
-    DecodeError, Hello, Position, ReplyDecoder, ReplyFrame, Upload, UploadKind, UploadRefusal, Welcome,
+    DecodeError, Hello, ManifestEntry, Position, ReplyDecoder, ReplyFrame, Upload, UploadKind, UploadRefusal, Welcome,
 };
-use crate::store::{PendingUpload, Store, StoreError};
+use crate::store::{PendingUpload, StatusReport, Store, StoreError};
 
 /// Exchanges in one sync; a healthy one takes one or two.
 const ROUNDS_MAX: u32 = 200;
@@ -172,6 +176,8 @@ struct Memory {
     shown_grants: bool,
     /// Definitions of forms that couldn't be read were asked for again once in this sync.
     asked_forms: bool,
+    /// The waiting changes that the request asks about.
+    asked: Vec<ManifestEntry>,
 }
 
 impl Engine {
@@ -339,7 +345,8 @@ impl Engine {
         }
         let counter = self.store.next_counter()?;
         round.counter = counter;
-        let (request, tenant_key) = self.request(memory, pending.as_ref(), Asking::Sync, counter)?;
+        let (request, tenant_key);
+        (request, tenant_key, memory.asked) = self.request(memory, pending.as_ref(), Asking::Sync, counter)?;
         self.store.forms_asked()?;
         report.requests += 1;
         report.bytes_up += request.len() as u64;
@@ -382,7 +389,7 @@ impl Engine {
         pending: Option<&PendingUpload>,
         asking: Asking,
         counter: u64,
-    ) -> Result<(Vec<u8>, TenantKey), SyncError> {
+    ) -> Result<(Vec<u8>, TenantKey, Vec<ManifestEntry>), SyncError> {
         let state = self.store.sync_state()?;
         let enrolment = state.enrolment.ok_or(SyncError::NotEnrolled)?;
         let total = pending.map_or(0, |p| p.bytes.len() as u32);
@@ -396,6 +403,7 @@ impl Engine {
             }
             _ => 0,
         };
+        let asked = if asking == Asking::Sync { self.store.waiting_to_ask(counter)? } else { Vec::new() };
         let hello = Hello {
             tenant: enrolment.tenant,
             device: enrolment.device,
@@ -408,6 +416,7 @@ impl Engine {
             older: if memory.older { self.store.older_points()? } else { Vec::new() },
             told: state.told.filter(|_| !fault::bug("forget_told")),
             forms: Some(self.store.forms_known()?),
+            waiting: asked.clone(),
             cost_only: asking == Asking::Cost,
             diverged: state.diverged,
             wiping: asking == Asking::Wiping,
@@ -417,7 +426,19 @@ impl Engine {
         if let Some(pending) = pending {
             request.extend_from_slice(&pending.bytes[offset as usize..]);
         }
-        Ok((request, TenantKey(enrolment.tenant_key)))
+        Ok((request, TenantKey(enrolment.tenant_key), asked))
+    }
+
+    fn taken(&self, done: StatusReport, round: &mut Round, report: &mut SyncReport) -> Result<(), SyncError> {
+        report.changes_acknowledged += done.stored + done.known;
+        for reason in done.refused {
+            *report.refused.entry(reason).or_default() += 1;
+        }
+        if done.needs_remake {
+            report.remade += self.store.take_new_branch()?.changes;
+            round.again = true;
+        }
+        Ok(())
     }
 
     fn frame(
@@ -436,15 +457,13 @@ impl Engine {
                 fault::point("phone.after_statuses");
                 memory.batch_changes = (memory.batch_changes * 2).min(BATCH_CHANGES);
                 (memory.uncertain, memory.staged) = (None, 0);
-                report.changes_acknowledged += done.stored + done.known;
                 report.changes_waiting += done.waiting;
-                for reason in done.refused {
-                    *report.refused.entry(reason).or_default() += 1;
-                }
-                if done.needs_remake {
-                    report.remade += self.store.take_new_branch()?.changes;
-                    round.again = true;
-                }
+                self.taken(done, round, report)?;
+            }
+            ReplyFrame::Fates { outcomes, as_of, receipt, chain } => {
+                self.store.note_told(Position { seq: as_of, chain })?;
+                let done = self.store.apply_fates(&memory.asked, &outcomes, as_of, receipt)?;
+                self.taken(done, round, report)?;
             }
             ReplyFrame::BranchTaken { .. } => {
                 (memory.uncertain, memory.staged) = (None, 0);
@@ -560,51 +579,4 @@ impl Engine {
         }
         Ok(false)
     }
-
-    /// What the next sync would cost: all that waits to go up; and what waits on the server, asked with a small request if
-    /// `ask`. Changes nothing on the phone and, unless it asks, uses no number of a request.
-    pub fn cost(&self, ask: bool, cancel: &Cancel) -> Result<Cost, SyncError> {
-        let (memory, counter) = (Memory::default(), self.store.sync_state()?.counter);
-        let uploads: Vec<Option<PendingUpload>> = match self.store.upcoming_uploads(BATCH_CHANGES)? {
-            uploads if uploads.is_empty() => vec![None],
-            uploads => uploads.into_iter().map(Some).collect(),
-        };
-        let mut cost = Cost::default();
-        for upload in &uploads {
-            cost.requests += 1;
-            let (request, _) =
-                self.request(&memory, upload.as_ref(), Asking::Sync, counter + u64::from(cost.requests))?;
-            cost.bytes_up += request.len() as u64;
-            cost.changes_up += upload.as_ref().map_or(0, |u| u.changes as u64);
-        }
-        if ask {
-            let (request, tenant_key) = self.request(&memory, None, Asking::Cost, self.store.next_counter()?)?;
-            let mut reply = self.transport.exchange(request, cancel)?;
-            let mut decoder = ReplyDecoder::new(tenant_key)?;
-            while let Some(chunk) = reply.next_chunk()? {
-                for frame in decoder.push(&chunk)? {
-                    if let ReplyFrame::Cost { changes, bytes } = frame {
-                        (cost.changes_down, cost.bytes_down) = (Some(changes), Some(bytes));
-                    }
-                }
-            }
-        }
-        Ok(cost)
-    }
-}
-
-/// The cost of a sync, before it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Cost {
-    /// Requests that it takes to send everything, if none is cut.
-    pub requests: u32,
-    /// Bytes of their bodies. The uploads in them are exact; what goes before each upload may grow by up to 32 bytes while
-    /// the sync moves on. Requests that only read more, HTTP's headers and repetitions after a cut come on top.
-    pub bytes_up: u64,
-    /// Changes in them; exact.
-    pub changes_up: u64,
-    /// Changes that wait on the server, if asked.
-    pub changes_down: Option<u64>,
-    /// Their bytes before compression (about a third travels), if asked.
-    pub bytes_down: Option<u64>,
 }

@@ -34,6 +34,12 @@ struct CuttingWay {
     scope: Mutex<Option<ScopeDigest>>,
     /// Signs an order to the phone to erase itself.
     orders: Option<SigningKey>,
+    /// What it says to all changes of a batch; stored if it says nothing.
+    states: Mutex<Option<Outcome>>,
+    /// What it says became of each change that it is asked about.
+    fate: Mutex<Option<Outcome>>,
+    /// How many changes each request asked about.
+    asked: Mutex<Vec<usize>>,
     /// Whether each request said that the digests differ.
     diverged: Mutex<Vec<bool>>,
 }
@@ -67,7 +73,8 @@ impl CuttingWay {
         let batch = Batch::decode(&inflated, &TENANT_KEY).unwrap();
         let changes = batch.manifest().len();
         self.sizes.lock().unwrap().push(changes);
-        let outcomes = vec![Outcome::of(State::Stored); changes];
+        let state = self.states.lock().unwrap().clone().unwrap_or(Outcome::of(State::Stored));
+        let outcomes = vec![state; changes];
         let (branch, number) = (batch.header.branch, batch.header.number);
         ReplyFrame::Statuses {
             branch,
@@ -92,6 +99,12 @@ impl Transport for CuttingWay {
         reply.push(&ReplyFrame::Welcome(Welcome { server_ms: NOW_MS, ..Welcome::default() })).unwrap();
         if !upload.is_empty() {
             reply.push(&self.take(upload)).unwrap();
+        }
+        let waiting = signed.hello.waiting.len();
+        self.asked.lock().unwrap().push(waiting);
+        if let Some(fate) = self.fate.lock().unwrap().clone().filter(|_| waiting > 0) {
+            let (outcomes, receipt) = (vec![fate; waiting], MacTag([0; 16]));
+            reply.push(&ReplyFrame::Fates { outcomes, as_of: 9, receipt, chain: Chain::default() }).unwrap();
         }
         if let Some(key) = &self.orders {
             let Hello { tenant, device, counter, .. } = signed.hello;
@@ -227,4 +240,34 @@ fn a_phone_erases_itself_on_the_pinned_server_s_order_only_and_after_it_has_sent
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["wiped"]);
     assert!(matches!(store.counts(), Err(crate::store::StoreError::Wiped)));
+}
+
+#[test]
+fn a_phone_asks_what_became_of_changes_that_waited_until_it_is_told() {
+    let dir = TempDir::new().unwrap();
+    let (way, store) = (Arc::new(CuttingWay::default()), phone(&dir, 40));
+    let engine = engine(&store, &way);
+    let sync = |fate: Option<Outcome>| {
+        way.asked.lock().unwrap().clear();
+        *way.fate.lock().unwrap() = fate;
+        let report = engine.sync(&Silent, &Cancel::default()).unwrap();
+        (report, way.asked.lock().unwrap().clone())
+    };
+    *way.states.lock().unwrap() = Some(Outcome::of(State::Waiting));
+    let (report, asked) = sync(None);
+    assert_eq!((report.changes_waiting, asked), (40, vec![0]));
+    assert_eq!(store.counts().unwrap().waiting, 40, "none has a final state");
+    // more than one request asks about: each has its turn
+    let asked = [sync(Some(Outcome::of(State::Waiting))).1, sync(Some(Outcome::of(State::Waiting))).1].concat();
+    assert_eq!(asked.iter().sum::<usize>(), 40);
+    *way.states.lock().unwrap() = None;
+    let (first, asked) = sync(Some(Outcome::of(State::Stored)));
+    assert_eq!(first.changes_acknowledged, asked[0] as u64);
+    let (second, asked) = sync(Some(Outcome::quarantined("locked")));
+    assert_eq!(second.refused.values().sum::<u64>(), asked[0] as u64);
+    assert_eq!(second.refused.keys().collect::<Vec<_>>(), ["locked"]);
+    assert_eq!(first.changes_acknowledged + second.refused.values().sum::<u64>(), 40);
+    assert_eq!(store.counts().unwrap().waiting, 0);
+    assert_eq!(store.refused().unwrap().len() as u64, 40 - first.changes_acknowledged);
+    assert_eq!(sync(Some(Outcome::of(State::Stored))).1, [0], "nothing is asked any more");
 }

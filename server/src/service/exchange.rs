@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use doorstep_core::fault;
-use doorstep_core::id::{ChangeHash, DeviceId, RecordId};
+use doorstep_core::id::{ChangeHash, DeviceId, MacTag, RecordId};
 use doorstep_core::protocol::hello::SignedHello;
 use doorstep_core::protocol::{
     Batch, ChangeHead, Hello, ManifestEntry, Outcome, Position, Receipt, RecordBody, Refill, ReplyFrame, State, Upload,
@@ -294,7 +294,7 @@ impl Exchange {
         head: Position,
         pushed: &mut Pushed,
     ) {
-        let (service, metrics) = (&self.service, &self.service.metrics);
+        let metrics = &self.service.metrics;
         let mut acknowledged: Vec<ManifestEntry> = Vec::new();
         for (entry, outcome) in manifest.iter().zip(&outcomes) {
             if outcome.state.is_acknowledged() {
@@ -310,16 +310,26 @@ impl Exchange {
             };
             add(counter, 1);
         }
-        let secrets = &service.secrets;
-        let receipt = Receipt::tag(&secrets.receipt_key, secrets.tenant, self.device.id, head.seq, &acknowledged);
-        pushed.frames.push(ReplyFrame::Statuses {
-            branch,
-            number,
-            outcomes,
-            as_of: head.seq,
-            receipt,
-            chain: head.chain,
-        });
+        let receipt = self.receipt(head, &acknowledged);
+        let (as_of, chain) = (head.seq, head.chain);
+        pushed.frames.push(ReplyFrame::Statuses { branch, number, outcomes, as_of, receipt, chain });
+    }
+
+    fn receipt(&self, head: Position, acknowledged: &[ManifestEntry]) -> MacTag {
+        let secrets = &self.service.secrets;
+        Receipt::tag(&secrets.receipt_key, secrets.tenant, self.device.id, head.seq, acknowledged)
+    }
+
+    /// What became of the changes that the phone asks about.
+    pub(super) fn fates(&self) -> Result<Option<ReplyFrame>, Refused> {
+        let asked = &self.hello.waiting;
+        if asked.is_empty() || self.hello.cost_only {
+            return Ok(None);
+        }
+        let (outcomes, head) = self.service.storage.fates(self.device.township, self.device.id, asked)?;
+        let told = asked.iter().zip(&outcomes).filter(|(_, outcome)| outcome.state.is_acknowledged());
+        let receipt = self.receipt(head, &told.map(|(entry, _)| *entry).collect::<Vec<_>>());
+        Ok(Some(ReplyFrame::Fates { outcomes, as_of: head.seq, receipt, chain: head.chain }))
     }
 
     fn refill(&self, refill: Refill, pushed: &mut Pushed) -> Result<(), Refused> {

@@ -3,6 +3,7 @@
 mod events;
 mod instances;
 mod permit;
+mod waiting;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -26,11 +27,8 @@ use crate::storage::{
 use instances::Part;
 use permit::Places;
 pub use permit::subjects;
+use waiting::by_record;
 
-/// Changes of one device that may wait for others.
-const WAITING_CHANGES_MAX: u64 = 1_000;
-/// Their bytes.
-const WAITING_BYTES_MAX: u64 = 4 << 20;
 /// Refused changes of one device that are kept; what comes after them is denied, until an administrator looked.
 const QUARANTINE_CHANGES_MAX: u64 = 10_000;
 /// Their bytes.
@@ -219,35 +217,6 @@ impl<'a> Merge<'a> {
         self.push.quarantined.clear();
         self.push.waiting.clear();
         Ok((self.push, self.outcomes))
-    }
-
-    /// Merges what waits for these records and fits by now; `None` if nothing does. A change can be put on waiting while
-    /// another push commits what it builds on, so every push looks once more after its commit.
-    pub fn waiting_for(mut self, ids: &[RecordId]) -> Result<Option<PreparedPush>, StorageError> {
-        if self.storage.waiting(self.push.township, ids)?.is_empty() {
-            return Ok(None);
-        }
-        let base = self.storage.merge_base(self.push.township, ids)?;
-        let stored = base.records.iter().flatten();
-        let about: Vec<RecordId> = stored.flat_map(|s| permit::named(&s.identity, s.subject)).collect();
-        self.places = self.storage.places(self.push.township, &about)?;
-        let mut waiting = by_record(base.waiting);
-        for stored in base.records.into_iter().flatten() {
-            let Some(waiting) = waiting.remove(&stored.id) else { continue };
-            let frame = RecordFrame {
-                id: stored.id,
-                identity: stored.identity.clone(),
-                incarnation: stored.incarnation,
-                area: stored.area,
-                subject: stored.subject,
-                body: RecordBody::Changes(Vec::new()),
-            };
-            self.record(&frame, Some(stored), waiting)?;
-        }
-        self.check_instances()?;
-        self.check_moves()?;
-        let found = !self.push.records.is_empty() || !self.push.settled.is_empty();
-        Ok(found.then_some(self.push))
     }
 
     fn records(&mut self, frames: &[RecordFrame]) -> Result<(), StorageError> {
@@ -448,85 +417,6 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// A change whose dependencies aren't here: it waits, unless it builds on something refused or too much waits.
-    fn missing(
-        &mut self,
-        frame: &RecordFrame,
-        merging: &mut Merging,
-        hash: ChangeHash,
-        bytes: &[u8],
-        missing: &[ChangeHash],
-    ) -> Result<(), StorageError> {
-        let refused = missing.iter().any(|m| merging.refused.contains(m))
-            || !self.storage.quarantined(self.push.township, frame.id, missing)?.is_empty();
-        if refused {
-            merging.refused.insert(hash);
-            self.hold(frame, hash, bytes, State::Quarantined, "depends_on_refused")?;
-            return Ok(());
-        }
-        let left = match &mut self.waiting_left {
-            Some(left) => left,
-            None => {
-                let (changes, size) = self.storage.waiting_of(self.push.device)?;
-                self.waiting_left
-                    .insert((WAITING_CHANGES_MAX.saturating_sub(changes), WAITING_BYTES_MAX.saturating_sub(size)))
-            }
-        };
-        if left.0 == 0 || left.1 < bytes.len() as u64 {
-            merging.refused.insert(hash);
-            self.hold(frame, hash, bytes, State::Quarantined, "too_many_waiting")?;
-            return Ok(());
-        }
-        *left = (left.0 - 1, left.1 - bytes.len() as u64);
-        self.push.waiting.push(held(frame, hash, bytes, ""));
-        self.outcomes.push(Outcome::of(State::Waiting));
-        Ok(())
-    }
-
-    /// Tries what waited for this record, until nothing more fits.
-    fn settle(
-        &mut self,
-        frame: &RecordFrame,
-        merging: &mut Merging,
-        mut waiting: Vec<(DeviceId, HeldChange)>,
-    ) -> Result<(), StorageError> {
-        loop {
-            let before = waiting.len();
-            let mut still = Vec::new();
-            for (device, change) in waiting {
-                if merging.record.contains(&change.hash) {
-                    self.push.settled.push((change.record, change.hash));
-                    continue;
-                }
-                let checked = check(&merging.record, change.hash, &change.bytes);
-                if let Ok(candidate) = &checked
-                    && let Err(forbidden) =
-                        self.permit_waiting(device, frame, (&merging.record, merging.born), candidate)?
-                {
-                    self.push.settled.push((change.record, change.hash));
-                    self.push.quarantined.push((device, HeldChange { reason: forbidden.reason(), ..change }));
-                    continue;
-                }
-                match checked.and_then(|candidate| take(&mut merging.record, change.hash, candidate)) {
-                    Ok(()) => {
-                        self.push.settled.push((change.record, change.hash));
-                        merging.new.push(new_change(change.hash, &change.bytes, Some(device)));
-                    }
-                    Err(Refusal::MissingDependencies(_)) => still.push((device, change)),
-                    Err(refusal) => {
-                        self.push.settled.push((change.record, change.hash));
-                        let refused = HeldChange { reason: refusal.code().to_owned(), ..change };
-                        self.push.quarantined.push((device, refused));
-                    }
-                }
-            }
-            if still.is_empty() || still.len() == before {
-                return Ok(());
-            }
-            waiting = still;
-        }
-    }
-
     fn refuse_all(&mut self, frame: &RecordFrame, reason: &str) -> Result<(), StorageError> {
         if let RecordBody::Changes(changes) = &frame.body {
             for change in changes {
@@ -576,14 +466,6 @@ fn check(record: &Record, hash: ChangeHash, bytes: &[u8]) -> Result<Candidate, R
 fn take(record: &mut Record, hash: ChangeHash, candidate: Candidate) -> Result<(), Refusal> {
     let sampled = u32::from_be_bytes([hash.0[0], hash.0[1], hash.0[2], hash.0[3]]).is_multiple_of(RELOAD_CHECK_EVERY);
     record.take(candidate, sampled || cfg!(debug_assertions))
-}
-
-fn by_record(waiting: Vec<(DeviceId, HeldChange)>) -> HashMap<RecordId, Vec<(DeviceId, HeldChange)>> {
-    let mut by_record: HashMap<_, Vec<_>> = HashMap::new();
-    for (device, held) in waiting {
-        by_record.entry(held.record).or_default().push((device, held));
-    }
-    by_record
 }
 
 fn new_change(hash: ChangeHash, bytes: &[u8], device: Option<DeviceId>) -> NewChange {

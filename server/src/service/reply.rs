@@ -88,6 +88,7 @@ impl ReplyStream {
         frames.extend(pushed.frames);
         let (mut query, mut position, mut whole, mut known) = (None, Position::default(), false, Known::default());
         if let Some(plan) = planned {
+            frames.extend(exchange.fates()?);
             frames.extend(plan.frames);
             let (changes, bytes) = if plan.query.fills.is_empty() && !hello.cost_only {
                 (0, 0)

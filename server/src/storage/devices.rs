@@ -2,6 +2,7 @@
 
 use doorstep_core::clock::Millis;
 use doorstep_core::id::DeviceId;
+use doorstep_core::protocol::{ManifestEntry, NOT_KEPT, Outcome, Position, State};
 
 use super::{HeldChange, Result, TownshipId};
 
@@ -104,6 +105,16 @@ pub struct QuarantineFilter {
     pub limit: u32,
 }
 
+/// What became of a change that isn't stored: it waits (no reason), was refused, or isn't there.
+pub(super) fn fate(kept: Option<Option<String>>) -> Outcome {
+    match kept {
+        Some(None) => Outcome::of(State::Waiting),
+        Some(Some(reason)) if reason == "equivocation" => Outcome { state: State::Equivocation, reason },
+        Some(Some(reason)) => Outcome { state: State::Quarantined, reason },
+        None => Outcome { state: State::Denied, reason: NOT_KEPT.to_owned() },
+    }
+}
+
 /// The part of a storage that knows lost phones and decides about what is kept aside.
 pub trait DeviceStorage {
     /// Notes that a phone was reported lost; the first report stays. False if the phone is unknown.
@@ -112,6 +123,14 @@ pub trait DeviceStorage {
     fn note_wipe(&self, device: DeviceId, step: WipeStep, now_ms: Millis) -> Result<bool>;
     /// What is known of an invitation, by the SHA-256 of its secret.
     fn invitation(&self, secret_hash: [u8; 32]) -> Result<Option<InvitationState>>;
+    /// What became of changes that a device sent, in order, with the head of the feed when that was read: stored, waiting, refused;
+    /// denied as [`NOT_KEPT`] where there is nothing of them.
+    fn fates(
+        &self,
+        township: TownshipId,
+        device: DeviceId,
+        asked: &[ManifestEntry],
+    ) -> Result<(Vec<Outcome>, Position)>;
     /// Quarantined changes, newest first.
     fn quarantine_list(&self, township: TownshipId, filter: &QuarantineFilter) -> Result<Vec<QuarantineRow>>;
     /// Quarantined changes by number, in the order in which they came; unknown numbers are left out.

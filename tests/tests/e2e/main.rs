@@ -10,6 +10,7 @@ mod differences;
 mod doubts;
 mod duplicates;
 mod erasure;
+mod fates;
 mod figures;
 mod form_api;
 mod form_entities;

@@ -1,6 +1,8 @@
 //! Lost phones, used invitations, decisions about quarantined changes.
 
 use super::*;
+use doorstep_core::protocol::{ManifestEntry, NOT_KEPT};
+
 use crate::storage::{Decision, HeldChange, InvitationState, Lost, QuarantineFilter, WipeStep};
 
 claims!(
@@ -9,6 +11,7 @@ claims!(
     an_invitation_says_whether_it_was_used_and_until_when_it_holds,
     quarantined_changes_are_found_by_phone_reason_and_decision,
     a_released_change_stays_released_and_a_discarded_one_can_be_released,
+    a_change_s_fate_is_what_became_of_it_by_now,
 );
 
 fn a_lost_phone_is_reported_told_and_wiped_each_once(storage: Arc<dyn Storage>) {
@@ -104,4 +107,36 @@ fn a_released_change_stays_released_and_a_discarded_one_can_be_released(storage:
     assert_eq!(storage.quarantined_of(devices[0].id).unwrap().0, 0, "and the phone has its room back");
     storage.decide_quarantine(TOWNSHIP, &[nos[1]], Decision::Released, 80).unwrap();
     assert_eq!(decisions()[1], (Decision::Released, 80));
+}
+
+fn a_change_s_fate_is_what_became_of_it_by_now(storage: Arc<dyn Storage>) {
+    let (device, other) = (enrol(&*storage, TOWNSHIP), enrol(&*storage, TOWNSHIP));
+    let stored = record(&device, "visit", VILLAGE, None);
+    let entry = |held: &HeldChange| ManifestEntry { record: held.record, incarnation: 0, change: held.hash };
+    let there = ManifestEntry { record: stored.id, incarnation: 0, change: stored.heads[0] };
+    let (waits, quarantined, twice) = (refused("missing"), refused("locked"), refused("equivocation"));
+    let asked = [there, entry(&waits), entry(&quarantined), entry(&twice), ManifestEntry { incarnation: 1, ..there }];
+    let head = done(
+        &*storage,
+        PreparedPush {
+            waiting: vec![waits.clone()],
+            quarantined: vec![(device.id, quarantined), (device.id, twice)],
+            ..push(&device, vec![stored])
+        },
+    );
+    let denied = || Outcome { state: State::Denied, reason: NOT_KEPT.to_owned() };
+    let equivocation = Outcome { state: State::Equivocation, reason: "equivocation".to_owned() };
+    let rest = [Outcome::quarantined("locked"), equivocation, denied()];
+    let fates = |device: &Device| storage.fates(device.township, device.id, &asked).unwrap();
+    assert_eq!(
+        fates(&device),
+        ([vec![Outcome::of(State::Stored), Outcome::of(State::Waiting)], rest.to_vec()].concat(), head)
+    );
+    assert_eq!(fates(&other).0[1..], [denied(), denied(), denied(), denied()], "another's are nobody else's business");
+    let elsewhere = enrol(&*storage, OTHER_TOWNSHIP);
+    assert_eq!(fates(&elsewhere).0, vec![denied(); 5]);
+    let settled = vec![(waits.record, waits.hash)];
+    let refused = HeldChange { reason: "out_of_scope".to_owned(), ..waits };
+    done(&*storage, PreparedPush { settled, quarantined: vec![(device.id, refused)], ..push(&other, Vec::new()) });
+    assert_eq!(fates(&device).0[1], Outcome::quarantined("out_of_scope"));
 }

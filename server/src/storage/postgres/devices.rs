@@ -2,13 +2,16 @@
 
 use doorstep_core::clock::Millis;
 use doorstep_core::id::DeviceId;
+use doorstep_core::protocol::{ManifestEntry, Outcome, Position, State};
 use tokio_postgres::Row;
 
-use super::super::devices::{Decision, DeviceStorage, InvitationState, QuarantineFilter, QuarantineRow, WipeStep};
+use super::super::devices::{
+    Decision, DeviceStorage, InvitationState, QuarantineFilter, QuarantineRow, WipeStep, fate,
+};
 use super::super::{Result, TownshipId};
-use super::{PostgresStorage, array, get, held, number, people, run};
+use super::{PostgresStorage, array, feed, get, held, number, people, row, run};
 
-fn row(r: &Row) -> Result<QuarantineRow> {
+fn quarantine_row(r: &Row) -> Result<QuarantineRow> {
     Ok(QuarantineRow {
         no: number(r, 11)?,
         device: DeviceId(array(r, 0)?),
@@ -53,6 +56,37 @@ impl DeviceStorage for PostgresStorage {
         })
     }
 
+    fn fates(
+        &self,
+        township: TownshipId,
+        device: DeviceId,
+        asked: &[ManifestEntry],
+    ) -> Result<(Vec<Outcome>, Position)> {
+        self.read(async |c, t| {
+            let (head, _) = feed::head(c, t, township).await?;
+            let (town, device) = (township.0.as_slice(), device.0.as_slice());
+            let stored = "SELECT 1 FROM record r JOIN change c ON c.tenant = r.tenant AND c.township = r.township
+                AND c.record = r.id WHERE r.tenant = $1 AND r.township = $2 AND r.id = $3 AND r.incarnation = $4
+                AND c.hash = $5";
+            let kept =
+                "SELECT NULL::TEXT FROM waiting WHERE tenant = $1 AND township = $2 AND record = $3 AND hash = $4
+                AND device = $5
+                UNION ALL SELECT reason FROM quarantine WHERE tenant = $1 AND record = $3 AND hash = $4 AND device = $5
+                LIMIT 1";
+            let mut fates = Vec::with_capacity(asked.len());
+            for entry in asked {
+                let (record, hash) = (entry.record.0.as_slice(), entry.change.0.as_slice());
+                if row(c, stored, &[&t, &town, &record, &i64::from(entry.incarnation), &hash]).await?.is_some() {
+                    fates.push(Outcome::of(State::Stored));
+                    continue;
+                }
+                let found = row(c, kept, &[&t, &town, &record, &hash, &device]).await?;
+                fates.push(fate(found.map(|r| get::<Option<String>>(&r, 0)).transpose()?));
+            }
+            Ok((fates, head))
+        })
+    }
+
     fn quarantine_list(&self, township: TownshipId, filter: &QuarantineFilter) -> Result<Vec<QuarantineRow>> {
         self.ask(async |c, t| {
             let sql = format!(
@@ -66,7 +100,7 @@ impl DeviceStorage for PostgresStorage {
             let device = filter.device.as_ref().map(|d| d.0.as_slice());
             let (town, limit) = (township.0.as_slice(), i64::from(filter.limit));
             let values: [super::Param<'_>; 7] = [&t, &town, &before, &decision, &device, &filter.reason, &limit];
-            super::rows(c, &sql, &values).await?.iter().map(row).collect()
+            super::rows(c, &sql, &values).await?.iter().map(quarantine_row).collect()
         })
     }
 
@@ -77,7 +111,11 @@ impl DeviceStorage for PostgresStorage {
                  WHERE tenant = $1 AND township = $2 AND no = ANY($3) ORDER BY no",
                 held::COLUMNS
             );
-            super::rows(c, &sql, &[&t, &township.0.as_slice(), &signed(nos)]).await?.iter().map(row).collect()
+            super::rows(c, &sql, &[&t, &township.0.as_slice(), &signed(nos)])
+                .await?
+                .iter()
+                .map(quarantine_row)
+                .collect()
         })
     }
 

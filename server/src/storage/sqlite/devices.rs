@@ -2,13 +2,16 @@
 
 use doorstep_core::clock::Millis;
 use doorstep_core::id::DeviceId;
+use doorstep_core::protocol::{ManifestEntry, Outcome, Position, State};
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::super::devices::{Decision, DeviceStorage, InvitationState, QuarantineFilter, QuarantineRow, WipeStep};
+use super::super::devices::{
+    Decision, DeviceStorage, InvitationState, QuarantineFilter, QuarantineRow, WipeStep, fate,
+};
 use super::super::{Result, TownshipId};
-use super::{SqliteStorage, held, people};
+use super::{SqliteStorage, feed, held, people};
 
-fn row(r: &Row<'_>) -> rusqlite::Result<QuarantineRow> {
+fn quarantine_row(r: &Row<'_>) -> rusqlite::Result<QuarantineRow> {
     Ok(QuarantineRow {
         no: r.get::<_, i64>(11)?.cast_unsigned(),
         device: DeviceId(r.get(0)?),
@@ -49,6 +52,39 @@ impl DeviceStorage for SqliteStorage {
         })
     }
 
+    fn fates(
+        &self,
+        township: TownshipId,
+        device: DeviceId,
+        asked: &[ManifestEntry],
+    ) -> Result<(Vec<Outcome>, Position)> {
+        self.read(|c| {
+            let head = feed::read_head(c, township)?;
+            let Some(town) = people::township_no(c, township)? else {
+                return Ok((vec![fate(None); asked.len()], Position::default()));
+            };
+            let mut stored = c.prepare_cached(
+                "SELECT 1 FROM record r JOIN change c ON c.record_no = r.no
+                 WHERE r.id = ?1 AND r.township_no = ?2 AND r.incarnation = ?3 AND c.hash = ?4",
+            )?;
+            let mut kept = c.prepare_cached(
+                "SELECT NULL FROM waiting WHERE record = ?1 AND hash = ?2 AND township_no = ?3 AND device = ?4
+                 UNION ALL SELECT reason FROM quarantine WHERE record = ?1 AND hash = ?2 AND device = ?4",
+            )?;
+            let mut fates = Vec::with_capacity(asked.len());
+            for entry in asked {
+                let (record, hash) = (entry.record.0, entry.change.0);
+                if stored.exists(params![record, town, entry.incarnation, hash])? {
+                    fates.push(Outcome::of(State::Stored));
+                    continue;
+                }
+                let reason = kept.query_row(params![record, hash, town, device.0], |r| r.get::<_, Option<String>>(0));
+                fates.push(fate(reason.optional()?));
+            }
+            Ok((fates, head.map(|h| h.position).unwrap_or_default()))
+        })
+    }
+
     fn quarantine_list(&self, township: TownshipId, filter: &QuarantineFilter) -> Result<Vec<QuarantineRow>> {
         self.read(|c| {
             let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
@@ -63,7 +99,7 @@ impl DeviceStorage for SqliteStorage {
             let device = filter.device.map(|d| d.0);
             let values = params![township_no, before, decision, device, filter.reason, filter.limit];
             let mut statement = c.prepare_cached(&sql)?;
-            Ok(statement.query_map(values, row)?.collect::<rusqlite::Result<_>>()?)
+            Ok(statement.query_map(values, quarantine_row)?.collect::<rusqlite::Result<_>>()?)
         })
     }
 
@@ -77,7 +113,7 @@ impl DeviceStorage for SqliteStorage {
             let mut statement = c.prepare_cached(&sql)?;
             let mut found = Vec::new();
             for no in sorted(nos) {
-                found.extend(statement.query_row(params![township_no, no], row).optional()?);
+                found.extend(statement.query_row(params![township_no, no], quarantine_row).optional()?);
             }
             Ok(found)
         })
