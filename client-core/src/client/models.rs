@@ -27,7 +27,8 @@ impl Phone {
         for file in attachment::missing(form) {
             let rows: Vec<Item> = match PhoneList::named(file) {
                 Some(PhoneList::Records(record_type)) => self.record_rows(record_type)?,
-                Some(PhoneList::Areas) => self.store.areas()?.iter().map(area_item).collect(),
+                Some(PhoneList::Areas) => self.store.areas_in_scope()?.iter().map(area_item).collect(),
+                Some(PhoneList::AllAreas) => self.store.areas()?.iter().map(area_item).collect(),
                 Some(PhoneList::OfSubject(repeat)) => match subject {
                     Some(subject) => instance_items(&repeat, &self.record(subject)?.answers()),
                     None => Vec::new(),

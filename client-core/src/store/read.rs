@@ -171,6 +171,18 @@ fn has_areas_below(db: &Connection, area: AreaId) -> Result<bool> {
     Ok(statement.exists([area.0])?)
 }
 
+/// What is granted, where households lie that are granted one by one, and all below; then what is above these.
+const AREAS_IN_SCOPE: &str = "
+    WITH RECURSIVE reach (area) AS (
+        SELECT area FROM grant_entry WHERE active = 1
+        UNION SELECT r.area FROM grant_entry g JOIN record r ON r.id = g.subject WHERE g.active = 1
+        UNION SELECT a.area FROM area a JOIN reach ON a.parent = reach.area
+    ), above (area) AS (
+        SELECT area FROM reach
+        UNION SELECT a.parent FROM area a JOIN above ON a.area = above.area WHERE a.parent IS NOT NULL
+    )
+    SELECT area, parent, level, code, name_zh, name_en FROM area WHERE area IN (SELECT area FROM above) ORDER BY code, area";
+
 impl Store {
     /// A record as merged here.
     pub fn record(&self, id: RecordId) -> Result<Option<Record>> {
@@ -198,11 +210,19 @@ impl Store {
         })
     }
 
-    /// The area table.
+    /// The area table: all areas of the township.
     pub fn areas(&self) -> Result<Vec<AreaEntry>> {
+        self.areas_by("SELECT area, parent, level, code, name_zh, name_en FROM area ORDER BY code, area")
+    }
+
+    /// The areas that the user's grants reach, and those above them.
+    pub fn areas_in_scope(&self) -> Result<Vec<AreaEntry>> {
+        self.areas_by(AREAS_IN_SCOPE)
+    }
+
+    fn areas_by(&self, sql: &str) -> Result<Vec<AreaEntry>> {
         self.connections.read(|db| {
-            let mut statement =
-                db.prepare_cached("SELECT area, parent, level, code, name_zh, name_en FROM area ORDER BY code, area")?;
+            let mut statement = db.prepare_cached(sql)?;
             let rows = statement.query_map([], |r| {
                 Ok(AreaEntry {
                     area: AreaId(r.get(0)?),

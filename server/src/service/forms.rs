@@ -135,7 +135,7 @@ impl Service {
             .collect();
         let on_phone = |name: &&str| match PhoneList::named(name) {
             Some(PhoneList::Records(named)) => catalog.of_type(&named).is_some() || declared.contains(&named),
-            Some(PhoneList::Areas | PhoneList::OfSubject(_)) => true,
+            Some(PhoneList::Areas | PhoneList::AllAreas | PhoneList::OfSubject(_)) => true,
             None => false,
         };
         let missing: Vec<String> =

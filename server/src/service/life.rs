@@ -247,9 +247,8 @@ impl Service {
         let mut files = Files::new();
         for file in missing(form) {
             let items = match PhoneList::named(file) {
-                Some(PhoneList::Areas) => {
-                    let (_, areas) = self.storage.areas(township).map_err(Refused::from)?;
-                    areas.iter().map(area_item).collect()
+                Some(PhoneList::Areas | PhoneList::AllAreas) => {
+                    self.storage.area_tree(township).map_err(Refused::from)?.live().map(area_item).collect()
                 }
                 Some(PhoneList::OfSubject(repeat)) => instance_items(&repeat, &own.record.answers()),
                 Some(PhoneList::Records(record_type)) => {

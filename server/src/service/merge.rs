@@ -104,6 +104,8 @@ pub struct Merge<'a> {
     places: Places,
     /// Records that the author made with this push, each with the role that let them be made.
     made: HashMap<RecordId, Arc<Role>>,
+    /// States of instances as a device had heard of them, by how far it had read.
+    states_seen: HashMap<(RecordId, u64), String>,
     waiting_left: Option<(u64, u64)>,
     quarantine_left: Option<(u64, u64)>,
 }
@@ -139,6 +141,7 @@ impl<'a> Merge<'a> {
             rights: None,
             places: Places::new(),
             made: HashMap::new(),
+            states_seen: HashMap::new(),
             waiting_left: None,
             quarantine_left: None,
         }

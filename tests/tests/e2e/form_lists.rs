@@ -7,9 +7,15 @@ use doorstep_core::client::{NewRecord, Phone};
 use doorstep_core::form::FormDef;
 use doorstep_core::form::expression::Spot;
 use doorstep_core::form::import::import;
+use doorstep_core::id::AreaId;
+use doorstep_core::protocol::AreaEntry;
 use doorstep_core::record::Value;
+use doorstep_server::service::audit::Actor;
 use doorstep_server::service::forms::{AttachedFiles, FormError};
-use doorstep_tests::harness::{TestServer, sync};
+use doorstep_server::service::grants::NewGrant;
+use doorstep_server::service::office::Office;
+use doorstep_server::storage::Move;
+use doorstep_tests::harness::{TestServer, add_household, person, sync};
 use tempfile::TempDir;
 
 fn scratch<const N: usize>() -> [TempDir; N] {
@@ -199,4 +205,63 @@ fn the_command_line_takes_lists_from_the_workbooks_folder_and_from_where_it_is_t
     std::fs::write(&elsewhere, USES).unwrap();
     let (done, said) = doorstep(&[&publish[..], &["--attach", elsewhere.to_str().unwrap()]].concat());
     assert!(done && said.contains("published wells 1"), "{said}");
+}
+
+/// A form that chooses among what its phone holds.
+const PLACED: &str = r#""survey",,,,,
+,"type","name","label","choice_filter","parameters"
+,"select_one_from_file area.csv","here","Which of your areas?",,
+,"select_one_from_file area_all.csv","anywhere","Which area?",,
+,"select_one_from_file household.csv","house","Which household?",,
+"settings",,,,,
+,"form_id","form_title",,,
+,"placed","Placed",,,
+"#;
+
+#[test]
+fn areas_and_households_to_choose_from_end_where_the_user_s_scope_ends() {
+    let dirs = scratch::<4>();
+    let server = TestServer::start(dirs[0].path());
+    server.service.publish_with(import(PLACED.as_bytes(), "placed").def.unwrap(), &AttachedFiles::new()).unwrap();
+    let (villages, office) = (server.villages, server.phone(dirs[1].path(), "甲"));
+    let groups = [AreaId([0x71; 16]), AreaId([0x72; 16])];
+    let group = |n: usize| AreaEntry {
+        area: groups[n],
+        parent: Some(villages[n]),
+        level: "group".into(),
+        code: n.to_string(),
+        name_zh: format!("组{n}"),
+        name_en: format!("Group {n}"),
+    };
+    server.service.storage.put_areas(server.township, &[group(0), group(1)]).unwrap();
+    sync(&office);
+    let houses = [0, 1].map(|n| add_household(&office, groups[n], &format!("000{n}"), &format!("house {n}")));
+    sync(&office);
+    let people = ["乙", "丙"].map(|name| person(&server.service, name));
+    let grant = |user, role: &str, area, household| {
+        let new = NewGrant { user, role: role.into(), area, household, until_ms: None, stand_in_for: None };
+        server.service.give(Actor::CommandLine, server.township, &new).unwrap();
+    };
+    grant(people[0], "helper", groups[0], Some(houses[0]));
+    grant(people[1], "village_cadre", villages[1], None);
+    let phones = [0, 1].map(|n| server.phone_of(dirs[2 + n].path(), people[n]));
+    for (n, phone) in phones.iter().enumerate() {
+        sync(phone);
+        let filling = fill_new(phone, "placed");
+        let mut areas: Vec<String> = offered(&filling, "here").into_iter().map(|(name, _)| name).collect();
+        areas.sort();
+        let mut own = [server.township, villages[n], groups[n]].map(|area| area.to_string());
+        own.sort();
+        assert_eq!(areas, own, "phone {n}");
+        assert_eq!(offered(&filling, "anywhere").len(), 5);
+        assert_eq!(
+            offered(&filling, "house").into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            [houses[n].to_string()]
+        );
+    }
+    // the household comes to lie elsewhere: so do the choices
+    let desk = Office::start(&server.service, person(&server.service, "办公室"), server.township).unwrap();
+    desk.move_records(vec![Move { record: houses[0], area: groups[1], from_day: "2026-11-01".into() }]).unwrap();
+    sync(&phones[0]);
+    assert!(offered(&fill_new(&phones[0], "placed"), "here").iter().any(|(name, _)| *name == groups[1].to_string()));
 }

@@ -364,7 +364,7 @@ fn check_files(survey: &Survey<'_>, table: &Table<'_>, problems: &mut Problems) 
 /// True for lists that phones make whatever forms were published.
 fn on_every_phone(file: &str) -> bool {
     match PhoneList::named(file) {
-        Some(PhoneList::Areas | PhoneList::OfSubject(_)) => true,
+        Some(PhoneList::Areas | PhoneList::AllAreas | PhoneList::OfSubject(_)) => true,
         Some(PhoneList::Records(record_type)) => Pack::built_in().form_of_type(&record_type).is_some(),
         None => false,
     }

@@ -72,22 +72,23 @@ impl Merge<'_> {
         user: UserId,
         change: &Candidate,
     ) -> Result<Result<(), Forbidden>, StorageError> {
-        let Some((rights, claims)) = &self.rights else { return Ok(Ok(())) };
+        let Some(seen) = self.rights.as_ref().map(|(rights, _)| rights.seen()) else { return Ok(Ok(())) };
         let record_type = at.identity.record_type.as_str();
         let mut place = Placed { id: at.id, area: at.area, subject: at.subject, record_type };
         let state = match core_of(&at.identity) {
-            Some(core) => self.state_seen(core, rights.seen())?,
+            Some(core) => self.state_seen(core, seen)?,
             None => record.standing_at(change.deps()),
         };
         let saw_nothing = change.deps().iter().all(|dep| *dep == record.genesis_hash());
         // a record with a random id was made once, and one with a natural key by each who hadn't heard of it: whoever builds on
         // nothing of it all the same edits it. As long as nobody else has written in it, its maker is still making it
-        let unheard = born.is_none_or(|born| !at.identity.key.is_empty() && born > rights.seen());
+        let unheard = born.is_none_or(|born| !at.identity.key.is_empty() && born > seen);
         let is_new = state == OPEN && (saw_nothing && unheard || record.is_only_by(user));
         let is_stored = born.is_some();
         if at.identity.record_type == LINK_TYPE && !self.covers_all(&at.identity) {
             return Ok(Err(Forbidden::OutOfScope));
         }
+        let Some((rights, claims)) = &self.rights else { return Ok(Ok(())) };
         let made = [Some(at.id), at.subject].into_iter().flatten().find_map(|id| self.made.get(&id));
         let target = |place| Target { at: place, state: &state, is_new };
         if made.is_some() || rights.covers(&place) {
@@ -127,15 +128,21 @@ impl Merge<'_> {
     }
 
     /// The state of a part's instance, as the device had heard of it: what locks the core record locks its parts.
-    fn state_seen(&self, core: RecordId, seen: u64) -> Result<String, StorageError> {
+    fn state_seen(&mut self, core: RecordId, seen: u64) -> Result<String, StorageError> {
         let now = self.places.get(&core).map_or(OPEN, |place| place.state.as_str());
         if now == OPEN {
             return Ok(OPEN.to_owned());
         }
+        if let Some(known) = self.states_seen.get(&(core, seen)) {
+            return Ok(known.clone());
+        }
+        let now = now.to_owned();
         let stored = self.storage.load_records(self.push.township, &[core])?;
         let Some(mut stored) = stored.into_iter().next().flatten() else { return Ok(OPEN.to_owned()) };
         stored.changes.retain(|change| change.seq <= seen);
-        Ok(open_record(&stored).map_or_else(|_| now.to_owned(), |record| record.standing()))
+        let state = open_record(&stored).map_or(now, |record| record.standing());
+        self.states_seen.insert((core, seen), state.clone());
+        Ok(state)
     }
 
     /// The same for a change that waited: under the rights that its sender has by now.
