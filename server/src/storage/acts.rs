@@ -1,0 +1,84 @@
+//! Acts: what people and the server change beside records, written in one transaction with the entries of the audit log
+//! that say so. Neither stands without the other.
+
+use doorstep_core::clock::Millis;
+use doorstep_core::id::{DeviceId, UserId};
+use doorstep_core::protocol::{AreaEntry, Position};
+
+use super::register::ImportState;
+use super::{
+    AreaChange, AuditEntry, Decision, Device, FormChange, Grant, Result, StorageError, TownshipId, Unit, User, WipeStep,
+};
+
+/// Makes the entry of an act from what only its transaction knows.
+pub type EntryOf<'a, T> = &'a (dyn Fn(&T) -> AuditEntry + Sync);
+
+/// One thing that an act writes. Those that say *if* stand or fall with it: where it isn't so, nothing of the act is written.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Areas, as [`super::Storage::put_areas`].
+    Areas(TownshipId, Vec<AreaEntry>),
+    /// An area from a day on, as [`super::RightsStorage::change_area`].
+    ChangeArea(TownshipId, AreaChange),
+    /// People.
+    Users(Vec<User>),
+    /// Units.
+    Units(Vec<Unit>),
+    /// Entries of a person's log of grants, as [`super::Storage::append_grants`].
+    Grants(UserId, Vec<Grant>),
+    /// A setting.
+    Setting(String, String),
+    /// An invitation.
+    Invitation {
+        /// SHA-256 of its secret.
+        secret_hash: [u8; 32],
+        /// For whom.
+        user: UserId,
+        /// Where.
+        township: TownshipId,
+        /// Until when.
+        until_ms: Millis,
+    },
+    /// A device.
+    Device(Device),
+    /// A device is shut out, if it is known.
+    Revoke(DeviceId),
+    /// A phone is reported lost, if it is known and isn't reported.
+    Lost(DeviceId, Millis),
+    /// A lost phone's report is withdrawn, if it is reported and hasn't said that it erases itself.
+    Withdrawn(DeviceId, Millis),
+    /// A step of a phone's erasing, if it wasn't noted and the phone is or was reported lost.
+    Wipe(DeviceId, WipeStep, Millis),
+    /// What became of quarantined changes.
+    Decided(TownshipId, Vec<u64>, Decision, Millis),
+    /// An entry of the log of forms, if the log still ends there.
+    Form(Position, FormChange),
+    /// Where an import stands; the text replaces what was counted.
+    Import(TownshipId, u64, ImportState, Millis, Option<String>),
+}
+
+/// An act's *if* isn't so: undoes its transaction.
+#[derive(Debug, thiserror::Error)]
+#[error("the act had nothing to change")]
+pub(super) struct NotTaken;
+
+impl NotTaken {
+    /// An error unless a write's *if* was so.
+    pub(super) fn unless(taken: bool) -> Result<()> {
+        if taken { Ok(()) } else { Err(StorageError::Other(Box::new(Self))) }
+    }
+
+    /// False for an act that was undone because its *if* wasn't so.
+    pub(super) fn taken(done: Result<()>) -> Result<bool> {
+        match done {
+            Err(StorageError::Other(error)) if error.is::<Self>() => Ok(false),
+            done => done.map(|()| true),
+        }
+    }
+}
+
+/// The acts' part of a storage.
+pub trait ActStorage {
+    /// Writes all of an act and its entries in one durable transaction; false, and nothing is written, where an *if* isn't so.
+    fn act(&self, writes: &[Write], entries: &[AuditEntry]) -> Result<bool>;
+}
