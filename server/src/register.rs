@@ -37,9 +37,11 @@ use sha2::{Digest, Sha256};
 
 use crate::messages::{Language, Text};
 use crate::service::audit::{Act, Action, Actor};
+use crate::service::grants::GrantError;
 use crate::service::office::WriteError;
 use crate::service::{Refused, Service};
-use crate::storage::{StorageError, TownshipId, User};
+use crate::storage::register::{ImportRow, ImportState, NewImport};
+use crate::storage::{StorageError, TownshipId, User, Write};
 
 use columns::{Columns, Mapping};
 use content::{Content, Found};
@@ -74,6 +76,9 @@ pub enum RegisterError {
     /// The merge pipeline refused a change.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// A role or pairing can't be given any more.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
 }
 
 impl From<Refused> for RegisterError {
@@ -89,7 +94,7 @@ impl RegisterError {
             Self::Sheet(SheetError::Table(code)) | Self::Table(code) => code,
             Self::Sheet(SheetError::Workbook(problem)) => problem.code.as_str(),
             Self::EditedSince { .. } => "edited_since",
-            Self::Storage(_) | Self::Write(_) => "internal",
+            Self::Storage(_) | Self::Write(_) | Self::Grant(_) => "internal",
         }
     }
 
@@ -102,7 +107,7 @@ impl RegisterError {
                 let fault = Fault::new("edited_since", 0).with("count", count).with("numbers", numbers.join("、"));
                 Some(Text { zh: fault.message(Language::Zh), en: fault.message(Language::En) })
             }
-            Self::Storage(_) | Self::Write(_) => None,
+            Self::Storage(_) | Self::Write(_) | Self::Grant(_) => None,
         }
     }
 }
@@ -322,16 +327,31 @@ fn short_name(file_name: &str) -> String {
     file_name.rsplit(['/', '\\']).next().unwrap_or_default().chars().filter(|c| *c != '\0').take(120).collect()
 }
 
-/// Notes an import in the audit log.
-fn audit_import(
+/// Begins an import, or goes on with the same one; gives its number.
+fn begin_import(
     service: &Service,
     township: TownshipId,
+    import: &NewImport,
     actor: Actor,
-    no: u64,
+) -> Result<u64, StorageError> {
+    let begun = |row: &ImportRow| {
+        let act = Act::new(Action::Imported).in_township(township).about("import", row.no);
+        service.entry(actor, act.with("begun", true))
+    };
+    Ok(service.storage.begin_import(township, import, &begun)?.no)
+}
+
+/// Notes that an import is done, here and in the audit log.
+fn import_done(
+    service: &Service,
+    (township, no): (TownshipId, u64),
+    actor: Actor,
+    summary: String,
     changes: usize,
 ) -> Result<(), StorageError> {
     let act = Act::new(Action::Imported).in_township(township).about("import", no).with("changes", changes);
-    service.audit(actor, act).map(drop)
+    let done = Write::Import(township, no, ImportState::Done, service.clock.now_ms(), Some(summary));
+    service.act(actor, act, [done]).map(drop)
 }
 
 /// The day of a moment where townships are, `YYYY-MM-DD`.

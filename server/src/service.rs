@@ -1,5 +1,6 @@
 //! Use cases: what the server does with a request, whoever brings it. No SQL and no HTTP here.
 
+pub mod acts;
 pub mod attempts;
 pub mod audit;
 pub mod committer;
@@ -11,6 +12,7 @@ pub mod erasure;
 pub mod exchange;
 pub mod figures;
 pub mod forms;
+pub mod giving;
 pub mod grants;
 pub mod invitations;
 pub mod life;

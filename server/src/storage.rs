@@ -9,11 +9,12 @@
 use std::sync::Arc;
 
 use doorstep_core::clock::Millis;
-use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Identity, Incarnation, RecordId, TenantId, UserId};
+use doorstep_core::id::{AreaId, ChangeHash, DeviceId, Identity, Incarnation, RecordId, UserId};
 use doorstep_core::protocol::{AreaEntry, Outcome, Position, ScopeDigest};
 use doorstep_core::rights::Role;
 
 mod about;
+pub mod acts;
 pub mod areas;
 pub mod audit;
 pub mod chain;
@@ -32,10 +33,12 @@ pub mod postgres;
 pub mod refused;
 pub mod register;
 pub mod rights;
+mod secrets;
 pub mod sqlite;
 pub mod standing;
 
 pub use areas::{Areas, AreasBefore, Hung};
+pub use acts::{ActStorage, EntryOf, Write};
 pub use audit::{AuditEntry, AuditFilter, AuditRow, AuditStorage};
 pub use devices::{Decision, DeviceStorage, InvitationState, Lost, QuarantineFilter, QuarantineRow, WipeStep};
 pub use doubts::{Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
@@ -48,6 +51,7 @@ pub use postgres::PostgresStorage;
 pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
 pub use register::RegisterStorage;
 pub use rights::{AreaChange, AreaEnd, AreaPast, Claims, Grant, Move, Place, Placement, RightsStorage, Unit};
+pub use secrets::Secrets;
 pub use sqlite::SqliteStorage;
 #[cfg(feature = "tools")]
 pub use sqlite::Steps;
@@ -87,29 +91,6 @@ pub enum StorageError {
 
 /// Short form of results here.
 pub type Result<T> = std::result::Result<T, StorageError>;
-
-/// The secrets of a tenant's server; made once, kept in the database, part of every backup.
-#[derive(Clone)]
-pub struct Secrets {
-    /// Whose data.
-    pub tenant: TenantId,
-    /// From which natural record ids follow; phones get it when enrolled.
-    pub tenant_key: [u8; 32],
-    /// Key of the feeds' chains.
-    pub chain_key: [u8; 32],
-    /// Key of receipts.
-    pub receipt_key: [u8; 32],
-    /// Key of tokens and browser sessions.
-    pub session_key: [u8; 32],
-    /// Seed of the server's long-lived Ed25519 identity.
-    pub identity_seed: [u8; 32],
-}
-
-impl std::fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Secrets {{ tenant: {}, .. }}", self.tenant)
-    }
-}
 
 /// A stored change with its circumstances.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,6 +261,10 @@ pub struct PreparedPush {
     pub moves: Vec<Move>,
     /// Grants that follow from it: whoever makes a record may read and write it.
     pub grants: Vec<(UserId, Grant)>,
+    /// What an act writes beside records, and its entries of the audit log.
+    pub writes: Vec<Write>,
+    /// See `writes`.
+    pub entries: Vec<AuditEntry>,
 }
 
 /// What became of a prepared push.
@@ -467,7 +452,8 @@ pub struct RecordFilter {
 
 /// A server's database.
 pub trait Storage:
-    AuditStorage
+    ActStorage
+    + AuditStorage
     + DeviceStorage
     + ErasureStorage
     + FigureStorage
@@ -511,7 +497,14 @@ pub trait Storage:
     /// Uses up an invitation and enrols the device in one transaction; `None` if it is unknown, used or over. The device's
     /// `user` and `township` are taken from the invitation. One that was used with the same key gives the device that it
     /// enrolled, unless that was revoked.
-    fn redeem_invitation(&self, secret_hash: [u8; 32], device: &Device, now_ms: Millis) -> Result<Option<Device>>;
+    /// An enrolment is noted in the audit log with it.
+    fn redeem_invitation(
+        &self,
+        secret_hash: [u8; 32],
+        device: &Device,
+        now_ms: Millis,
+        enrolled: EntryOf<'_, Device>,
+    ) -> Result<Option<Device>>;
     /// Enrols a device without invitation (the server itself, the demo).
     fn put_device(&self, device: &Device) -> Result<()>;
     /// Shuts a device out for good; false if it is unknown.

@@ -21,7 +21,7 @@ use super::ApiError;
 use super::office::{Office, same_origin};
 use crate::app::App;
 use crate::service::Service;
-use crate::service::audit::{Actor, form_retired};
+use crate::service::audit::Actor;
 use crate::service::forms::{AttachedFiles, FormError};
 
 /// The largest body that publishes a form: a workbook with its lists.
@@ -139,9 +139,8 @@ fn publish(
         return Ok(Json(answer).into_response());
     }
     let name = def.name.clone();
-    match service.publish_with(def, files) {
+    match service.publish_with(actor, def, files) {
         Ok(done) => {
-            service.audit_published(actor, &name, &done)?;
             answer["published"] = json!({
                 "name": name, "version": done.version, "is_new": done.is_new, "bytes": done.whole,
                 "difference_bytes": done.difference,
@@ -168,11 +167,8 @@ async fn retire_form(
     same_origin(&headers)?;
     let version: u32 = version.parse().map_err(|_| ApiError::bad_request("version"))?;
     let shared = app.clone();
-    app.blocking(move || match shared.service.retire_form(&name, version) {
+    app.blocking(move || match shared.service.retire_form(office.actor(), &name, version) {
         Ok(newly) => {
-            if newly {
-                shared.service.audit(office.actor(), form_retired(&name, version))?;
-            }
             let current = shared.service.forms()?.newest(&name).map(|form| form.version);
             Ok(Json(json!({"name": name, "version": version, "newly": newly, "current": current})))
         }

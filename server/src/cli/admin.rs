@@ -71,8 +71,8 @@ pub fn township(args: &TownshipArgs) -> Outcome {
     let mut areas = vec![area(township, None, "township", &args.name, &args.name_en)];
     areas.extend(args.villages.iter().map(|v| area(id(), Some(township), "village", v, "")));
     let made = areas.len() as u64;
-    service.audit(Actor::CommandLine, Act::new(Action::AreaChanged).in_township(township).with("made", made))?;
-    service.storage.put_areas(township, &areas)?;
+    let act = Act::new(Action::AreaChanged).in_township(township).with("made", made);
+    service.act(Actor::CommandLine, act, [Write::Areas(township, areas)])?;
     say!("township {township} with {} villages", args.villages.len());
     Ok(ExitCode::SUCCESS)
 }
@@ -120,8 +120,8 @@ pub fn restore(args: &RestoreArgs) -> Outcome {
 /// Opens reading.
 pub fn reopen(args: &DataArgs) -> Outcome {
     let service = open_service(&args.data)?;
-    service.audit(Actor::CommandLine, Act::new(Action::Reopened))?;
-    service.storage.set_setting(READS_CLOSED, "0")?;
+    let open = Write::Setting(READS_CLOSED.to_owned(), "0".to_owned());
+    service.act(Actor::CommandLine, Act::new(Action::Reopened), [open])?;
     say!("reading is open");
     Ok(ExitCode::SUCCESS)
 }

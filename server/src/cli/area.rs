@@ -99,9 +99,9 @@ pub fn area(args: &AreaArgs) -> Outcome {
                 name_zh: name.clone(),
                 name_en: if name_en.is_empty() { name.clone() } else { name_en.clone() },
             };
-            service.audit(actor, Act::new(Action::AreaChanged).in_township(township).area(entry.area))?;
-            say!("{}", entry.area);
-            service.storage.put_areas(township, &[entry])?;
+            let (area, act) = (entry.area, Act::new(Action::AreaChanged).in_township(township).area(entry.area));
+            service.act(actor, act, [Write::Areas(township, vec![entry])])?;
+            say!("{area}");
         }
         AreaCommand::Change { area, from, name, name_en, code, below } => {
             end_of(from)?;

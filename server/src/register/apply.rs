@@ -35,6 +35,7 @@ struct Running<'a> {
     service: &'a Arc<Service>,
     township: TownshipId,
     import: NewImport,
+    actor: Actor,
     begun: Option<(u64, Office)>,
 }
 
@@ -44,7 +45,7 @@ impl Running<'_> {
         let begun = match self.begun.take() {
             Some(begun) => begun,
             None => {
-                let no = self.service.storage.begin_import(self.township, &self.import)?.no;
+                let no = super::begin_import(self.service, self.township, &self.import, self.actor)?;
                 let office = Office::start(self.service, self.import.user, self.township)?;
                 let device = ImportDevice { no, device: office.device(), undoes: false };
                 self.service.storage.note_import_device(self.township, device)?;
@@ -90,7 +91,7 @@ impl Table {
             user,
             started_ms: service.clock.now_ms(),
         };
-        let mut running = Running { service, township: self.township, import, begun: None };
+        let mut running = Running { service, township: self.township, import, actor, begun: None };
         let mut imported = Imported::default();
         let mut notes = groups.notes;
         planner.walk(groups.list, &mut notes, &mut |households| {
@@ -103,9 +104,6 @@ impl Table {
             Ok(())
         })?;
         self.finish(running, &mut imported)?;
-        if let Some(no) = imported.no {
-            super::audit_import(service, self.township, actor, no, imported.changes)?;
-        }
         Ok(imported)
     }
 
@@ -147,8 +145,7 @@ impl Table {
         };
         if let Some(no) = imported.no {
             let summary = serde_json::to_string(&imported).unwrap_or_default();
-            let now_ms = running.service.clock.now_ms();
-            storage.set_import_state(self.township, no, ImportState::Done, now_ms, Some(&summary))?;
+            super::import_done(running.service, (self.township, no), running.actor, summary, imported.changes)?;
         }
         if !self.mapping.is_empty() {
             let json = serde_json::to_string(&self.mapping).unwrap_or_default();

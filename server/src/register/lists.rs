@@ -22,12 +22,16 @@ use super::{Counts, Options, RegisterError, clean};
 use crate::messages::Language;
 use crate::service::Service;
 use crate::service::audit::{Act, Action, Actor};
-use crate::storage::register::{ImportState, NewImport};
-use crate::storage::{AreaChange, Grant, TownshipId, Unit, User};
+use crate::service::giving::Giving;
+use crate::service::grants::NewGrant;
+use crate::storage::register::NewImport;
+use crate::storage::{self, AreaChange, TownshipId, Unit, User};
 use doorstep_core::protocol::AreaEntry;
 
 /// Rows of such a table at most.
 const ROWS_MAX: usize = 50_000;
+/// Rows that are written in one transaction.
+const ROWS_AT_ONCE: usize = 500;
 
 /// What a table holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +76,8 @@ enum Write {
     ChangedArea(Box<AreaChange>),
     User(User),
     Unit(Unit),
-    Grant(UserId, Box<Grant>),
+    /// A role for an area, or a household's helper.
+    Give(Box<NewGrant>),
 }
 
 /// A row with what becomes of it.
@@ -195,11 +200,10 @@ impl List {
     ) -> Result<Listed, RegisterError> {
         let items = self.plan(service)?;
         let mut done = Listed { no: None, rows: counts(&items) };
-        let writes: Vec<&Write> = items.iter().flat_map(|i| &i.writes).collect();
-        if writes.is_empty() {
+        let writes: usize = items.iter().map(|i| i.writes.len()).sum();
+        if writes == 0 {
             return Ok(done);
         }
-        let storage = &*service.storage;
         let import = NewImport {
             kind: self.kind.as_str().to_owned(),
             file_name: super::short_name(file_name),
@@ -207,56 +211,39 @@ impl List {
             user,
             started_ms: service.clock.now_ms(),
         };
-        let no = storage.begin_import(self.township, &import)?.no;
+        let no = super::begin_import(service, self.township, &import, actor)?;
         done.no = Some(no);
-        self.write(service, &writes, no, actor)?;
+        for items in items.chunks(ROWS_AT_ONCE) {
+            self.write(service, items, no, actor)?;
+        }
         let summary = serde_json::to_string(&done).unwrap_or_default();
-        storage.set_import_state(self.township, no, ImportState::Done, service.clock.now_ms(), Some(&summary))?;
-        super::audit_import(service, self.township, actor, no, writes.len())?;
+        super::import_done(service, (self.township, no), actor, summary, writes)?;
         Ok(done)
     }
 
-    /// Each write stands for itself and can be made again: an interrupted import is run again.
-    fn write(&self, service: &Service, writes: &[&Write], no: u64, actor: Actor) -> Result<(), RegisterError> {
-        let storage = &*service.storage;
-        let mut areas = Vec::new();
-        let (mut users, mut units) = (Vec::new(), Vec::new());
-        let mut grants: BTreeMap<UserId, Vec<Grant>> = BTreeMap::new();
-        let mut acts = Vec::new();
-        let act = |action| Act::new(action).in_township(self.township).about("import", no);
-        for write in writes {
+    /// Some rows in one transaction, with their entries of the audit log; roles and pairings as when they are given by hand. An
+    /// import that is interrupted between two is run again.
+    fn write(&self, service: &Service, items: &[Item], no: u64, actor: Actor) -> Result<(), RegisterError> {
+        let mut giving = Giving::new(service, self.township);
+        let mut areas = 0_u64;
+        for write in items.iter().flat_map(|item| &item.writes) {
             match write {
-                Write::Area(entry) => areas.push(entry.clone()),
-                Write::ChangedArea(change) => drop(storage.change_area(self.township, change)?),
-                Write::User(user) => users.push(user.clone()),
-                Write::Unit(unit) => units.push(unit.clone()),
-                Write::Grant(user, grant) => {
-                    let (given, paired) = (grant.entry.active, grant.entry.subject);
-                    let action = match (given, paired) {
-                        (_, Some(_)) => Action::PairingChanged,
-                        (true, None) => Action::GrantGiven,
-                        (false, None) => Action::GrantEnded,
-                    };
-                    let told = act(action).user(*user).with("role", grant.entry.role.as_str()).with("given", given);
-                    acts.push(paired.map_or(told.clone(), |record| told.record(record)));
-                    grants.entry(*user).or_default().push((**grant).clone());
+                Write::Area(entry) => giving.also(storage::Write::Areas(self.township, vec![entry.clone()])),
+                Write::ChangedArea(change) => {
+                    giving.also(storage::Write::ChangeArea(self.township, (**change).clone()));
                 }
+                Write::User(user) => giving.make(user.clone())?,
+                Write::Unit(unit) => giving.also(storage::Write::Units(vec![unit.clone()])),
+                Write::Give(new) if new.household.is_some() => drop(giving.pair_anew(new)?),
+                Write::Give(new) => drop(giving.give(new)?),
             }
+            areas += u64::from(matches!(write, Write::Area(_) | Write::ChangedArea(_)));
         }
-        if !areas.is_empty() {
-            storage.put_areas(self.township, &areas)?;
+        if areas > 0 {
+            let act = Act::new(Action::AreaChanged).in_township(self.township).about("import", no);
+            giving.add(act.with("areas", areas), []);
         }
-        let changed = writes.iter().filter(|w| matches!(w, Write::Area(_) | Write::ChangedArea(_))).count();
-        if changed > 0 {
-            acts.push(act(Action::AreaChanged).with("areas", changed));
-        }
-        storage.put_units(&units)?;
-        storage.put_users(&users)?;
-        service.audit_all(actor, acts)?;
-        for (user, entries) in grants {
-            storage.append_grants(user, &entries)?;
-        }
-        Ok(())
+        Ok(giving.done(actor)?)
     }
 
     /// The preview as JSON: counts and a page of rows.

@@ -61,14 +61,13 @@ pub fn undo(
     let undoing =
         Undoing { service, township, no, schema: &schema, sides: Sides::of(service, township, no, &devices)? };
     undoing.refuse_if_edited()?;
-    let storage = &*service.storage;
-    storage.set_import_state(township, no, ImportState::Undoing, service.clock.now_ms(), None)?;
+    let (storage, act) = (&*service.storage, Act::new(Action::ImportUndone).in_township(township).about("import", no));
+    let state = |state| Write::Import(township, no, state, service.clock.now_ms(), None);
+    service.act(actor, act.clone().with("begun", true), [state(ImportState::Undoing)])?;
     let office = Office::start(service, user, township)?;
     storage.note_import_device(township, ImportDevice { no, device: office.device(), undoes: true })?;
     let done = undoing.write(&office)?;
-    storage.set_import_state(township, no, ImportState::Undone, service.clock.now_ms(), None)?;
-    let act = Act::new(Action::ImportUndone).in_township(township).about("import", no).with("changes", done.changes);
-    service.audit(actor, act)?;
+    service.act(actor, act.with("changes", done.changes), [state(ImportState::Undone)])?;
     Ok(done)
 }
 

@@ -1,7 +1,8 @@
 //! Writing the audit log: sign-ins, looks at masked answers, exports, changes of rights and phones, releases.
 //!
-//! An entry is written before what it is about is shown or done. Where that then fails, the log says more than happened,
-//! never less. Entries hold ids, codes and a reason; no answer and no name.
+//! What changes the database has its entry in the same transaction (`Service::act`, `super::acts`): neither stands without the
+//! other. What is only shown, or leaves as a file, has its entry before. Entries hold ids, codes and a reason; no answer and no
+//! name.
 
 pub mod export;
 
@@ -14,7 +15,6 @@ use doorstep_core::protocol::Position;
 use serde_json::{Map, Value};
 
 use super::Service;
-use super::forms::Published;
 use crate::storage::audit::{self, AuditFault, AuditVerified};
 use crate::storage::chain::Links;
 use crate::storage::{AuditEntry, StorageError, TownshipId};
@@ -104,6 +104,8 @@ actions! {
     DeviceReturned => "device_returned",
     /// A phone was reported lost.
     DeviceLost => "device_lost",
+    /// A phone's report as lost was withdrawn.
+    LostWithdrawn => "lost_withdrawn",
     /// A phone was shut out.
     DeviceRevoked => "device_revoked",
     /// A lost phone was told to erase itself, or said that it has.
@@ -223,7 +225,8 @@ impl RefusedSignIns {
 }
 
 impl Service {
-    /// Writes an entry, durably; to be called before what it is about is shown or done.
+    /// Writes an entry, durably, about what is shown or leaves the server: to be called before that. What changes the database
+    /// goes through [`Service::act`].
     pub fn audit(&self, actor: Actor, act: Act) -> Result<Position, StorageError> {
         self.audit_all(actor, [act])
     }
@@ -235,6 +238,11 @@ impl Service {
         self.storage.append_audit(&entries)
     }
 
+    /// The entry of an act that is written with something larger.
+    pub(crate) fn entry(&self, actor: Actor, act: Act) -> AuditEntry {
+        act.entry(actor, self.clock.now_ms())
+    }
+
     /// Notes a refused sign-in; of many in an hour the first 20, and with the next hour's first how many more there were.
     pub fn audit_refused_sign_in(&self) -> Result<(), StorageError> {
         let Some(unlisted) = self.refused_sign_ins.take(self.clock.now_ms()) else { return Ok(()) };
@@ -243,24 +251,15 @@ impl Service {
         self.audit(Actor::Unknown, act).map(drop)
     }
 
-    /// Notes a form's new version.
-    pub fn audit_published(&self, actor: Actor, name: &str, done: &Published) -> Result<(), StorageError> {
-        if !done.is_new {
-            return Ok(());
-        }
-        let act = Act::new(Action::FormPublished).about("form", format_args!("{name}@{}", done.version));
-        self.audit(actor, act).map(drop)
-    }
-
     /// Recomputes the audit log's chain; see [`audit::verify`].
     pub fn verify_audit(&self, noted: Option<Position>) -> Result<Result<AuditVerified, AuditFault>, StorageError> {
         audit::verify(&*self.storage, &Links::new(&self.secrets.chain_key), noted)
     }
 }
 
-/// That a form's version was retired.
-pub fn form_retired(name: &str, version: u32) -> Act {
-    Act::new(Action::FormRetired).about("form", format_args!("{name}@{version}"))
+/// What was done to a form's version.
+pub(super) fn form_act(action: Action, name: &str, version: u32) -> Act {
+    Act::new(action).about("form", format_args!("{name}@{version}"))
 }
 
 #[cfg(test)]

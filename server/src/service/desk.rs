@@ -194,9 +194,9 @@ impl Desk {
         // a tick's key ends with the choice: an answer
         let question = decision.key.split('=').next().unwrap_or_default();
         let act = Act::new(action).in_township(township).record(decision.record).because(&decision.reason);
-        self.service.audit(actor, act.with("question", question))?;
+        let entry = self.service.entry(actor, act.with("question", question));
         let edit = Edit { section: Section::Answers, key: decision.key.clone(), value };
-        let is_written = author.edit_at(decision.record, &decision.heads, vec![edit])? > 0;
+        let is_written = author.edit_at(decision.record, &decision.heads, vec![edit], entry)? > 0;
         let (_, record) = self.open(township, decision.record)?;
         let still_differs = record.view().differences.iter().any(|d| d.key == decision.key);
         Ok(Decided { is_written, still_differs })

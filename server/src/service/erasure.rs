@@ -126,29 +126,31 @@ impl Service {
         self.erasure(township, erase, &found)
     }
 
-    /// Erases a member. The audit log says so first.
+    /// Erases a member. The audit log says so in the same transaction.
     ///
     /// # Errors
     /// As [`Service::plan_erasure`]; [`EraseError::Remains`] when all is done but [`Service::clean_files`].
     pub fn erase(self: &Arc<Self>, actor: Actor, township: TownshipId, erase: &Erase) -> Result<Erasure, EraseError> {
         let (mut found, mut office) = (self.find_erased(township, erase)?, None);
         let mut done = self.erasure(township, erase, &found)?;
-        let answers: usize = done.documents.iter().map(|d| d.answers.len()).sum();
-        let act = Act::new(Action::Erased)
-            .in_township(township)
-            .record(erase.household)
-            .about("member", &found.member)
-            .because(&erase.ground)
-            .with("documents", done.documents.len())
-            .with("answers", answers);
-        self.audit(actor, act)?;
+        let act = |found: &Found, done: &Erasure| {
+            let answers: usize = done.documents.iter().map(|d| d.answers.len()).sum();
+            Act::new(Action::Erased)
+                .in_township(township)
+                .record(erase.household)
+                .about("member", &found.member)
+                .because(&erase.ground)
+                .with("documents", done.documents.len())
+                .with("answers", answers)
+        };
         for _ in 0..TRIES {
             let office = match &mut office {
                 Some(office) => office,
                 none => none.insert(Office::start(self, office_user(self)?, township).map_err(WriteError::from)?),
             };
             let records = self.rerooted(office, &found)?;
-            if let Committed::Done(_) = self.storage.reroot(township, &records, self.clock.now_ms())? {
+            let entry = self.entry(actor, act(&found, &done));
+            if let Committed::Done(_) = self.storage.reroot(township, &records, &[entry], self.clock.now_ms())? {
                 done.erased = true;
                 self.clean_files()?;
                 return Ok(done);

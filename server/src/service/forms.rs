@@ -75,21 +75,26 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::publish_form`], and when a file is missing or can't be read.
-    pub fn publish_with(&self, mut def: FormDef, files: &AttachedFiles) -> Result<Published, FormError> {
+    pub fn publish_with(
+        &self,
+        actor: Actor,
+        mut def: FormDef,
+        files: &AttachedFiles,
+    ) -> Result<Published, FormError> {
         let needed: Vec<String> = attachment::missing(&def).into_iter().map(str::to_owned).collect();
         for name in needed {
             if let Some(bytes) = files.get(&name) {
                 attachment::attach(&mut def, &name, bytes)?;
             }
         }
-        self.publish_form(def)
+        self.publish_form(actor, def)
     }
 
     /// Publishes a form as its next version, whatever number it brings; nothing new is no new version.
     ///
     /// # Errors
     /// When it has faults, is too large, lacks a list, or doesn't fit the records that are there.
-    pub fn publish_form(&self, mut def: FormDef) -> Result<Published, FormError> {
+    pub fn publish_form(&self, actor: Actor, mut def: FormDef) -> Result<Published, FormError> {
         default_record_type(&mut def);
         check(&def)?;
         self.check_lists(&def)?;
@@ -116,7 +121,8 @@ impl Service {
             let change = publication(&def, before.as_ref().or(built_in), self.clock.now_ms())?;
             let whole = change.definition.as_ref().map_or(0, Vec::len);
             let difference = change.difference.as_ref().map(|d| d.packed.len());
-            if self.storage.append_form(head(&log), &change)?.is_some() {
+            let act = form_act(Action::FormPublished, &def.name, def.version);
+            if self.act(actor, act, [Write::Form(head(&log), change)])? {
                 return Ok(Published { version: def.version, is_new: true, whole, difference });
             }
         }
@@ -167,7 +173,7 @@ impl Service {
     ///
     /// # Errors
     /// When there is no such version.
-    pub fn retire_form(&self, name: &str, version: u32) -> Result<bool, FormError> {
+    pub fn retire_form(&self, actor: Actor, name: &str, version: u32) -> Result<bool, FormError> {
         for _ in 0..TRIES {
             let (log, catalog) = (self.storage.form_log()?, self.forms()?);
             let listed = catalog.versions().find(|v| v.name == name && v.version == version);
@@ -180,9 +186,10 @@ impl Service {
                 (None, None) => return Err(FormError::Unknown { name: name.to_owned(), version }),
             };
             let at_ms = self.clock.now_ms();
+            let act = form_act(Action::FormRetired, name, version);
             let (name, definition, difference) = (name.to_owned(), None, None);
             let change = FormChange { name, version, hash, retired: true, at_ms, definition, difference };
-            if self.storage.append_form(head(&log), &change)?.is_some() {
+            if self.act(actor, act, [Write::Form(head(&log), change)])? {
                 return Ok(true);
             }
         }

@@ -1,8 +1,6 @@
 //! Giving and ending grants: roles, pairings, stand-ins; changing the roles themselves; changing and merging areas.
 //!
-//! Every act stands in the audit log before it is done.
-
-use std::collections::BTreeSet;
+//! Every act stands in the audit log: both are written together.
 
 use doorstep_core::clock::Millis;
 use doorstep_core::id::{AreaId, RecordId, UserId};
@@ -10,11 +8,13 @@ use doorstep_core::protocol::{AreaEntry, GrantEntry};
 use doorstep_core::rights::{Roles, RolesError};
 
 use super::Service;
+use super::acts::Acts;
 use super::audit::{Act, Action, Actor};
+use super::giving::Giving;
 use super::office::{Office, WriteError};
 use super::rights::current;
 use crate::storage::rights::ROLES;
-use crate::storage::{AreaChange, Grant, Move, RecordFilter, StorageError, TownshipId};
+use crate::storage::{AreaChange, Grant, Move, RecordFilter, StorageError, TownshipId, Write};
 
 /// Households that are moved in one commit when an area goes into another.
 const MOVED_AT_ONCE: u32 = 200;
@@ -72,76 +72,24 @@ pub struct NewGrant {
 impl Service {
     /// Gives a role for an area, or pairs a person with a household. Nothing is written if the person has just that already.
     pub fn give(&self, actor: Actor, township: TownshipId, new: &NewGrant) -> Result<(), GrantError> {
-        let claims = self.storage.claims(township, new.user)?;
-        if !claims.roles.contains(&new.role) {
-            return Err(GrantError::UnknownRole(new.role.clone()));
-        }
-        if new.area != township && !claims.areas.live().any(|a| a.area == new.area) {
-            return Err(GrantError::UnknownArea);
-        }
-        if !self.storage.users()?.iter().any(|user| user.id == new.user) {
-            return Err(GrantError::UnknownUser);
-        }
-        if let Some(household) = new.household {
-            let row = self.storage.record_row(township, household)?;
-            row.filter(|row| row.core == household).ok_or(GrantError::UnknownHousehold)?;
-        }
-        let entry =
-            GrantEntry { grant: 0, role: new.role.clone(), area: new.area, subject: new.household, active: true };
-        let same = |grant: &Grant| GrantEntry { grant: 0, ..grant.entry.clone() } == entry;
-        let held = current(&claims.grants).into_iter().find(|(_, grant)| same(grant));
-        if held.is_some_and(|(_, grant)| (grant.until_ms, grant.stand_in_for) == (new.until_ms, new.stand_in_for)) {
-            return Ok(());
-        }
-        let action = if new.household.is_some() { Action::PairingChanged } else { Action::GrantGiven };
-        let mut act = Act::new(action).in_township(township).user(new.user).area(new.area).with("role", &*new.role);
-        if let Some(household) = new.household {
-            act = act.record(household).with("given", true);
-        }
-        self.audit(actor, act)?;
-        // one that is given again for another time is the same grant
-        let entry = GrantEntry { grant: held.map_or(0, |(_, grant)| grant.entry.grant), ..entry };
-        let (until_ms, stand_in_for) = (new.until_ms, new.stand_in_for);
-        let grant = Grant { entry, until_ms, stand_in_for, at_ms: self.clock.now_ms() };
-        self.storage.append_grants(new.user, &[grant])?;
-        Ok(())
+        let mut giving = Giving::new(self, township);
+        giving.give(new)?;
+        Ok(giving.done(actor)?)
     }
 
     /// Ends a grant.
     pub fn end_grant(&self, actor: Actor, user: UserId, grant: u64) -> Result<(), GrantError> {
-        let (_, log) = self.storage.grants(user, 0)?;
-        let held = current(&log).into_iter().find(|(_, g)| g.entry.grant == grant && g.entry.active);
-        let (_, held) = held.ok_or(GrantError::UnknownGrant)?;
-        let action = if held.entry.subject.is_some() { Action::PairingChanged } else { Action::GrantEnded };
-        let mut act = Act::new(action).user(user).area(held.entry.area).with("role", held.entry.role.as_str());
-        if let Some(household) = held.entry.subject {
-            act = act.record(household).with("given", false);
-        }
-        self.audit(actor, act)?;
-        self.storage.append_grants(user, &[held.ended(self.clock.now_ms())])?;
-        Ok(())
+        // a grant's end names no township
+        let mut giving = Giving::new(self, AreaId([0; 16]));
+        giving.end(user, grant)?;
+        Ok(giving.done(actor)?)
     }
 
     /// Pairs a household with another helper in place of all that it is paired with as such; stand-ins stay.
     pub fn pair_anew(&self, actor: Actor, township: TownshipId, new: &NewGrant) -> Result<(), GrantError> {
-        let household = new.household.ok_or(GrantError::UnknownHousehold)?;
-        self.give(actor, township, new)?;
-        let about = self.storage.grants_about(household)?;
-        let others: BTreeSet<UserId> = about.iter().map(|(user, _)| *user).filter(|user| *user != new.user).collect();
-        for user in others {
-            let (_, log) = self.storage.grants(user, 0)?;
-            let now = current(&log).into_iter().map(|(_, grant)| grant.clone());
-            let paired = now.filter(|g| {
-                g.entry.active
-                    && g.entry.subject == Some(household)
-                    && g.entry.role == new.role
-                    && g.stand_in_for.is_none()
-            });
-            for grant in paired.collect::<Vec<_>>() {
-                self.end_grant(actor, user, grant.entry.grant)?;
-            }
-        }
-        Ok(())
+        let mut giving = Giving::new(self, township);
+        giving.pair_anew(new)?;
+        Ok(giving.done(actor)?)
     }
 
     /// Ends grants whose time is over. Nobody reads or writes by them from that time on; with the entry the phones drop what
@@ -149,12 +97,13 @@ impl Service {
     pub fn end_overdue_grants(&self) -> Result<usize, StorageError> {
         let now_ms = self.clock.now_ms();
         let overdue = self.storage.overdue_grants(now_ms)?;
+        let mut acts = Acts::new();
         for (user, grant) in &overdue {
             let (area, role) = (grant.entry.area, grant.entry.role.as_str());
-            let act = Act::new(Action::GrantEnded).user(*user).area(area).with("role", role);
-            self.audit(Actor::Server, act.with("over", true))?;
-            self.storage.append_grants(*user, &[grant.ended(now_ms)])?;
+            let act = Act::new(Action::GrantEnded).user(*user).area(area).with("role", role).with("over", true);
+            acts.add(act, [Write::Grants(*user, vec![grant.ended(now_ms)])]);
         }
+        self.act_all(Actor::Server, acts)?;
         Ok(overdue.len())
     }
 
@@ -163,11 +112,12 @@ impl Service {
     pub fn set_roles(&self, actor: Actor, json: &str) -> Result<(), GrantError> {
         let before = self.roles()?;
         let own = Roles::from_json(json)?;
-        self.audit(actor, Act::new(Action::GrantGiven).with("roles", own.iter().count()))?;
-        self.storage.set_setting(ROLES, &own.to_json())?;
-        let after = self.roles()?;
+        let after = own.clone().over(Roles::builtin());
         let changed = |role: &str| before.get(role) != after.get(role);
-        self.give_again(|grant| changed(&grant.entry.role))
+        let mut writes = vec![Write::Setting(ROLES.to_owned(), own.to_json())];
+        writes.extend(self.given_again(|grant| changed(&grant.entry.role))?);
+        self.act(actor, Act::new(Action::GrantGiven).with("roles", own.iter().count()), writes)?;
+        Ok(())
     }
 
     /// The roles: those of the pack with the tenant's own ones in place of theirs.
@@ -191,41 +141,60 @@ impl Service {
         if entry.parent.is_some_and(|parent| is_below(&areas, parent, entry.area)) {
             return Err(GrantError::Circle);
         }
-        self.audit(actor, Act::new(Action::AreaChanged).in_township(township).area(entry.area).with("day", from_day))?;
-        self.put_below(township, &areas, entry, from_day)
+        let act = Act::new(Action::AreaChanged).in_township(township).area(entry.area).with("day", from_day);
+        let writes = self.put_below(township, &areas, vec![entry], from_day)?;
+        self.act(actor, act, writes)?;
+        Ok(())
     }
 
-    /// Writes an area as it is from a day on. Where it comes below another one, the grants that reach it by that are given
+    /// What writes areas as they are from a day on. Where one comes below another one, the grants that reach it by that are given
     /// anew, so that phones fetch what lies in it.
     fn put_below(
         &self,
         township: TownshipId,
         areas: &[AreaEntry],
-        entry: AreaEntry,
+        entries: Vec<AreaEntry>,
         from_day: &str,
-    ) -> Result<(), GrantError> {
-        let before = areas.iter().find(|a| a.area == entry.area).and_then(|a| a.parent);
-        let parent = entry.parent;
-        let change = AreaChange { entry, from_day: from_day.to_owned(), merged_into: None, at_ms: self.clock.now_ms() };
-        self.storage.change_area(township, &change)?;
+    ) -> Result<Vec<Write>, StorageError> {
         let above = |parent: Option<AreaId>, area: AreaId| parent.is_some_and(|parent| is_below(areas, parent, area));
-        let reaches = |area: AreaId| area != township && above(parent, area) && !above(before, area);
-        self.give_again(|grant| grant.entry.subject.is_none() && reaches(grant.entry.area))
+        let hung: Vec<(Option<AreaId>, Option<AreaId>)> = entries
+            .iter()
+            .map(|entry| (areas.iter().find(|a| a.area == entry.area).and_then(|a| a.parent), entry.parent))
+            .collect();
+        let reaches = |area: AreaId| {
+            let gains = hung.iter().any(|(before, parent)| above(*parent, area) && !above(*before, area));
+            area != township && gains
+        };
+        let (from_day, at_ms) = (from_day.to_owned(), self.clock.now_ms());
+        let change = |entry| AreaChange { entry, from_day: from_day.clone(), merged_into: None, at_ms };
+        let mut writes: Vec<Write> =
+            entries.into_iter().map(|entry| Write::ChangeArea(township, change(entry))).collect();
+        writes.extend(self.given_again(|grant| grant.entry.subject.is_none() && reaches(grant.entry.area))?);
+        Ok(writes)
     }
 
-    /// Appends the active grants that are asked for once more: the phones fill them from the start.
-    fn give_again(&self, is_asked: impl Fn(&Grant) -> bool) -> Result<(), GrantError> {
+    /// The active grants that are asked for, once more: the phones fill them from the start.
+    fn given_again(&self, is_asked: impl Fn(&Grant) -> bool) -> Result<Vec<Write>, StorageError> {
         let at_ms = self.clock.now_ms();
+        self.held_grants(is_asked, |grant| Grant { at_ms, ..grant.clone() })
+    }
+
+    /// Entries that are made of the active grants that are asked for.
+    fn held_grants(
+        &self,
+        is_asked: impl Fn(&Grant) -> bool,
+        entry: impl Fn(&Grant) -> Grant,
+    ) -> Result<Vec<Write>, StorageError> {
+        let mut writes = Vec::new();
         for user in self.storage.users()? {
             let (_, log) = self.storage.grants(user.id, 0)?;
             let held = current(&log).into_iter().map(|(_, grant)| grant);
-            let again = held.filter(|grant| grant.entry.active && is_asked(grant));
-            let again: Vec<Grant> = again.map(|grant| Grant { at_ms, ..grant.clone() }).collect();
-            if !again.is_empty() {
-                self.storage.append_grants(user.id, &again)?;
+            let entries: Vec<Grant> = held.filter(|g| g.entry.active && is_asked(g)).map(&entry).collect();
+            if !entries.is_empty() {
+                writes.push(Write::Grants(user.id, entries));
             }
         }
-        Ok(())
+        Ok(writes)
     }
 
     /// Lets an area go into another from a day on: its records move there, grants for it are given for the other one, areas
@@ -246,32 +215,19 @@ impl Service {
         if is_below(&areas, into, from) {
             return Err(GrantError::Circle);
         }
-        let act = Act::new(Action::AreaChanged).in_township(township).area(from).area(into).with("day", day);
-        self.audit(actor, act.with("merged", true))?;
+        let act = || Act::new(Action::AreaChanged).in_township(township).area(from).area(into).with("day", day);
+        let at_ms = self.clock.now_ms();
         // the grants first: whoever had the area must not lose it between two syncs
-        for user in self.storage.users()? {
-            let (_, log) = self.storage.grants(user.id, 0)?;
-            let held = current(&log).into_iter().map(|(_, grant)| grant);
-            let moved: Vec<Grant> = held
-                .filter(|grant| grant.entry.active && grant.entry.area == from)
-                .map(|grant| Grant {
-                    entry: GrantEntry { area: into, ..grant.entry.clone() },
-                    at_ms: self.clock.now_ms(),
-                    ..grant.clone()
-                })
-                .collect();
-            if !moved.is_empty() {
-                self.storage.append_grants(user.id, &moved)?;
-            }
-        }
-        for below in areas.iter().filter(|a| a.parent == Some(from)) {
-            let entry = AreaEntry { parent: Some(into), ..below.clone() };
-            self.put_below(township, &areas, entry, day)?;
-        }
+        let other = |g: &Grant| Grant { entry: GrantEntry { area: into, ..g.entry.clone() }, at_ms, ..g.clone() };
+        let mut writes = self.held_grants(|grant| grant.entry.area == from, other)?;
+        let below = areas.iter().filter(|a| a.parent == Some(from));
+        let below = below.map(|area| AreaEntry { parent: Some(into), ..area.clone() }).collect();
+        writes.extend(self.put_below(township, &areas, below, day)?);
+        self.act(actor, act().with("merges", true), writes)?;
         let moved = self.empty_area(office, township, (from, into), day)?;
-        let change =
-            AreaChange { entry, from_day: day.to_owned(), merged_into: Some(into), at_ms: self.clock.now_ms() };
-        self.storage.change_area(township, &change)?;
+        let at_ms = self.clock.now_ms();
+        let change = AreaChange { entry, from_day: day.to_owned(), merged_into: Some(into), at_ms };
+        self.act(actor, act().with("merged", true), [Write::ChangeArea(township, change)])?;
         Ok(moved)
     }
 

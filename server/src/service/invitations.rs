@@ -6,7 +6,9 @@ use doorstep_core::clock::random;
 use doorstep_core::id::{AreaId, UserId};
 
 use super::Service;
+use super::acts::Acts;
 use super::audit::{Act, Action, Actor};
+use super::giving::Giving;
 use super::grants::{GrantError, NewGrant};
 use crate::storage::{StorageError, TownshipId, User};
 
@@ -56,6 +58,7 @@ impl Service {
             known.entry(Named { name: user.name.clone(), unit: user.unit.clone() }).or_insert(user);
         }
         let mut users = Vec::new();
+        let mut giving = Giving::new(self, township);
         for person in people {
             if let Some(user) = known.get(person) {
                 users.push(user.clone());
@@ -63,13 +66,14 @@ impl Service {
             }
             let user =
                 User { id: UserId(random(&*self.entropy)), name: person.name.clone(), unit: person.unit.clone() };
-            self.storage.put_users(std::slice::from_ref(&user))?;
+            giving.make(user.clone())?;
             let role = role.to_owned();
             let new = NewGrant { user: user.id, role, area, household: None, until_ms: None, stand_in_for: None };
-            self.give(actor, township, &new)?;
+            giving.give(&new)?;
             known.insert(person.clone(), user.clone());
             users.push(user);
         }
+        giving.done(actor)?;
         Ok(users)
     }
 
@@ -80,9 +84,13 @@ impl Service {
         township: TownshipId,
         users: Vec<User>,
     ) -> Result<Vec<Invited>, StorageError> {
-        let acts = users.iter().map(|u| Act::new(Action::DeviceInvited).in_township(township).user(u.id));
-        self.audit_all(actor, acts)?;
-        let invite = |user: User| Ok(Invited { code: self.invite(user.id, township)?, user });
-        users.into_iter().map(invite).collect()
+        let (mut acts, mut all) = (Acts::new(), Vec::new());
+        for user in users {
+            let (code, invitation) = self.invitation_for(user.id, township);
+            acts.add(Act::new(Action::DeviceInvited).in_township(township).user(user.id), [invitation]);
+            all.push(Invited { user, code });
+        }
+        self.act_all(actor, acts)?;
+        Ok(all)
     }
 }

@@ -155,7 +155,7 @@ impl Desk {
         let author = self.author(township)?;
         let act = Act::new(Action::RecordsLinked).in_township(township).record(one.household).record(other.household);
         let act = act.about("link", id).because(&decision.reason).with("verdict", decision.verdict.as_str());
-        self.service.audit(actor, act.with("members", one.member.is_some()))?;
+        let entry = self.service.entry(actor, act.with("members", one.member.is_some()));
         let frame = RecordFrame {
             id,
             identity,
@@ -164,7 +164,7 @@ impl Desk {
             subject: Some(subject),
             body: RecordBody::Changes(Vec::new()),
         };
-        author.edit_keyed(frame, &decision.heads, link::edits(decision.verdict, decision.leads))?;
+        author.edit_keyed(frame, &decision.heads, link::edits(decision.verdict, decision.leads), entry)?;
         Ok(id)
     }
 }

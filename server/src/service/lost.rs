@@ -13,22 +13,52 @@ use sha2::{Digest, Sha256};
 use super::audit::{Act, Action, Actor};
 use super::quarantine::Released;
 use super::{Exchange, Refused, Service};
-use crate::storage::{Decision, Device, QuarantineFilter, StorageError, WipeStep};
+use crate::storage::{Decision, Device, QuarantineFilter, StorageError, WipeStep, Write};
 
 /// Changes of a lost phone that are accepted at once.
 const ACCEPTED_AT_ONCE: u32 = 500;
 
+/// What came of withdrawing a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// The phone goes on as if nothing had been.
+    Done,
+    /// It goes on too, unless the order to erase itself has reached it: then it erases itself, and is enrolled anew.
+    MayBeWiped,
+    /// It has erased itself: it is enrolled anew.
+    Wiped,
+    /// It isn't reported lost.
+    NotLost,
+    /// There is no such phone.
+    UnknownPhone,
+}
+
+impl Withdrawal {
+    /// Its code, which is also its message's key.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Done => "lost_withdrawn",
+            Self::MayBeWiped => "lost_withdrawn_told",
+            Self::Wiped => "lost_wiped",
+            Self::NotLost => "not_lost",
+            Self::UnknownPhone => "unknown_phone",
+        }
+    }
+}
+
 impl Exchange {
     /// The order that goes with every answer to a lost phone; notes how far the erasing has come.
     pub(super) fn wipe_order(&self) -> Result<Option<ReplyFrame>, StorageError> {
-        let Some(lost) = self.device.lost else { return Ok(None) };
         let (service, device) = (&self.service, &self.device);
+        // also one whose report was withdrawn too late
+        if self.hello.wiping && !device.is_wiped() {
+            let act = Act::new(Action::DeviceWiped).in_township(device.township).device(device.id).user(device.user);
+            let step = Write::Wipe(device.id, WipeStep::Wiped, self.received_ms);
+            service.act(Actor::Device(device.id), act, [step])?;
+        }
+        let Some(lost) = device.lost else { return Ok(None) };
         if lost.told_ms == 0 {
             service.storage.note_wipe(device.id, WipeStep::Told, self.received_ms)?;
-        }
-        if self.hello.wiping && service.storage.note_wipe(device.id, WipeStep::Wiped, self.received_ms)? {
-            let act = Act::new(Action::DeviceWiped).in_township(device.township).device(device.id).user(device.user);
-            service.audit(Actor::Device(device.id), act)?;
         }
         let identity = SigningKey::from_bytes(&service.secrets.identity_seed);
         let order = WipeOrder::sign(&identity, service.secrets.tenant, device.id, self.hello.counter);
@@ -47,8 +77,7 @@ impl Service {
     pub fn revoke(&self, actor: Actor, device: DeviceId, reason: &str) -> Result<Option<Device>, StorageError> {
         let Some(known) = self.storage.device(device)? else { return Ok(None) };
         let act = Act::new(Action::DeviceRevoked).in_township(known.township).device(device).user(known.user);
-        self.audit(actor, act.because(reason))?;
-        self.storage.revoke_device(device)?;
+        self.act(actor, act.because(reason), [Write::Revoke(device)])?;
         self.storage.device(device)
     }
 
@@ -58,10 +87,22 @@ impl Service {
         let Some(known) = self.storage.device(device)? else { return Ok(None) };
         if known.lost.is_none() {
             let act = Act::new(Action::DeviceLost).in_township(known.township).device(device).user(known.user);
-            self.audit(actor, act.because(reason))?;
-            self.storage.report_lost(device, self.clock.now_ms())?;
+            self.act(actor, act.because(reason), [Write::Lost(device, self.clock.now_ms())])?;
         }
         self.storage.device(device)
+    }
+
+    /// Withdraws a report that a phone is lost. A phone that hasn't taken the order goes on as if nothing had been, with all that
+    /// it has; one that has taken it erases itself all the same, and what it hands over from now on counts at once.
+    pub fn withdraw_lost(&self, actor: Actor, device: DeviceId, reason: &str) -> Result<Withdrawal, StorageError> {
+        let Some(known) = self.storage.device(device)? else { return Ok(Withdrawal::UnknownPhone) };
+        let Some(lost) = known.lost else { return Ok(Withdrawal::NotLost) };
+        let act = Act::new(Action::LostWithdrawn).in_township(known.township).device(device).user(known.user);
+        let withdrawn = Write::Withdrawn(device, self.clock.now_ms());
+        if !self.act(actor, act.because(reason).with("told", lost.told_ms > 0), [withdrawn])? {
+            return Ok(Withdrawal::Wiped);
+        }
+        Ok(if lost.told_ms > 0 { Withdrawal::MayBeWiped } else { Withdrawal::Done })
     }
 
     /// Releases what a lost phone sent after it was reported, in the order in which it came; at most 500 changes at once.

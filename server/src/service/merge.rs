@@ -127,6 +127,8 @@ impl<'a> Merge<'a> {
             quarantined: Vec::new(),
             moves: Vec::new(),
             grants: Vec::new(),
+            writes: Vec::new(),
+            entries: Vec::new(),
         };
         Self {
             storage,

@@ -12,7 +12,7 @@ use ed25519_dalek::SigningKey;
 
 use super::merge::{Sender, open_record};
 use super::{Refused, Service};
-use crate::storage::{Committed, Device, Known, Move, StoredRecord, TownshipId};
+use crate::storage::{AuditEntry, Committed, Device, Known, Move, StoredRecord, TownshipId};
 
 /// Changes in one batch of an import.
 const BATCH_CHANGES: usize = 500;
@@ -131,22 +131,29 @@ impl Office {
             let form = forms.of_type(&instance.identity.record_type);
             planned.extend(split(instance, form.as_deref(), &tenant_key));
             if planned.len() >= BATCH_CHANGES {
-                written += self.push(std::mem::take(&mut planned), at)?;
+                written += self.push(std::mem::take(&mut planned), at, &[])?;
             }
         }
         if !planned.is_empty() {
-            written += self.push(planned, at)?;
+            written += self.push(planned, at, &[])?;
         }
         Ok(written)
     }
 
     /// Makes one change of a record at the heads that somebody was shown: what others changed since stays beside it as a
-    /// difference. Gives how many changes it took: none where the values stand already.
+    /// difference. Gives how many changes it took: none where the values stand already. The entry of the audit log is written with
+    /// it, or not at all.
     ///
     /// # Errors
     /// [`WriteError::UnknownRecord`], [`WriteError::UnknownHeads`], and [`WriteError::Answered`] where the office itself
     /// answered one of the questions after those heads: its next change would replace that unseen.
-    pub fn edit_at(&self, record: RecordId, heads: &[ChangeHash], edits: Vec<Edit>) -> Result<usize, WriteError> {
+    pub fn edit_at(
+        &self,
+        record: RecordId,
+        heads: &[ChangeHash],
+        edits: Vec<Edit>,
+        entry: AuditEntry,
+    ) -> Result<usize, WriteError> {
         let stored = self.service.storage.load_records(self.device.township, &[record]).map_err(Refused::from)?;
         let stored = stored.into_iter().next().flatten().ok_or(WriteError::UnknownRecord)?;
         let opened = open_record(&stored).map_err(|r| WriteError::Change(r.code().to_owned()))?;
@@ -159,22 +166,28 @@ impl Office {
             subject: stored.subject,
             body: RecordBody::Changes(Vec::new()),
         };
-        self.push(vec![(frame, edits)], At::Heads(heads))
+        self.push(vec![(frame, edits)], At::Heads(heads), &[entry])
     }
 
     /// Writes answers into a record with a natural key, which is made if nobody has made it: like [`Office::edit_at`], where
     /// no heads say that nothing of it was shown.
-    pub fn edit_keyed(&self, frame: RecordFrame, heads: &[ChangeHash], edits: Vec<Edit>) -> Result<usize, WriteError> {
+    pub fn edit_keyed(
+        &self,
+        frame: RecordFrame,
+        heads: &[ChangeHash],
+        edits: Vec<Edit>,
+        entry: AuditEntry,
+    ) -> Result<usize, WriteError> {
         let stored = self.service.storage.load_records(self.device.township, &[frame.id]).map_err(Refused::from)?;
         let Some(stored) = stored.into_iter().next().flatten() else {
-            return self.push(vec![(frame, edits)], At::Now);
+            return self.push(vec![(frame, edits)], At::Now, &[entry]);
         };
         let opened = open_record(&stored).map_err(|r| WriteError::Change(r.code().to_owned()))?;
         let heads = if heads.is_empty() { vec![opened.genesis_hash()] } else { heads.to_vec() };
         self.check_seen(&opened, &heads, &edits)?;
         let frame =
             RecordFrame { incarnation: stored.incarnation, area: stored.area, subject: stored.subject, ..frame };
-        self.push(vec![(frame, edits)], At::Heads(&heads))
+        self.push(vec![(frame, edits)], At::Heads(&heads), &[entry])
     }
 
     /// That the record has these heads, and that the office answered none of the questions after them.
@@ -214,11 +227,16 @@ impl Office {
         };
         let id = data_encoding::HEXLOWER.encode(&random::<16>(&*self.service.entropy));
         let edit = Edit { section: Section::Events, key: id, value: Value::Text(standing.to_json()) };
-        self.push(vec![(frame, vec![edit])], At::Now)?;
+        self.push(vec![(frame, vec![edit])], At::Now, &[])?;
         Ok(())
     }
 
-    fn push(&self, planned: Vec<(RecordFrame, Vec<Edit>)>, at: At<'_>) -> Result<usize, WriteError> {
+    fn push(
+        &self,
+        planned: Vec<(RecordFrame, Vec<Edit>)>,
+        at: At<'_>,
+        entries: &[AuditEntry],
+    ) -> Result<usize, WriteError> {
         let storage = &*self.service.storage;
         let ids: Vec<RecordId> = planned.iter().map(|(frame, _)| frame.id).collect();
         let stored = storage.load_records(self.device.township, &ids).map_err(Refused::from)?;
@@ -251,10 +269,10 @@ impl Office {
                 frames.push(frame);
             }
         }
-        if frames.is_empty() { Ok(0) } else { self.send(frames) }
+        if frames.is_empty() { Ok(0) } else { self.send(frames, entries) }
     }
 
-    fn send(&self, frames: Vec<RecordFrame>) -> Result<usize, WriteError> {
+    fn send(&self, frames: Vec<RecordFrame>, entries: &[AuditEntry]) -> Result<usize, WriteError> {
         let mut chain = self.chain.lock().unwrap_or_else(|e| e.into_inner());
         let header = BatchHeader {
             tenant: self.service.secrets.tenant,
@@ -267,11 +285,12 @@ impl Office {
         for _ in 0..TRIES {
             let sender = Sender::Author { device: &self.device, branch: 0 };
             let merge = self.service.merge(sender, 0, self.service.clock.now_ms()).map_err(Refused::from)?;
-            let push = merge.batch(&batch, batch.hash()).map_err(Refused::from)?;
+            let mut push = merge.batch(&batch, batch.hash()).map_err(Refused::from)?;
             let outcomes = push.batch.as_ref().map(|row| row.outcomes.clone()).unwrap_or_default();
             if let Some(bad) = outcomes.iter().find(|o| !matches!(o.state, State::Stored | State::Known)) {
                 return Err(WriteError::Change(bad.reason.clone()));
             }
+            push.entries.extend_from_slice(entries);
             if let Committed::Done(_) = self.service.committer.commit(&*self.service.storage, push)? {
                 *chain = (batch.header.number, batch.hash());
                 return Ok(outcomes.len());

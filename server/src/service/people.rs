@@ -15,7 +15,7 @@ use super::attempts;
 use super::audit::{Act, Action, Actor};
 use super::{Refused, Service};
 use crate::storage::chain::Links;
-use crate::storage::{Device, Grant, Known, READS_CLOSED, StorageError, TownshipId, User};
+use crate::storage::{Device, Grant, Known, READS_CLOSED, StorageError, TownshipId, User, Write};
 
 /// How long an invitation holds.
 const INVITATION_MS: Millis = 7 * 24 * 3600 * 1000;
@@ -37,12 +37,20 @@ fn code_hash(code: &str) -> [u8; 32] {
 
 impl Service {
     /// Makes a one-time invitation: 128 random bits as 26 letters and digits, in groups of five.
-    pub fn invite(&self, user: UserId, township: TownshipId) -> Result<String, StorageError> {
+    pub fn invite(&self, actor: Actor, user: UserId, township: TownshipId) -> Result<String, StorageError> {
+        let (code, invitation) = self.invitation_for(user, township);
+        self.act(actor, Act::new(Action::DeviceInvited).in_township(township).user(user), [invitation])?;
+        Ok(code)
+    }
+
+    /// A code, and what makes it an invitation.
+    pub(super) fn invitation_for(&self, user: UserId, township: TownshipId) -> (String, Write) {
         let secret: [u8; 16] = random(&*self.entropy);
         let code = BASE32_NOPAD.encode(&secret);
-        self.storage.put_invitation(code_hash(&code), user, township, self.invitation_end_ms())?;
+        let until_ms = self.invitation_end_ms();
+        let invitation = Write::Invitation { secret_hash: code_hash(&code), user, township, until_ms };
         let groups: Vec<String> = code.as_bytes().chunks(5).map(|c| String::from_utf8_lossy(c).into_owned()).collect();
-        Ok(groups.join("-"))
+        (groups.join("-"), invitation)
     }
 
     /// Until when an invitation holds that is made now.
@@ -82,16 +90,14 @@ impl Service {
             feed_seq: 0,
             known: Known::default(),
         };
-        let redeemed = self.storage.redeem_invitation(code_hash(&request.code), &device, now_ms)?;
-        let enrolled = match redeemed {
-            Some(enrolled) => enrolled,
-            None => return Err(self.invitation_refused(&request.code, now_ms)?),
-        };
-        if enrolled.id == device.id {
+        let entry = |enrolled: &Device| {
             let act = Act::new(Action::DeviceEnrolled).in_township(enrolled.township);
-            self.audit(Actor::Device(enrolled.id), act.device(enrolled.id).user(enrolled.user))?;
+            act.device(enrolled.id).user(enrolled.user).entry(Actor::Device(enrolled.id), now_ms)
+        };
+        match self.storage.redeem_invitation(code_hash(&request.code), &device, now_ms, &entry)? {
+            Some(enrolled) => Ok(enrolled),
+            None => Err(self.invitation_refused(&request.code, now_ms)?),
         }
-        Ok(enrolled)
     }
 
     /// Why a code enrols nobody. Only who knows the whole code learns that it was used or is over.
@@ -124,21 +130,21 @@ impl Service {
         let identity = SigningKey::from_bytes(&self.secrets.identity_seed).verifying_key();
         let certificate = shown.certificate.verified(&identity).filter(|c| c.tenant == self.secrets.tenant);
         let certificate = certificate.ok_or(Refused::Signature)?;
-        let user = certificate.user;
-        match self.storage.device(certificate.device)? {
+        let (user, device) = (certificate.user, certificate.device);
+        match self.storage.device(device)? {
             Some(device) if device.revoked => return Err(Refused::Revoked),
             Some(_) => {}
             None => self.take_device_back(certificate)?,
         }
         match &shown.grants {
-            Some(text) => self.take_grants_back(user, &text.log()?),
+            Some(text) => self.take_grants_back(device, user, &text.log()?),
             None => Ok(()),
         }
     }
 
     /// Appends what a user's log lacks of `log`. The chain after its last entry is this server's word for all of it. A log
     /// that went on otherwise since stands: an administrator has given or ended grants after the restore.
-    fn take_grants_back(&self, user: UserId, log: &GrantLog) -> Result<(), Refused> {
+    fn take_grants_back(&self, device: DeviceId, user: UserId, log: &GrantLog) -> Result<(), Refused> {
         let links = Links::new(&self.secrets.chain_key);
         let chain = log.entries.iter().fold(Chain::default(), |chain, entry| links.grant(chain, user, entry));
         if chain != log.chain {
@@ -151,8 +157,10 @@ impl Service {
             return Ok(());
         }
         let lost: Vec<Grant> = lost.iter().cloned().map(Grant::from).collect();
-        self.storage.append_grants(user, &lost)?;
-        tracing::warn!(%user, after = head.seq, entries = lost.len(), "a phone brought back grants that this database had forgotten");
+        let entries = lost.len();
+        let act = Act::new(Action::GrantGiven).device(device).user(user).with("brought_back", entries);
+        self.act(Actor::Device(device), act, [Write::Grants(user, lost)])?;
+        tracing::warn!(%user, after = head.seq, entries, "a phone brought back grants that this database had forgotten");
         Ok(())
     }
 
@@ -175,13 +183,12 @@ impl Service {
             known: Known::default(),
         };
         let act = Act::new(Action::DeviceReturned).in_township(device.township).device(device.id).user(device.user);
-        self.audit(Actor::Device(device.id), act)?;
-        self.storage.set_setting(READS_CLOSED, "1")?;
+        let mut writes = vec![Write::Setting(READS_CLOSED.to_owned(), "1".to_owned()), Write::Device(device.clone())];
         if !self.storage.users()?.iter().any(|u| u.id == certificate.user) {
             let user = User { id: certificate.user, name: certificate.user_name, unit: String::new() };
-            self.storage.put_users(&[user])?;
+            writes.push(Write::Users(vec![user]));
         }
-        self.storage.put_device(&device)?;
+        self.act(Actor::Device(device.id), act, writes)?;
         tracing::warn!(device = %device.id, "a phone showed an enrolment that this database has forgotten; reading is closed");
         Ok(())
     }

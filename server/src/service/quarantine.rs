@@ -9,7 +9,7 @@ use doorstep_core::record::ChangeNote;
 use super::audit::{Act, Action, Actor};
 use super::merge::Sender;
 use super::{Refused, Service};
-use crate::storage::{Committed, Decision, QuarantineRow, StorageError, TownshipId};
+use crate::storage::{Committed, Decision, QuarantineRow, StorageError, TownshipId, Write};
 
 /// Changes that are decided about at once.
 pub const DECIDED_AT_ONCE: usize = 500;
@@ -42,7 +42,6 @@ impl Service {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        self.audit(actor, decided(Action::QuarantineReleased, township, &rows).because(reason))?;
         let mut all = Vec::new();
         // one device after the other, each with its changes in the order in which they came
         let mut devices: Vec<DeviceId> = rows.iter().map(|row| row.device).collect();
@@ -50,10 +49,8 @@ impl Service {
         while let Some(device) = devices.first().copied() {
             devices.retain(|other| *other != device);
             let own: Vec<&QuarantineRow> = rows.iter().filter(|row| row.device == device).collect();
-            all.extend(self.release_of(township, device, &own)?);
+            all.extend(self.release_of(township, device, &own, (actor, reason))?);
         }
-        let done: Vec<u64> = all.iter().filter(|r| r.refused.is_none()).map(|r| r.no).collect();
-        self.storage.decide_quarantine(township, &done, Decision::Released, self.clock.now_ms())?;
         all.sort_by_key(|released| released.no);
         Ok(all)
     }
@@ -71,9 +68,9 @@ impl Service {
         if rows.is_empty() {
             return Ok(0);
         }
-        self.audit(actor, decided(Action::QuarantineDiscarded, township, &rows).because(reason))?;
         let nos: Vec<u64> = rows.iter().map(|row| row.no).collect();
-        self.storage.decide_quarantine(township, &nos, Decision::Discarded, self.clock.now_ms())?;
+        let act = decided(Action::QuarantineDiscarded, township, &rows.iter().collect::<Vec<_>>()).because(reason);
+        self.act(actor, act, [Write::Decided(township, nos, Decision::Discarded, self.clock.now_ms())])?;
         Ok(rows.len())
     }
 
@@ -88,6 +85,7 @@ impl Service {
         township: TownshipId,
         device: DeviceId,
         rows: &[&QuarantineRow],
+        (actor, reason): (Actor, &str),
     ) -> Result<Vec<Released>, Refused> {
         let refused = |row: &QuarantineRow, why: &str| Released { no: row.no, refused: Some(why.to_owned()) };
         let Some(sender) = self.storage.device(device)?.filter(|d| d.township == township) else {
@@ -113,10 +111,18 @@ impl Service {
         let (frames, nos) = frames(&rest);
         for _ in 0..TRIES {
             let merge = self.merge(Sender::Releaser { device: &sender }, 0, self.clock.now_ms())?;
-            let (push, outcomes) = merge.release(&frames)?;
+            let (mut push, outcomes) = merge.release(&frames)?;
             let touched: Vec<RecordId> = push.records.iter().map(|record| record.id).collect();
-            if !touched.is_empty() && !matches!(self.committer.commit(&*self.storage, push)?, Committed::Done(_)) {
-                continue;
+            let done: Vec<u64> =
+                nos.iter().zip(&outcomes).filter(|(_, outcome)| why(outcome).is_none()).map(|(no, _)| *no).collect();
+            if !done.is_empty() {
+                let own: Vec<&QuarantineRow> = rest.iter().copied().filter(|row| done.contains(&row.no)).collect();
+                let act = decided(Action::QuarantineReleased, township, &own).because(reason);
+                push.entries.push(self.entry(actor, act));
+                push.writes.push(Write::Decided(township, done, Decision::Released, self.clock.now_ms()));
+                if !matches!(self.committer.commit(&*self.storage, push)?, Committed::Done(_)) {
+                    continue;
+                }
             }
             self.settle_released(&sender, &touched)?;
             released.extend(nos.iter().zip(&outcomes).map(|(no, outcome)| Released { no: *no, refused: why(outcome) }));
@@ -193,7 +199,7 @@ fn why(outcome: &Outcome) -> Option<String> {
     }
 }
 
-fn decided(action: Action, township: TownshipId, rows: &[QuarantineRow]) -> Act {
+fn decided(action: Action, township: TownshipId, rows: &[&QuarantineRow]) -> Act {
     let numbers: Vec<u64> = rows.iter().map(|row| row.no).collect();
     let mut devices: Vec<DeviceId> = rows.iter().map(|row| row.device).collect();
     devices.sort_unstable();

@@ -117,9 +117,9 @@ pub(super) fn fate(kept: Option<Option<String>>) -> Outcome {
 
 /// The part of a storage that knows lost phones and decides about what is kept aside.
 pub trait DeviceStorage {
-    /// Notes that a phone was reported lost; the first report stays. False if the phone is unknown.
+    /// Notes that a phone was reported lost; the first report stays. False if the phone is unknown, or reported already.
     fn report_lost(&self, device: DeviceId, now_ms: Millis) -> Result<bool>;
-    /// Notes a step of a lost phone's erasing; false if it was noted before, or the phone isn't lost.
+    /// Notes a step of a lost phone's erasing; false if it was noted before, or the phone was never lost.
     fn note_wipe(&self, device: DeviceId, step: WipeStep, now_ms: Millis) -> Result<bool>;
     /// What is known of an invitation, by the SHA-256 of its secret.
     fn invitation(&self, secret_hash: [u8; 32]) -> Result<Option<InvitationState>>;

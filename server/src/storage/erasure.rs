@@ -2,7 +2,7 @@
 
 use doorstep_core::clock::Millis;
 
-use super::{Committed, PreparedRecord, Result, TownshipId};
+use super::{AuditEntry, Committed, PreparedRecord, Result, TownshipId};
 
 /// What a database does to forget.
 pub trait ErasureStorage {
@@ -13,7 +13,14 @@ pub trait ErasureStorage {
     /// Of the old changes the entries of the feed stay (number, chain, hash), without device and bytes, as
     /// [`super::chain::KIND_ERASED`]. What waits or is quarantined for the records or about them goes, and their doubts. Of the
     /// township's refused uploads and cut uploads, which may hold anything, the bytes go.
-    fn reroot(&self, township: TownshipId, records: &[PreparedRecord], now_ms: Millis) -> Result<Committed>;
+    /// The entries of the audit log are written with it.
+    fn reroot(
+        &self,
+        township: TownshipId,
+        records: &[PreparedRecord],
+        entries: &[AuditEntry],
+        now_ms: Millis,
+    ) -> Result<Committed>;
 
     /// Writes the database's files anew, so that nothing deleted is left in them. Blocks writes while it runs and needs free room
     /// of the database's size.

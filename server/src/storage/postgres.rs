@@ -22,13 +22,14 @@ use super::forms::FormsCache;
 use super::rights::RolesCache;
 use super::standing::Caches;
 use super::{
-    BatchRow, BranchState, Committed, Device, DoubtFilter, DoubtRow, DoubtTotal, FormChange, FormLogEntry, Grant,
+    BatchRow, BranchState, Committed, Device, DoubtFilter, DoubtRow, DoubtTotal, EntryOf, FormChange, FormLogEntry, Grant,
     HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter, RecordRow,
     Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError,
     StoredRecord, SyncNote, TownshipId, User,
 };
 
 mod about;
+mod acts;
 mod audit;
 mod commit;
 mod connect;
@@ -326,8 +327,20 @@ impl Storage for PostgresStorage {
         self.write(async |tx, t| people::put_invitation(tx, &t.id, secret_hash, user, township, until_ms).await)
     }
 
-    fn redeem_invitation(&self, secret_hash: [u8; 32], device: &Device, now_ms: Millis) -> Result<Option<Device>> {
-        self.write(async |tx, t| people::redeem_invitation(tx, &t.id, secret_hash, device, now_ms).await)
+    fn redeem_invitation(
+        &self,
+        secret_hash: [u8; 32],
+        device: &Device,
+        now_ms: Millis,
+        enrolled: EntryOf<'_, Device>,
+    ) -> Result<Option<Device>> {
+        self.write(async |tx, t| {
+            let found = people::redeem_invitation(tx, &t.id, secret_hash, device, now_ms).await?;
+            if let Some(made) = found.as_ref().filter(|found| found.id == device.id) {
+                audit::append(tx, t, &[enrolled(made)]).await?;
+            }
+            Ok(found)
+        })
     }
 
     fn put_device(&self, device: &Device) -> Result<()> {

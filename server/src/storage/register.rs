@@ -3,7 +3,7 @@
 use doorstep_core::clock::Millis;
 use doorstep_core::id::{DeviceId, RecordId, UserId};
 
-use super::{Result, TownshipId};
+use super::{EntryOf, Result, TownshipId};
 
 /// Where an import stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,13 @@ pub struct ImportDevice {
 /// What the register's import keeps beside the records.
 pub trait RegisterStorage {
     /// Begins an import, or goes on with the one of the same file that is still running.
-    fn begin_import(&self, township: TownshipId, import: &NewImport) -> Result<ImportRow>;
+    /// One that begins now is noted in the audit log with it.
+    fn begin_import(
+        &self,
+        township: TownshipId,
+        import: &NewImport,
+        begun: EntryOf<'_, ImportRow>,
+    ) -> Result<ImportRow>;
     /// Notes, before it writes, that a device writes for an import.
     fn note_import_device(&self, township: TownshipId, device: ImportDevice) -> Result<()>;
     /// Notes, before they are written, which records an import touches; true for those that it makes. One that was noted before

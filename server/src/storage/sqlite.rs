@@ -18,13 +18,14 @@ use super::forms::FormsCache;
 use super::rights::RolesCache;
 use super::standing::Caches;
 use super::{
-    BatchRow, BranchState, Committed, Device, DoubtFilter, DoubtRow, DoubtTotal, FormChange, FormLogEntry, Grant,
+    BatchRow, BranchState, Committed, Device, DoubtFilter, DoubtRow, DoubtTotal, EntryOf, FormChange, FormLogEntry, Grant,
     HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter, RecordRow,
     Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError,
     StoredRecord, SyncNote, TownshipId, User,
 };
 
 mod about;
+mod acts;
 mod audit;
 mod backup;
 mod commit;
@@ -328,8 +329,21 @@ impl Storage for SqliteStorage {
         self.write(|tx| people::put_invitation(tx, secret_hash, user, township, until_ms))
     }
 
-    fn redeem_invitation(&self, secret_hash: [u8; 32], device: &Device, now_ms: Millis) -> Result<Option<Device>> {
-        self.write(|tx| people::redeem_invitation(tx, secret_hash, device, now_ms))
+    fn redeem_invitation(
+        &self,
+        secret_hash: [u8; 32],
+        device: &Device,
+        now_ms: Millis,
+        enrolled: EntryOf<'_, Device>,
+    ) -> Result<Option<Device>> {
+        let links = self.links()?;
+        self.write(|tx| {
+            let found = people::redeem_invitation(tx, secret_hash, device, now_ms)?;
+            if let Some(made) = found.as_ref().filter(|found| found.id == device.id) {
+                audit::append(tx, links, &[enrolled(made)])?;
+            }
+            Ok(found)
+        })
     }
 
     fn put_device(&self, device: &Device) -> Result<()> {

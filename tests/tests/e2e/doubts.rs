@@ -10,6 +10,7 @@ use doorstep_core::form::{FormDef, Item};
 use doorstep_core::id::{Identity, RecordId, TenantKey};
 use doorstep_core::record::{ChangeNote, Edit};
 use doorstep_core::store::PlannedDocument;
+use doorstep_server::service::audit::Actor;
 use doorstep_server::storage::{DoubtFilter, DoubtRow, Storage};
 use doorstep_tests::harness::{TestServer, add_household, edit, open_phone_at, sync, visit};
 use tempfile::TempDir;
@@ -50,7 +51,7 @@ struct Two {
 fn two_phones() -> Two {
     let dirs: [TempDir; 3] = std::array::from_fn(|_| TempDir::new().unwrap());
     let server = TestServer::start(dirs[0].path());
-    server.service.publish_form(survey()).unwrap();
+    server.service.publish_form(Actor::Office, survey()).unwrap();
     let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
     for phone in [&a, &b] {
         sync(phone);
@@ -196,7 +197,7 @@ fn a_rule_over_two_classes_is_checked_and_only_who_may_read_the_higher_one_learn
 fn rules_see_a_records_own_day_wherever_it_was_written() {
     let dirs: [TempDir; 3] = std::array::from_fn(|_| TempDir::new().unwrap());
     let server = TestServer::start(dirs[0].path());
-    server.service.publish_form(survey()).unwrap();
+    server.service.publish_form(Actor::Office, survey()).unwrap();
     // 2026-06-02T05:00Z: the evening before in -07:00, the afternoon in +08:00
     const NOW_MS: u64 = 1_780_376_400_000;
     let [west, east] = [1, 2].map(|n| {
@@ -249,7 +250,7 @@ fn what_must_be_answered_is_missed_only_in_a_finished_form() {
             question.required = Some("${persons} > 4".to_owned());
         }
     }
-    server.service.publish_form(def).unwrap();
+    server.service.publish_form(Actor::Office, def).unwrap();
     let phone = server.phone(dirs[1].path(), "甲");
     sync(&phone);
     let count = |record| {
@@ -324,7 +325,7 @@ fn records_show_what_a_newer_version_of_their_form_lists_and_forbids() {
             question.constraint = Some(". < 3 and . <= ${persons}".to_owned());
         }
     }
-    let version = two.server.service.publish_form(def).unwrap().version;
+    let version = two.server.service.publish_form(Actor::Office, def).unwrap().version;
     assert_eq!((title().as_str(), two.open()), ("", Vec::new()));
     assert_eq!(two.server.service.refresh_records().unwrap(), 1);
     assert_eq!((title().as_str(), two.open()), ("5", vec![("adults".to_owned(), Doubt::Constraint)]));

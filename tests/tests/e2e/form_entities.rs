@@ -6,6 +6,7 @@ use doorstep_core::form::import::import;
 use doorstep_core::id::RecordId;
 use doorstep_core::record::Value;
 use doorstep_core::store::ListFilter;
+use doorstep_server::service::audit::Actor;
 use doorstep_tests::harness::{TestServer, add_household, sync};
 use tempfile::TempDir;
 
@@ -72,7 +73,7 @@ const MEETING: &str = r#""survey",,,
 
 fn publish(server: &TestServer, workbook: &str) {
     let found = import(workbook.as_bytes(), "form");
-    server.service.publish_form(found.def.expect("a form")).unwrap();
+    server.service.publish_form(Actor::Office, found.def.expect("a form")).unwrap();
 }
 
 fn fill(phone: &Phone, form: &str, subjects: &[RecordId], answers: &[(&str, &str)]) -> RecordId {
@@ -155,7 +156,7 @@ fn entities_of_a_list_that_no_form_reads_are_choices_on_every_phone() {
     let dirs = scratch::<3>();
     let server = TestServer::start(dirs[0].path());
     let prune = import(PRUNE.as_bytes(), "form").def.unwrap();
-    let refused = server.service.publish_form(prune).unwrap_err();
+    let refused = server.service.publish_form(Actor::Office, prune).unwrap_err();
     assert!(refused.to_string().contains("trees.csv"), "nothing makes trees yet: {refused}");
     publish(&server, TREES);
     publish(&server, PRUNE);

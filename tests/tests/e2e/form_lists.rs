@@ -69,7 +69,7 @@ fn fill_new(phone: &Phone, form: &str) -> Filling {
 fn lists_of_every_format_come_with_the_form_and_their_choices_are_kept_as_answers() {
     let dirs = scratch::<2>();
     let server = TestServer::start(dirs[0].path());
-    server.service.publish_with(wells(), &files(HAMLETS)).unwrap();
+    server.service.publish_with(Actor::Office, wells(), &files(HAMLETS)).unwrap();
     let phone = server.phone(dirs[1].path(), "甲");
     sync(&phone);
     let mut filling = fill_new(&phone, "wells");
@@ -97,7 +97,7 @@ fn lists_of_every_format_come_with_the_form_and_their_choices_are_kept_as_answer
 fn an_answer_that_its_list_does_not_have_is_doubtful_on_the_server() {
     let dirs = scratch::<2>();
     let server = TestServer::start(dirs[0].path());
-    server.service.publish_with(wells(), &files(HAMLETS)).unwrap();
+    server.service.publish_with(Actor::Office, wells(), &files(HAMLETS)).unwrap();
     let phone = server.phone(dirs[1].path(), "甲");
     sync(&phone);
     let mut filling = fill_new(&phone, "wells");
@@ -124,11 +124,11 @@ fn a_corrected_list_of_500_rows_travels_as_a_small_difference() {
         }
         text
     };
-    let whole = server.service.publish_with(wells(), &files(&list("Wrong name"))).unwrap().whole;
+    let whole = server.service.publish_with(Actor::Office, wells(), &files(&list("Wrong name"))).unwrap().whole;
     let phone = server.phone(dirs[1].path(), "甲");
     sync(&phone);
     let nothing = sync(&phone);
-    let published = server.service.publish_with(wells(), &files(&list("Right name"))).unwrap();
+    let published = server.service.publish_with(Actor::Office, wells(), &files(&list("Right name"))).unwrap();
     assert!(published.is_new && published.difference.is_some_and(|bytes| bytes < 150), "{published:?}");
     let report = sync(&phone);
     let extra = report.bytes_down - nothing.bytes_down;
@@ -136,7 +136,7 @@ fn a_corrected_list_of_500_rows_travels_as_a_small_difference() {
     assert!(extra < 300 && whole > 2_000, "{extra} bytes, {whole} for the whole form");
     let filling = fill_new(&phone, "wells");
     assert_eq!(offered(&filling, "hamlet")[250].1, "Right name");
-    let again = server.service.publish_with(wells(), &files(&list("Right name"))).unwrap();
+    let again = server.service.publish_with(Actor::Office, wells(), &files(&list("Right name"))).unwrap();
     assert!(!again.is_new, "the same lists are no new version");
 }
 
@@ -154,13 +154,13 @@ fn a_list_of_thirty_thousand_rows_arrives_and_one_that_no_phone_could_fetch_is_r
         }
         text
     };
-    let published = server.service.publish_with(wells(), &files(&list(30_000))).unwrap();
+    let published = server.service.publish_with(Actor::Office, wells(), &files(&list(30_000))).unwrap();
     assert!(published.whole > 200_000, "{published:?}");
     let phone = server.phone(dirs[1].path(), "甲");
     sync(&phone);
     let filling = fill_new(&phone, "wells");
     assert_eq!(filling.session().choices(at(&filling, "hamlet")).len(), 30_000);
-    let refused = server.service.publish_with(wells(), &files(&list(200_000))).unwrap_err();
+    let refused = server.service.publish_with(Actor::Office, wells(), &files(&list(200_000))).unwrap_err();
     assert!(refused.to_string().contains("hamlets.csv is too large"), "{refused}");
 }
 
@@ -171,7 +171,7 @@ fn a_form_without_a_list_that_it_needs_or_with_one_that_does_not_fit_is_refused_
     let publish = |change: &dyn Fn(&mut AttachedFiles)| {
         let mut files = files(HAMLETS);
         change(&mut files);
-        server.service.publish_with(wells(), &files).unwrap_err()
+        server.service.publish_with(Actor::Office, wells(), &files).unwrap_err()
     };
     let refused = publish(&|files| drop(files.remove("uses.xml")));
     assert!(matches!(&refused, FormError::MissingFiles(names) if *names == ["uses.xml"]), "{refused}");

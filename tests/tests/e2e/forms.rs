@@ -5,6 +5,7 @@ use doorstep_core::form::definition::QuestionKind;
 use doorstep_core::form::{FormDef, Item, Pack, Question};
 use doorstep_core::protocol::{FormBytes, FormEntry, FormsNews};
 use doorstep_core::record::Value;
+use doorstep_server::service::audit::Actor;
 use doorstep_server::service::forms::FormError;
 use doorstep_tests::harness::{TestServer, add_household, edit, open_phone, sync, visit};
 use tempfile::TempDir;
@@ -36,14 +37,14 @@ fn a_corrected_form_costs_a_phone_a_few_hundred_bytes_and_no_request_of_its_own(
     let phone = server.phone(dirs[1].path(), "甲");
     sync(&phone);
     let nothing = sync(&phone);
-    let published = server.service.publish_form(corrected("road_state")).unwrap();
+    let published = server.service.publish_form(Actor::Office, corrected("road_state")).unwrap();
     assert!(published.is_new);
     assert_eq!(phone.form("visit").unwrap().version, 1, "not before the sync");
     let first = sync(&phone);
     assert_eq!((first.requests, first.forms_received, first.forms_unreadable), (1, 1, 0));
     assert_eq!(phone.form("visit").unwrap().version, published.version);
     assert!(phone.form("visit").unwrap().question("road_state").is_some());
-    server.service.publish_form(corrected("road_closed")).unwrap();
+    server.service.publish_form(Actor::Office, corrected("road_closed")).unwrap();
     let report = sync(&phone);
     let extra = report.bytes_down - nothing.bytes_down;
     assert_eq!((report.requests, report.forms_received), (1, 1));
@@ -57,8 +58,8 @@ fn a_corrected_form_costs_a_phone_a_few_hundred_bytes_and_no_request_of_its_own(
 fn the_same_form_is_not_published_twice_and_one_that_breaks_records_is_refused() {
     let dirs = scratch::<1>();
     let server = TestServer::start(dirs[0].path());
-    let first = server.service.publish_form(corrected("road_state")).unwrap();
-    let again = server.service.publish_form(corrected("road_state")).unwrap();
+    let first = server.service.publish_form(Actor::Office, corrected("road_state")).unwrap();
+    let again = server.service.publish_form(Actor::Office, corrected("road_state")).unwrap();
     assert_eq!((again.version, again.is_new), (first.version, false));
     let mut breaking = corrected("road_state");
     for item in &mut breaking.items {
@@ -68,7 +69,7 @@ fn the_same_form_is_not_published_twice_and_one_that_breaks_records_is_refused()
             question.kind = QuestionKind::Integer;
         }
     }
-    let refused = server.service.publish_form(breaking).unwrap_err();
+    let refused = server.service.publish_form(Actor::Office, breaking).unwrap_err();
     assert!(matches!(&refused, FormError::Breaks(breaks) if breaks.len() == 1), "{refused}");
     assert!(refused.to_string().contains("road_state"), "{refused}");
     assert_eq!(server.service.storage.form_log().unwrap().len(), 1);
@@ -83,7 +84,7 @@ fn a_record_of_an_old_version_merges_with_one_of_the_new_and_both_answers_show()
     let record = visit(&old, household, "初次");
     sync(&old);
     sync(&new);
-    let published = server.service.publish_form(corrected("road_state")).unwrap();
+    let published = server.service.publish_form(Actor::Office, corrected("road_state")).unwrap();
     sync(&new);
     edit(&new, record, &[("road_state", "塌方")]);
     sync(&new);
@@ -110,15 +111,15 @@ fn a_record_of_an_old_version_merges_with_one_of_the_new_and_both_answers_show()
 fn a_draft_on_a_retired_version_is_finished_with_it() {
     let dirs = scratch::<2>();
     let server = TestServer::start(dirs[0].path());
-    let second = server.service.publish_form(corrected("road_state")).unwrap().version;
+    let second = server.service.publish_form(Actor::Office, corrected("road_state")).unwrap().version;
     let phone = server.phone(dirs[1].path(), "甲");
     let household = add_household(&phone, server.villages[0], "0001", "李四");
     sync(&phone);
     let draft = phone.start("visit", Some(household)).unwrap();
     phone.answer_text(draft, "road_state", "塌方").unwrap();
-    let third = server.service.publish_form(corrected("road_closed")).unwrap().version;
-    assert!(server.service.retire_form("visit", second).unwrap());
-    assert!(!server.service.retire_form("visit", second).unwrap(), "retired once");
+    let third = server.service.publish_form(Actor::Office, corrected("road_closed")).unwrap().version;
+    assert!(server.service.retire_form(Actor::Office, "visit", second).unwrap());
+    assert!(!server.service.retire_form(Actor::Office, "visit", second).unwrap(), "retired once");
     sync(&phone);
     assert_eq!(phone.form("visit").unwrap().version, third);
     phone.close().unwrap();
@@ -129,7 +130,7 @@ fn a_draft_on_a_retired_version_is_finished_with_it() {
     assert_eq!(sync(&phone).changes_acknowledged, 1);
     assert!(phone.form_version("visit", second).is_ok());
     // with the third retired too, new visits are made with the built-in form again
-    assert!(server.service.retire_form("visit", third).unwrap());
+    assert!(server.service.retire_form(Actor::Office, "visit", third).unwrap());
     sync(&phone);
     assert_eq!(phone.form("visit").unwrap().version, 1);
 }
@@ -138,7 +139,7 @@ fn a_draft_on_a_retired_version_is_finished_with_it() {
 fn a_damaged_definition_stops_nothing_and_is_asked_for_again() {
     let dirs = scratch::<2>();
     let server = TestServer::start(dirs[0].path());
-    let version = server.service.publish_form(corrected("road_state")).unwrap().version;
+    let version = server.service.publish_form(Actor::Office, corrected("road_state")).unwrap().version;
     let phone = server.phone(dirs[1].path(), "甲");
     // what a network or a disk made of it
     let log = server.service.storage.form_log().unwrap();
@@ -169,16 +170,16 @@ fn a_server_restored_from_an_older_backup_tells_its_log_anew_and_the_phone_goes_
     let dirs = scratch::<3>();
     let first = TestServer::start(dirs[0].path());
     let phone = first.phone(dirs[1].path(), "甲");
-    first.service.publish_form(corrected("road_state")).unwrap();
+    first.service.publish_form(Actor::Office, corrected("road_state")).unwrap();
     let backup = dirs[2].path().join("doorstep.db");
     first.service.storage.backup(&backup).unwrap();
-    first.service.publish_form(corrected("road_closed")).unwrap();
+    first.service.publish_form(Actor::Office, corrected("road_closed")).unwrap();
     sync(&phone);
     assert_eq!(phone.form("visit").unwrap().version, 3);
     let known = phone.store().forms_known().unwrap();
     drop(first);
     let restored = TestServer::start(dirs[2].path());
-    restored.service.publish_form(corrected("bridge_state")).unwrap();
+    restored.service.publish_form(Actor::Office, corrected("bridge_state")).unwrap();
     phone.use_transport(std::sync::Arc::new(doorstep_core::sync::HttpTransport::new(&restored.url()).unwrap()));
     sync(&phone);
     let form = phone.form("visit").unwrap();
@@ -236,7 +237,7 @@ fn a_form_that_no_program_ships_is_filled_sent_and_listed() {
     let csv = format!("{SURVEY}{SETTINGS}");
     let mut def = doorstep_core::form::import::import(csv.as_bytes(), "wells").def.unwrap();
     def.list.title = "hamlet".to_owned();
-    server.service.publish_form(def).unwrap();
+    server.service.publish_form(Actor::Office, def).unwrap();
     phones.iter().for_each(|phone| drop(sync(phone)));
     let draft = phones[0].start("wells", None).unwrap();
     phones[0].answer_text(draft, "hamlet", "上寨").unwrap();
@@ -271,7 +272,7 @@ fn a_cut_at_any_place_loses_at_most_the_forms_under_way() {
             .map(|i: u32| char::from(b'a' + (i.wrapping_mul(2_654_435_761 + n * 77) >> 27) as u8 % 26))
             .collect();
         def.titles.0.insert("zz".to_owned(), words);
-        server.service.publish_form(def).unwrap();
+        server.service.publish_form(Actor::Office, def).unwrap();
     }
     let link =
         server.runtime().block_on(doorstep_server::link::Link::start(server.address, Default::default())).unwrap();

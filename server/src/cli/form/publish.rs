@@ -11,7 +11,7 @@ use super::check;
 use crate::cli::serve::open_service;
 use crate::cli::{DataOptions, Outcome};
 use crate::say;
-use crate::service::audit::{Actor, form_retired};
+use crate::service::audit::Actor;
 use crate::service::forms::{AttachedFiles, FormError};
 
 /// Options of `form publish`.
@@ -62,10 +62,7 @@ pub fn publish(args: &PublishArgs) -> Outcome {
     found.problems.retain(|problem| problem.code != Code::MissingFile);
     check::print_problems(&found, &args.language);
     let service = open_service(&args.data)?;
-    let published = service.publish_with(def, &files);
-    if let Ok(done) = &published {
-        service.audit_published(Actor::CommandLine, &name, done)?;
-    }
+    let published = service.publish_with(Actor::CommandLine, def, &files);
     match published {
         Ok(done) if !done.is_new => say!("{name} {} says the same already: nothing published", done.version),
         Ok(done) => match done.difference {
@@ -125,8 +122,7 @@ fn state(catalog: &Catalog, name: &str, version: u32, retired: bool) -> &'static
 /// Retires a version.
 pub fn retire(args: &RetireArgs) -> Outcome {
     let service = open_service(&args.data)?;
-    if service.retire_form(&args.name, args.version)? {
-        service.audit(Actor::CommandLine, form_retired(&args.name, args.version))?;
+    if service.retire_form(Actor::CommandLine, &args.name, args.version)? {
         say!("retired {} {}", args.name, args.version);
     } else {
         say!("{} {} was retired before", args.name, args.version);

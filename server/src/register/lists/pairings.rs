@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use doorstep_core::id::{RecordId, UserId};
-use doorstep_core::protocol::GrantEntry;
 
 use super::people::{Found, HELPER, People};
 use super::{Item, List, Write, end_of_day};
@@ -13,7 +12,9 @@ use crate::register::fault::Fault;
 use crate::register::planned::State;
 use crate::register::{RegisterError, clean, day_of};
 use crate::service::Service;
-use crate::storage::{Grant, StorageError};
+use crate::service::giving::paired;
+use crate::service::grants::NewGrant;
+use crate::storage::StorageError;
 
 /// What pairings are compared with.
 struct Present<'a> {
@@ -34,7 +35,7 @@ impl List {
             let name = format!("{} {}", self.text(row, "household_no"), clean::name(&self.text(row, "helper")));
             let item = Item::new(self.sheet.number(row), &name);
             items.push(match self.pairing(row, item.row, &mut present) {
-                Ok(grant) => present.planned(item, grant)?,
+                Ok(new) => present.planned(item, new)?,
                 Err(fault) => item.fail(fault),
             });
         }
@@ -42,7 +43,7 @@ impl List {
     }
 
     /// Who is to be paired with which household, until when.
-    fn pairing(&self, row: usize, number: u32, present: &mut Present<'_>) -> Result<(UserId, Grant), Fault> {
+    fn pairing(&self, row: usize, number: u32, present: &mut Present<'_>) -> Result<NewGrant, Fault> {
         let name = clean::name(&self.text(row, "helper"));
         let user = match present.people.find(&name, &self.text(row, "unit")) {
             Found::One(user) if !name.is_empty() => user,
@@ -67,36 +68,26 @@ impl List {
         if let Some(other) = present.seen.insert(household.record, number) {
             return Err(self.fault("pairing_twice", row, "household_no").with("other", other));
         }
-        let (area, subject) = (household.area, Some(household.record));
-        let entry = GrantEntry { grant: 0, role: HELPER.to_owned(), area, subject, active: true };
-        Ok((user, Grant { until_ms, at_ms: now_ms, ..entry.into() }))
+        let (area, household, role) = (household.area, Some(household.record), HELPER.to_owned());
+        Ok(NewGrant { user, role, area, household, until_ms, stand_in_for: None })
     }
 }
 
 impl Present<'_> {
-    fn planned(&self, mut item: Item, (user, grant): (UserId, Grant)) -> Result<Item, StorageError> {
-        let Some(subject) = grant.entry.subject else { return Ok(item) };
-        let mut active: HashMap<(UserId, u64), Grant> = HashMap::new();
-        for (of, entry) in self.service.storage.grants_about(subject)? {
-            active.insert((of, entry.entry.grant), entry);
-        }
+    fn planned(&self, mut item: Item, new: NewGrant) -> Result<Item, StorageError> {
+        let Some(household) = new.household else { return Ok(item) };
         let now_ms = self.service.clock.now_ms();
-        active.retain(|_, g| g.holds_at(now_ms) && g.entry.role == HELPER && g.stand_in_for.is_none());
-        let (own, others): (Vec<_>, Vec<_>) = active.into_iter().partition(|((of, _), _)| *of == user);
-        let stays = own.iter().any(|(_, g)| g.until_ms == grant.until_ms);
-        if stays && others.is_empty() {
+        let mut active = paired(self.service, household, HELPER)?;
+        active.retain(|(_, grant)| grant.holds_at(now_ms));
+        let (own, others): (Vec<_>, Vec<_>) = active.into_iter().partition(|(of, _)| *of == new.user);
+        if others.is_empty() && own.iter().any(|(_, grant)| grant.until_ms == new.until_ms) {
             return Ok(item);
         }
         let name = |id: UserId| self.people.users.iter().find(|u| u.id == id).map_or("", |u| u.name.as_str());
-        let before: Vec<&str> = others.iter().map(|((of, _), _)| name(*of)).collect();
+        let before: Vec<&str> = others.iter().map(|(of, _)| name(*of)).collect();
         item.state = if others.is_empty() && own.is_empty() { State::New } else { State::Changed };
-        item.change = (item.state == State::Changed).then(|| (before.join("、"), name(user).to_owned()));
-        for ((of, _), old) in others.iter().chain(own.iter().filter(|_| !stays)) {
-            item.writes.push(Write::Grant(*of, Box::new(old.ended(now_ms))));
-        }
-        if !stays {
-            item.writes.push(Write::Grant(user, Box::new(grant)));
-        }
+        item.change = (item.state == State::Changed).then(|| (before.join("、"), name(new.user).to_owned()));
+        item.writes.push(Write::Give(Box::new(new)));
         Ok(item)
     }
 }

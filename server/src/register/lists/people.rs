@@ -1,7 +1,7 @@
 //! People with their units, roles and areas.
 
 use doorstep_core::id::{AreaId, UserId};
-use doorstep_core::protocol::{AreaEntry, GrantEntry};
+use doorstep_core::protocol::AreaEntry;
 use doorstep_core::rights::Roles;
 
 use super::{Item, List, Write, derived, end_of_day};
@@ -9,8 +9,9 @@ use crate::register::fault::Fault;
 use crate::register::planned::State;
 use crate::register::{RegisterError, clean};
 use crate::service::Service;
+use crate::service::grants::NewGrant;
 use crate::service::rights::current;
-use crate::storage::{Grant, Unit, User};
+use crate::storage::{Unit, User};
 
 /// The role whose rights come from pairings with single households.
 pub(super) const HELPER: &str = "helper";
@@ -82,8 +83,9 @@ impl List {
                 continue;
             }
             given.push(key);
-            let entry = GrantEntry { grant: 0, role: role.clone(), area, subject: None, active: true };
-            writes.push(Write::Grant(user, Box::new(Grant { until_ms, at_ms: now_ms, ..entry.into() })));
+            let role = role.clone();
+            let new = NewGrant { user, role, area, household: None, until_ms, stand_in_for: None };
+            writes.push(Write::Give(Box::new(new)));
         }
         let state = match (is_new, writes.is_empty()) {
             (true, _) => State::New,

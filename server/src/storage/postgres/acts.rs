@@ -34,9 +34,9 @@ async fn one(c: &impl GenericClient, tenant: &Tenant, write: &Write) -> Result<(
     let id = tenant.id.as_slice();
     match write {
         Write::Areas(township, areas) => people::put_areas(c, id, *township, areas).await.map(drop),
-        Write::ChangeArea(township, change) => rights::change_area(c, id, *township, change).await.map(drop),
+        Write::ChangeArea(township, change) => rights::change_area(c, tenant, *township, change).await.map(drop),
         Write::Users(users) => people::put_users(c, id, users).await,
-        Write::Units(units) => rights::put_units(c, id, units).await,
+        Write::Units(units) => rights::put_units(c, tenant, units).await,
         Write::Grants(user, entries) => people::append_grants(c, tenant, *user, entries).await.map(drop),
         Write::Setting(name, value) => settings::set_setting(c, id, name, value).await,
         Write::Invitation { secret_hash, user, township, until_ms } => {

@@ -16,7 +16,7 @@ use super::super::columns::{from_heads, from_key, from_outcomes, to_heads};
 use super::super::{BatchRow, Committed, HeldChange, PreparedPush, Result, StorageError, TownshipId};
 use super::plan::{self, Feed, Known, RecordWrite, TownshipWrites};
 use super::{
-    Raced, Tenant, about, array, doubts, figures, get, links, number, number32, other, people, rights, row, rows, run,
+    Raced, Tenant, about, acts, array, doubts, figures, get, links, number, number32, other, people, rights, row, rows, run,
 };
 
 /// Commits a group; answers in order.
@@ -96,6 +96,9 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
         for held in &push.waiting {
             wait(tx, id, push, held).await?;
         }
+    }
+    for push in &taken {
+        acts::apply(tx, tenant, &push.writes, &push.entries).await?;
     }
     fault::point("storage.commit.before");
     Ok(answers)

@@ -1,5 +1,6 @@
 //! Lost phones, used invitations, and what becomes of quarantined changes.
 
+use deadpool_postgres::GenericClient;
 use doorstep_core::clock::Millis;
 use doorstep_core::id::DeviceId;
 use doorstep_core::protocol::{ManifestEntry, Outcome, Position, State};
@@ -24,28 +25,11 @@ fn quarantine_row(r: &Row) -> Result<QuarantineRow> {
 
 impl DeviceStorage for PostgresStorage {
     fn report_lost(&self, device: DeviceId, now_ms: Millis) -> Result<bool> {
-        self.write(async |tx, t| {
-            if people::device(tx, &t.id, device).await?.is_none() {
-                return Ok(false);
-            }
-            let sql =
-                "INSERT INTO lost_device (tenant, device, reported_ms, told_ms, wiped_ms) VALUES ($1, $2, $3, 0, 0)
-                ON CONFLICT (tenant, device) DO NOTHING";
-            run(tx, sql, &[&t.id.as_slice(), &device.0.as_slice(), &now_ms.cast_signed()]).await?;
-            Ok(true)
-        })
+        self.write(async |tx, t| report_lost(tx, &t.id, device, now_ms).await)
     }
 
     fn note_wipe(&self, device: DeviceId, step: WipeStep, now_ms: Millis) -> Result<bool> {
-        let sql = match step {
-            WipeStep::Told => "UPDATE lost_device SET told_ms = $3 WHERE tenant = $1 AND device = $2 AND told_ms = 0",
-            WipeStep::Wiped => {
-                "UPDATE lost_device SET wiped_ms = $3 WHERE tenant = $1 AND device = $2 AND wiped_ms = 0"
-            }
-        };
-        self.write(async |tx, t| {
-            Ok(run(tx, sql, &[&t.id.as_slice(), &device.0.as_slice(), &now_ms.cast_signed()]).await? > 0)
-        })
+        self.write(async |tx, t| note_wipe(tx, &t.id, device, step, now_ms).await)
     }
 
     fn invitation(&self, secret_hash: [u8; 32]) -> Result<Option<InvitationState>> {
@@ -120,14 +104,64 @@ impl DeviceStorage for PostgresStorage {
     }
 
     fn decide_quarantine(&self, township: TownshipId, nos: &[u64], decision: Decision, now_ms: Millis) -> Result<()> {
-        self.write(async |tx, t| {
-            let sql = "UPDATE quarantine SET decision = $4, decided_ms = $5
-                WHERE tenant = $1 AND township = $2 AND no = ANY($3) AND decision <> 1";
-            let (id, town, now) = (t.id.as_slice(), township.0.as_slice(), now_ms.cast_signed());
-            run(tx, sql, &[&id, &town, &signed(nos), &(decision as i64), &now]).await?;
-            Ok(())
-        })
+        self.write(async |tx, t| decide(tx, &t.id, township, nos, decision, now_ms).await)
     }
+}
+
+/// False if the phone is unknown, or its report stands already.
+pub(super) async fn report_lost(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    device: DeviceId,
+    now_ms: Millis,
+) -> Result<bool> {
+    let sql = "INSERT INTO lost_device (tenant, device, reported_ms, told_ms, wiped_ms)
+        SELECT tenant, id, $3, 0, 0 FROM device WHERE tenant = $1 AND id = $2
+        ON CONFLICT (tenant, device) DO UPDATE SET reported_ms = excluded.reported_ms, told_ms = 0, wiped_ms = 0,
+        withdrawn_ms = 0 WHERE lost_device.withdrawn_ms > 0";
+    Ok(run(c, sql, &[&tenant, &device.0.as_slice(), &now_ms.cast_signed()]).await? > 0)
+}
+
+pub(super) async fn withdraw_lost(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    device: DeviceId,
+    now_ms: Millis,
+) -> Result<bool> {
+    let sql = "UPDATE lost_device SET withdrawn_ms = $3
+        WHERE tenant = $1 AND device = $2 AND withdrawn_ms = 0 AND wiped_ms = 0";
+    Ok(run(c, sql, &[&tenant, &device.0.as_slice(), &now_ms.cast_signed()]).await? > 0)
+}
+
+pub(super) async fn note_wipe(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    device: DeviceId,
+    step: WipeStep,
+    now_ms: Millis,
+) -> Result<bool> {
+    let sql = match step {
+        WipeStep::Told => "UPDATE lost_device SET told_ms = $3 WHERE tenant = $1 AND device = $2 AND told_ms = 0",
+        WipeStep::Wiped => {
+            "UPDATE lost_device SET wiped_ms = $3, withdrawn_ms = 0 WHERE tenant = $1 AND device = $2 AND wiped_ms = 0"
+        }
+    };
+    Ok(run(c, sql, &[&tenant, &device.0.as_slice(), &now_ms.cast_signed()]).await? > 0)
+}
+
+pub(super) async fn decide(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    nos: &[u64],
+    decision: Decision,
+    now_ms: Millis,
+) -> Result<()> {
+    let sql = "UPDATE quarantine SET decision = $4, decided_ms = $5
+        WHERE tenant = $1 AND township = $2 AND no = ANY($3) AND decision <> 1";
+    let (town, now) = (township.0.as_slice(), now_ms.cast_signed());
+    run(c, sql, &[&tenant, &town, &signed(nos), &(decision as i64), &now]).await?;
+    Ok(())
 }
 
 fn signed(nos: &[u64]) -> Vec<i64> {

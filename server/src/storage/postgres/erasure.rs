@@ -10,10 +10,10 @@ use doorstep_core::protocol::Position;
 use super::super::chain::{KIND_CHANGE, KIND_ERASED};
 use super::super::columns::from_heads;
 use super::super::erasure::ErasureStorage;
-use super::super::{Committed, DoubtCheck, PreparedRecord, Result, StorageError, TownshipId};
+use super::super::{AuditEntry, Committed, DoubtCheck, PreparedRecord, Result, StorageError, TownshipId};
 use super::commit::{lock_feed, update_feed};
 use super::plan::Feed;
-use super::{PostgresStorage, Tenant, about, array, doubts, figures, row, rows, run};
+use super::{PostgresStorage, Tenant, about, acts, array, doubts, figures, row, rows, run};
 
 /// A record isn't as it was read: undoes the transaction.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +24,19 @@ struct Moved;
 const WITH_ANSWERS: [&str; 6] = ["change", "record", "waiting", "quarantine", "refused_upload", "upload"];
 
 impl ErasureStorage for PostgresStorage {
-    fn reroot(&self, township: TownshipId, records: &[PreparedRecord], now_ms: Millis) -> Result<Committed> {
-        match self.write(async |tx, t| reroot(tx, t, township, records, now_ms).await) {
+    fn reroot(
+        &self,
+        township: TownshipId,
+        records: &[PreparedRecord],
+        entries: &[AuditEntry],
+        now_ms: Millis,
+    ) -> Result<Committed> {
+        let done = self.write(async |tx, t| {
+            let done = reroot(tx, t, township, records, now_ms).await?;
+            acts::apply(tx, t, &[], entries).await?;
+            Ok(done)
+        });
+        match done {
             Err(StorageError::Other(error)) if error.is::<Moved>() => Ok(Committed::Moved),
             done => done,
         }

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0013_figures.sql"),
     include_str!("../migrations/postgres/0014_links.sql"),
     include_str!("../migrations/postgres/0015_known.sql"),
+    include_str!("../migrations/postgres/0016_withdrawn.sql"),
 ];
 
 /// The lock that several starting servers queue at.

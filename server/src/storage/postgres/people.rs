@@ -247,7 +247,7 @@ pub(super) async fn put_device(c: &impl GenericClient, tenant: &[u8], d: &Device
 const DEVICE_COLUMNS: &str = "id, user_id, township, public_key, enrolled_ms, revoked, counter, last_sync_ms,
     previous_sync_ms, feed_seq, lost_reported_ms, lost_told_ms, lost_wiped_ms, known_feed, known_grants, known_areas
     FROM device LEFT JOIN (SELECT tenant AS lost_tenant, device AS lost_device, reported_ms AS lost_reported_ms,
-        told_ms AS lost_told_ms, wiped_ms AS lost_wiped_ms FROM lost_device) AS lost
+        told_ms AS lost_told_ms, wiped_ms AS lost_wiped_ms FROM lost_device WHERE withdrawn_ms = 0) AS lost
         ON lost_tenant = tenant AND lost_device = id";
 
 pub(super) async fn revoke_device(c: &impl GenericClient, tenant: &[u8], device: DeviceId) -> Result<bool> {

@@ -6,8 +6,8 @@ use doorstep_core::id::{DeviceId, RecordId, UserId};
 use tokio_postgres::Row;
 
 use super::super::register::{ImportDevice, ImportRow, ImportState, NewImport, RegisterStorage};
-use super::super::{Result, TownshipId};
-use super::{PostgresStorage, array, get, number, people, row, rows, run};
+use super::super::{EntryOf, Result, TownshipId};
+use super::{PostgresStorage, array, audit, get, number, people, row, rows, run};
 
 const COLUMNS: &str =
     "no, kind, file_name, file_hash, user_id, started_ms, state, changed_ms, summary FROM register_import";
@@ -28,7 +28,7 @@ fn import(r: &Row) -> Result<ImportRow> {
     })
 }
 
-async fn begin(c: &impl GenericClient, tenant: &[u8], township: TownshipId, new: &NewImport) -> Result<ImportRow> {
+async fn begin(c: &impl GenericClient, tenant: &[u8], township: TownshipId, new: &NewImport) -> Result<(ImportRow, bool)> {
     // the feed's row keeps two beginnings apart
     people::know_township(c, tenant, township).await?;
     let township = township.0.as_slice();
@@ -38,7 +38,7 @@ async fn begin(c: &impl GenericClient, tenant: &[u8], township: TownshipId, new:
         "SELECT {COLUMNS} WHERE tenant = $1 AND township = $2 AND state = 'running' AND file_hash = $3 LIMIT 1"
     );
     if let Some(running) = row(c, &sql, &[&tenant, &township, &hash]).await? {
-        return import(&running);
+        return Ok((import(&running)?, false));
     }
     let sql =
         "INSERT INTO register_import (tenant, township, no, kind, file_name, file_hash, user_id, started_ms, state,
@@ -48,18 +48,46 @@ async fn begin(c: &impl GenericClient, tenant: &[u8], township: TownshipId, new:
     let (user, started_ms) = (new.user.0.as_slice(), new.started_ms.cast_signed());
     let values: &[super::Param<'_>] = &[&tenant, &township, &new.kind, &new.file_name, &hash, &user, &started_ms];
     let made = row(c, sql, values).await?.ok_or_else(|| super::other("no import"))?;
-    Ok(ImportRow {
+    let row = ImportRow {
         no: number(&made, 0)?,
         import: new.clone(),
         state: ImportState::Running,
         changed_ms: new.started_ms,
         summary: "{}".to_owned(),
-    })
+    };
+    Ok((row, true))
+}
+
+pub(super) async fn set_state(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    no: u64,
+    state: ImportState,
+    now_ms: Millis,
+    summary: Option<&str>,
+) -> Result<()> {
+    let sql = "UPDATE register_import SET state = $4, changed_ms = $5, summary = coalesce($6, summary)
+        WHERE tenant = $1 AND township = $2 AND no = $3";
+    let (township, no) = (township.0.as_slice(), no.cast_signed());
+    run(c, sql, &[&tenant, &township, &no, &state.as_str(), &now_ms.cast_signed(), &summary]).await?;
+    Ok(())
 }
 
 impl RegisterStorage for PostgresStorage {
-    fn begin_import(&self, township: TownshipId, new: &NewImport) -> Result<ImportRow> {
-        self.write(async |tx, t| begin(tx, &t.id, township, new).await)
+    fn begin_import(
+        &self,
+        township: TownshipId,
+        new: &NewImport,
+        begun: EntryOf<'_, ImportRow>,
+    ) -> Result<ImportRow> {
+        self.write(async |tx, t| {
+            let (row, is_new) = begin(tx, &t.id, township, new).await?;
+            if is_new {
+                audit::append(tx, t, &[begun(&row)]).await?;
+            }
+            Ok(row)
+        })
     }
 
     fn note_import_device(&self, township: TownshipId, device: ImportDevice) -> Result<()> {
@@ -92,13 +120,7 @@ impl RegisterStorage for PostgresStorage {
         now_ms: Millis,
         summary: Option<&str>,
     ) -> Result<()> {
-        let sql = "UPDATE register_import SET state = $4, changed_ms = $5, summary = coalesce($6, summary)
-            WHERE tenant = $1 AND township = $2 AND no = $3";
-        self.write(async |tx, t| {
-            let (id, township, no) = (t.id.as_slice(), township.0.as_slice(), no.cast_signed());
-            run(tx, sql, &[&id, &township, &no, &state.as_str(), &now_ms.cast_signed(), &summary]).await?;
-            Ok(())
-        })
+        self.write(async |tx, t| set_state(tx, &t.id, township, no, state, now_ms, summary).await)
     }
 
     fn imports(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<ImportRow>> {

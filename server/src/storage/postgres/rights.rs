@@ -46,32 +46,7 @@ impl RightsStorage for PostgresStorage {
     }
 
     fn change_area(&self, township: TownshipId, change: &AreaChange) -> Result<u64> {
-        self.write(async |tx, t| {
-            let (tenant, town, area) = (t.id.as_slice(), township.0.as_slice(), change.entry.area.0.as_slice());
-            let sql = "INSERT INTO area_past (tenant, township, area, until_day, parent, level, code, name_zh, name_en)
-                SELECT tenant, township, area, $4, parent, level, code, name_zh, name_en FROM area
-                WHERE tenant = $1 AND township = $2 AND area = $3
-                ON CONFLICT (tenant, township, area, until_day) DO UPDATE SET parent = excluded.parent,
-                level = excluded.level, code = excluded.code, name_zh = excluded.name_zh, name_en = excluded.name_en";
-            run(tx, sql, &[&tenant, &town, &area, &change.from_day]).await?;
-            let before = "SELECT parent FROM area WHERE tenant = $1 AND township = $2 AND area = $3";
-            let before = row(tx, before, &[&tenant, &town, &area]).await?;
-            let before = before.map(|r| get::<Option<Vec<u8>>>(&r, 0)).transpose()?;
-            let version = people::put_areas(tx, tenant, township, std::slice::from_ref(&change.entry)).await?;
-            let parent = change.entry.parent.map(|p| p.0.to_vec());
-            if let Some(before) = before.filter(|before| *before != parent || change.merged_into.is_some()) {
-                let sql = "INSERT INTO area_hung (tenant, township, version, area, parent, at_ms)
-                    VALUES ($1, $2, $3, $4, $5, $6)";
-                let n = [version, change.at_ms].map(u64::cast_signed);
-                run(tx, sql, &[&tenant, &town, &n[0], &area, &before, &n[1]]).await?;
-            }
-            if let Some(into) = change.merged_into {
-                let sql = "UPDATE area SET ended_day = $4, merged_into = $5
-                    WHERE tenant = $1 AND township = $2 AND area = $3";
-                run(tx, sql, &[&tenant, &town, &area, &change.from_day, &into.0.as_slice()]).await?;
-            }
-            Ok(version)
-        })
+        self.write(async |tx, t| change_area(tx, t, township, change).await)
     }
 
     fn area_tree(&self, township: TownshipId) -> Result<Arc<Areas>> {
@@ -93,16 +68,7 @@ impl RightsStorage for PostgresStorage {
     }
 
     fn put_units(&self, units: &[Unit]) -> Result<()> {
-        self.write(async |tx, t| {
-            let sql = "INSERT INTO unit (tenant, id, name, sends, is_responsible) VALUES ($1, $2, $3, $4, $5)
-                ON CONFLICT (tenant, id) DO UPDATE SET name = excluded.name, sends = excluded.sends,
-                is_responsible = excluded.is_responsible";
-            for unit in units {
-                let (tenant, id) = (t.id.as_slice(), unit.id.as_slice());
-                run(tx, sql, &[&tenant, &id, &unit.name, &unit.sends, &unit.is_responsible]).await?;
-            }
-            Ok(())
-        })
+        self.write(async |tx, t| put_units(tx, t, units).await)
     }
 
     fn units(&self) -> Result<Vec<Unit>> {
@@ -155,6 +121,50 @@ pub(super) async fn areas(c: &impl GenericClient, tenant: &[u8], township: Towns
     let hung = hung.iter().map(read).collect::<Result<_>>()?;
     let (_, all) = people::areas(c, tenant, township).await?;
     Ok(Areas::new(all, ended(c, tenant, township).await?, hung))
+}
+
+/// Changes an area from a day on; what it was goes into its past.
+pub(super) async fn change_area(
+    tx: &impl GenericClient,
+    t: &Tenant,
+    township: TownshipId,
+    change: &AreaChange,
+) -> Result<u64> {
+    let (tenant, town, area) = (t.id.as_slice(), township.0.as_slice(), change.entry.area.0.as_slice());
+    let sql = "INSERT INTO area_past (tenant, township, area, until_day, parent, level, code, name_zh, name_en)
+        SELECT tenant, township, area, $4, parent, level, code, name_zh, name_en FROM area
+        WHERE tenant = $1 AND township = $2 AND area = $3
+        ON CONFLICT (tenant, township, area, until_day) DO UPDATE SET parent = excluded.parent,
+        level = excluded.level, code = excluded.code, name_zh = excluded.name_zh, name_en = excluded.name_en";
+    run(tx, sql, &[&tenant, &town, &area, &change.from_day]).await?;
+    let before = "SELECT parent FROM area WHERE tenant = $1 AND township = $2 AND area = $3";
+    let before = row(tx, before, &[&tenant, &town, &area]).await?;
+    let before = before.map(|r| get::<Option<Vec<u8>>>(&r, 0)).transpose()?;
+    let version = people::put_areas(tx, tenant, township, std::slice::from_ref(&change.entry)).await?;
+    let parent = change.entry.parent.map(|p| p.0.to_vec());
+    if let Some(before) = before.filter(|before| *before != parent || change.merged_into.is_some()) {
+        let sql = "INSERT INTO area_hung (tenant, township, version, area, parent, at_ms)
+            VALUES ($1, $2, $3, $4, $5, $6)";
+        let n = [version, change.at_ms].map(u64::cast_signed);
+        run(tx, sql, &[&tenant, &town, &n[0], &area, &before, &n[1]]).await?;
+    }
+    if let Some(into) = change.merged_into {
+        let sql = "UPDATE area SET ended_day = $4, merged_into = $5
+            WHERE tenant = $1 AND township = $2 AND area = $3";
+        run(tx, sql, &[&tenant, &town, &area, &change.from_day, &into.0.as_slice()]).await?;
+    }
+    Ok(version)
+}
+
+pub(super) async fn put_units(tx: &impl GenericClient, t: &Tenant, units: &[Unit]) -> Result<()> {
+    let sql = "INSERT INTO unit (tenant, id, name, sends, is_responsible) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (tenant, id) DO UPDATE SET name = excluded.name, sends = excluded.sends,
+        is_responsible = excluded.is_responsible";
+    for unit in units {
+        let (tenant, id) = (t.id.as_slice(), unit.id.as_slice());
+        run(tx, sql, &[&tenant, &id, &unit.name, &unit.sends, &unit.is_responsible]).await?;
+    }
+    Ok(())
 }
 
 fn entry(r: &Row) -> Result<AreaEntry> {

@@ -12,7 +12,7 @@ use super::super::columns::{from_heads, from_key};
 use super::super::{Committed, PreparedPush, PreparedRecord, Result, StorageError, SyncNote, TownshipId};
 use super::figures::{self, Touched};
 use super::held::{self, Shelf};
-use super::{about, doubts, links, pack, people, rights, uploads};
+use super::{about, acts, doubts, links, pack, people, rights, uploads};
 
 /// A township's feed while a group is written.
 #[derive(Clone, Copy)]
@@ -152,6 +152,7 @@ fn push(
         held::insert(tx, &Shelf::Quarantine, (feed.no, *sender, pushed.received_ms), change)?;
     }
     people::note_sync(tx, pushed.device, pushed.counter, pushed.received_ms, None)?;
+    acts::apply(tx, links, &pushed.writes, &pushed.entries)?;
     fault::point("storage.commit.feed");
     if !pushed.records.is_empty() || !pushed.moves.is_empty() {
         store_feed(tx, &feed)?;

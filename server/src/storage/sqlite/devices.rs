@@ -3,7 +3,7 @@
 use doorstep_core::clock::Millis;
 use doorstep_core::id::DeviceId;
 use doorstep_core::protocol::{ManifestEntry, Outcome, Position, State};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::devices::{
     Decision, DeviceStorage, InvitationState, QuarantineFilter, QuarantineRow, WipeStep, fate,
@@ -24,22 +24,11 @@ fn quarantine_row(r: &Row<'_>) -> rusqlite::Result<QuarantineRow> {
 
 impl DeviceStorage for SqliteStorage {
     fn report_lost(&self, device: DeviceId, now_ms: Millis) -> Result<bool> {
-        self.write(|tx| {
-            if people::device(tx, device)?.is_none() {
-                return Ok(false);
-            }
-            let sql = "INSERT OR IGNORE INTO lost_device (device, reported_ms, told_ms, wiped_ms) VALUES (?, ?, 0, 0)";
-            tx.prepare_cached(sql)?.execute(params![device.0, now_ms as i64])?;
-            Ok(true)
-        })
+        self.write(|tx| report_lost(tx, device, now_ms))
     }
 
     fn note_wipe(&self, device: DeviceId, step: WipeStep, now_ms: Millis) -> Result<bool> {
-        let sql = match step {
-            WipeStep::Told => "UPDATE lost_device SET told_ms = ? WHERE device = ? AND told_ms = 0",
-            WipeStep::Wiped => "UPDATE lost_device SET wiped_ms = ? WHERE device = ? AND wiped_ms = 0",
-        };
-        self.write(|tx| Ok(tx.prepare_cached(sql)?.execute(params![now_ms as i64, device.0])? > 0))
+        self.write(|tx| note_wipe(tx, device, step, now_ms))
     }
 
     fn invitation(&self, secret_hash: [u8; 32]) -> Result<Option<InvitationState>> {
@@ -120,17 +109,47 @@ impl DeviceStorage for SqliteStorage {
     }
 
     fn decide_quarantine(&self, township: TownshipId, nos: &[u64], decision: Decision, now_ms: Millis) -> Result<()> {
-        self.write(|tx| {
-            let Some(township_no) = people::township_no(tx, township)? else { return Ok(()) };
-            let sql =
-                "UPDATE quarantine SET decision = ?, decided_ms = ? WHERE township_no = ? AND no = ? AND decision <> 1";
-            let mut statement = tx.prepare_cached(sql)?;
-            for no in sorted(nos) {
-                statement.execute(params![decision as i64, now_ms as i64, township_no, no])?;
-            }
-            Ok(())
-        })
+        self.write(|tx| decide(tx, township, nos, decision, now_ms))
     }
+}
+
+/// False if the phone is unknown, or its report stands already.
+pub(super) fn report_lost(c: &Connection, device: DeviceId, now_ms: Millis) -> Result<bool> {
+    if people::device(c, device)?.is_none_or(|device| device.lost.is_some()) {
+        return Ok(false);
+    }
+    let sql = "INSERT OR REPLACE INTO lost_device (device, reported_ms, told_ms, wiped_ms) VALUES (?, ?, 0, 0)";
+    c.prepare_cached(sql)?.execute(params![device.0, now_ms as i64])?;
+    Ok(true)
+}
+
+pub(super) fn withdraw_lost(c: &Connection, device: DeviceId, now_ms: Millis) -> Result<bool> {
+    let sql = "UPDATE lost_device SET withdrawn_ms = ? WHERE device = ? AND withdrawn_ms = 0 AND wiped_ms = 0";
+    Ok(c.prepare_cached(sql)?.execute(params![now_ms as i64, device.0])? > 0)
+}
+
+pub(super) fn note_wipe(c: &Connection, device: DeviceId, step: WipeStep, now_ms: Millis) -> Result<bool> {
+    let sql = match step {
+        WipeStep::Told => "UPDATE lost_device SET told_ms = ? WHERE device = ? AND told_ms = 0",
+        WipeStep::Wiped => "UPDATE lost_device SET wiped_ms = ?, withdrawn_ms = 0 WHERE device = ? AND wiped_ms = 0",
+    };
+    Ok(c.prepare_cached(sql)?.execute(params![now_ms as i64, device.0])? > 0)
+}
+
+pub(super) fn decide(
+    c: &Connection,
+    township: TownshipId,
+    nos: &[u64],
+    decision: Decision,
+    now_ms: Millis,
+) -> Result<()> {
+    let Some(township_no) = people::township_no(c, township)? else { return Ok(()) };
+    let sql = "UPDATE quarantine SET decision = ?, decided_ms = ? WHERE township_no = ? AND no = ? AND decision <> 1";
+    let mut statement = c.prepare_cached(sql)?;
+    for no in sorted(nos) {
+        statement.execute(params![decision as i64, now_ms as i64, township_no, no])?;
+    }
+    Ok(())
 }
 
 fn sorted(nos: &[u64]) -> Vec<i64> {

@@ -8,10 +8,10 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::super::chain::{KIND_CHANGE, KIND_ERASED, Links};
 use super::super::columns::from_heads;
 use super::super::erasure::ErasureStorage;
-use super::super::{Committed, DoubtCheck, PreparedRecord, Result, StorageError, TownshipId};
+use super::super::{AuditEntry, Committed, DoubtCheck, PreparedRecord, Result, StorageError, TownshipId};
 use super::commit::{Feed, load_feed, store_feed};
 use super::figures::{self, Touched};
-use super::{SqliteStorage, about, doubts, pack};
+use super::{SqliteStorage, about, acts, doubts, pack};
 
 /// Readers hold on to the log: it can't be emptied yet.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +24,20 @@ struct LogInUse;
 struct Moved;
 
 impl ErasureStorage for SqliteStorage {
-    fn reroot(&self, township: TownshipId, records: &[PreparedRecord], now_ms: Millis) -> Result<Committed> {
+    fn reroot(
+        &self,
+        township: TownshipId,
+        records: &[PreparedRecord],
+        entries: &[AuditEntry],
+        now_ms: Millis,
+    ) -> Result<Committed> {
         let links = self.links()?;
-        match self.write(|tx| reroot(tx, links, township, records, now_ms)) {
+        let done = self.write(|tx| {
+            let done = reroot(tx, links, township, records, now_ms)?;
+            acts::apply(tx, links, &[], entries)?;
+            Ok(done)
+        });
+        match done {
             Err(StorageError::Other(error)) if error.is::<Moved>() => Ok(Committed::Moved),
             done => done,
         }

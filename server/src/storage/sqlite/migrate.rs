@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0013_links.sql"),
     include_str!("../migrations/sqlite/0014_device_township.sql"),
     include_str!("../migrations/sqlite/0015_known.sql"),
+    include_str!("../migrations/sqlite/0016_withdrawn.sql"),
 ];
 
 /// The newest schema.

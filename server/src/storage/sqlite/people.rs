@@ -195,7 +195,8 @@ fn enrolled_before(c: &Connection, secret_hash: [u8; 32], public_key: &[u8; 32])
 
 const DEVICE_COLUMNS: &str = "d.id, d.user, t.id, d.public_key, d.enrolled_ms, d.revoked, d.counter, d.last_sync_ms,
     d.previous_sync_ms, d.feed_seq, l.reported_ms, l.told_ms, l.wiped_ms, d.known_feed, d.known_grants, d.known_areas
-    FROM device d JOIN township t ON t.no = d.township_no LEFT JOIN lost_device l ON l.device = d.id";
+    FROM device d JOIN township t ON t.no = d.township_no LEFT JOIN lost_device l ON l.device = d.id
+        AND l.withdrawn_ms = 0";
 
 pub(super) fn put_device(c: &Connection, device: &Device) -> Result<()> {
     let no = township_no_or_new(c, device.township)?;

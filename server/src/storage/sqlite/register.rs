@@ -5,8 +5,8 @@ use doorstep_core::id::{DeviceId, RecordId, UserId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::register::{ImportDevice, ImportRow, ImportState, NewImport, RegisterStorage};
-use super::super::{Result, TownshipId};
-use super::{SqliteStorage, people};
+use super::super::{EntryOf, Result, TownshipId};
+use super::{SqliteStorage, audit, people};
 
 const COLUMNS: &str =
     "no, kind, file_name, file_hash, user, started_ms, state, changed_ms, summary FROM register_import";
@@ -27,12 +27,12 @@ fn import(r: &Row<'_>) -> rusqlite::Result<ImportRow> {
     })
 }
 
-fn begin(c: &Connection, township: TownshipId, new: &NewImport) -> Result<ImportRow> {
+fn begin(c: &Connection, township: TownshipId, new: &NewImport) -> Result<(ImportRow, bool)> {
     let township_no = people::township_no_or_new(c, township)?;
     let sql = format!("SELECT {COLUMNS} WHERE township_no = ? AND state = 'running' AND file_hash = ?");
     let running = c.prepare_cached(&sql)?.query_row(params![township_no, new.file_hash], import).optional()?;
     if let Some(running) = running {
-        return Ok(running);
+        return Ok((running, false));
     }
     let last: i64 = c
         .prepare_cached("SELECT coalesce(max(no), 0) FROM register_import WHERE township_no = ?")?
@@ -58,12 +58,40 @@ fn begin(c: &Connection, township: TownshipId, new: &NewImport) -> Result<Import
         new.started_ms.cast_signed(),
         new.started_ms.cast_signed(),
     ])?;
-    Ok(row)
+    Ok((row, true))
+}
+
+pub(super) fn set_state(
+    c: &Connection,
+    township: TownshipId,
+    no: u64,
+    state: ImportState,
+    now_ms: Millis,
+    summary: Option<&str>,
+) -> Result<()> {
+    let township_no = people::township_no_or_new(c, township)?;
+    let sql = "UPDATE register_import SET state = ?, changed_ms = ?, summary = coalesce(?, summary)
+         WHERE township_no = ? AND no = ?";
+    let values = params![state.as_str(), now_ms.cast_signed(), summary, township_no, no.cast_signed()];
+    c.prepare_cached(sql)?.execute(values)?;
+    Ok(())
 }
 
 impl RegisterStorage for SqliteStorage {
-    fn begin_import(&self, township: TownshipId, new: &NewImport) -> Result<ImportRow> {
-        self.write(|tx| begin(tx, township, new))
+    fn begin_import(
+        &self,
+        township: TownshipId,
+        new: &NewImport,
+        begun: EntryOf<'_, ImportRow>,
+    ) -> Result<ImportRow> {
+        let links = self.links()?;
+        self.write(|tx| {
+            let (row, is_new) = begin(tx, township, new)?;
+            if is_new {
+                audit::append(tx, links, &[begun(&row)])?;
+            }
+            Ok(row)
+        })
     }
 
     fn note_import_device(&self, township: TownshipId, device: ImportDevice) -> Result<()> {
@@ -98,21 +126,7 @@ impl RegisterStorage for SqliteStorage {
         now_ms: Millis,
         summary: Option<&str>,
     ) -> Result<()> {
-        self.write(|tx| {
-            let township_no = people::township_no_or_new(tx, township)?;
-            tx.prepare_cached(
-                "UPDATE register_import SET state = ?, changed_ms = ?, summary = coalesce(?, summary)
-                 WHERE township_no = ? AND no = ?",
-            )?
-            .execute(params![
-                state.as_str(),
-                now_ms.cast_signed(),
-                summary,
-                township_no,
-                no.cast_signed()
-            ])?;
-            Ok(())
-        })
+        self.write(|tx| set_state(tx, township, no, state, now_ms, summary))
     }
 
     fn imports(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<ImportRow>> {

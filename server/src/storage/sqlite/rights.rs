@@ -50,26 +50,7 @@ impl RightsStorage for SqliteStorage {
     }
 
     fn change_area(&self, township: TownshipId, change: &AreaChange) -> Result<u64> {
-        self.write(|tx| {
-            let no = people::township_no_or_new(tx, township)?;
-            let before = tx.prepare_cached("SELECT parent FROM area WHERE township_no = ? AND id = ?")?.query_row(params![no, change.entry.area.0], |r| r.get::<_, Option<[u8; 16]>>(0)).optional()?;
-            tx.prepare_cached(
-                "INSERT OR REPLACE INTO area_past (township_no, area, until_day, parent, level, code, name_zh, name_en)
-                 SELECT township_no, id, ?, parent, level, code, name_zh, name_en FROM area WHERE township_no = ? AND id = ?",
-            )?
-            .execute(params![change.from_day, no, change.entry.area.0])?;
-            let version = people::put_areas(tx, township, std::slice::from_ref(&change.entry))?;
-            let parent = change.entry.parent.map(|p| p.0);
-            if let Some(before) = before.filter(|before| *before != parent || change.merged_into.is_some()) {
-                tx.prepare_cached("INSERT INTO area_hung (township_no, version, area, parent, at_ms) VALUES (?, ?, ?, ?, ?)")?
-                    .execute(params![no, version.cast_signed(), change.entry.area.0, before, change.at_ms.cast_signed()])?;
-            }
-            if let Some(into) = change.merged_into {
-                tx.prepare_cached("UPDATE area SET ended_day = ?, merged_into = ? WHERE township_no = ? AND id = ?")?
-                    .execute(params![change.from_day, into.0, no, change.entry.area.0])?;
-            }
-            Ok(version)
-        })
+        self.write(|tx| change_area(tx, township, change))
     }
 
     fn area_tree(&self, township: TownshipId) -> Result<Arc<Areas>> {
@@ -89,17 +70,7 @@ impl RightsStorage for SqliteStorage {
     }
 
     fn put_units(&self, units: &[Unit]) -> Result<()> {
-        self.write(|tx| {
-            let mut insert = tx.prepare_cached(
-                "INSERT INTO unit (id, name, sends, is_responsible) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (id) DO UPDATE SET name = excluded.name, sends = excluded.sends,
-                 is_responsible = excluded.is_responsible",
-            )?;
-            for unit in units {
-                insert.execute(params![unit.id, unit.name, unit.sends, unit.is_responsible])?;
-            }
-            Ok(())
-        })
+        self.write(|tx| put_units(tx, units))
     }
 
     fn units(&self) -> Result<Vec<Unit>> {
@@ -155,6 +126,40 @@ pub(super) fn areas(c: &Connection, township: TownshipId) -> Result<Areas> {
         Ok(Hung { area: AreaId(r.get(1)?), parent: r.get::<_, Option<_>>(2)?.map(AreaId), version, at_ms })
     })?;
     Ok(Areas::new(people::areas(c, township)?, ended(c, no)?, hung.collect::<rusqlite::Result<_>>()?))
+}
+
+/// Changes an area from a day on; what it was goes into its past.
+pub(super) fn change_area(tx: &Transaction<'_>, township: TownshipId, change: &AreaChange) -> Result<u64> {
+    let no = people::township_no_or_new(tx, township)?;
+    let before = tx.prepare_cached("SELECT parent FROM area WHERE township_no = ? AND id = ?")?.query_row(params![no, change.entry.area.0], |r| r.get::<_, Option<[u8; 16]>>(0)).optional()?;
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO area_past (township_no, area, until_day, parent, level, code, name_zh, name_en)
+         SELECT township_no, id, ?, parent, level, code, name_zh, name_en FROM area WHERE township_no = ? AND id = ?",
+    )?
+    .execute(params![change.from_day, no, change.entry.area.0])?;
+    let version = people::put_areas(tx, township, std::slice::from_ref(&change.entry))?;
+    let parent = change.entry.parent.map(|p| p.0);
+    if let Some(before) = before.filter(|before| *before != parent || change.merged_into.is_some()) {
+        tx.prepare_cached("INSERT INTO area_hung (township_no, version, area, parent, at_ms) VALUES (?, ?, ?, ?, ?)")?
+            .execute(params![no, version.cast_signed(), change.entry.area.0, before, change.at_ms.cast_signed()])?;
+    }
+    if let Some(into) = change.merged_into {
+        tx.prepare_cached("UPDATE area SET ended_day = ?, merged_into = ? WHERE township_no = ? AND id = ?")?
+            .execute(params![change.from_day, into.0, no, change.entry.area.0])?;
+    }
+    Ok(version)
+}
+
+pub(super) fn put_units(tx: &Transaction<'_>, units: &[Unit]) -> Result<()> {
+    let mut insert = tx.prepare_cached(
+        "INSERT INTO unit (id, name, sends, is_responsible) VALUES (?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET name = excluded.name, sends = excluded.sends,
+         is_responsible = excluded.is_responsible",
+    )?;
+    for unit in units {
+        insert.execute(params![unit.id, unit.name, unit.sends, unit.is_responsible])?;
+    }
+    Ok(())
 }
 
 fn entry(r: &Row<'_>) -> rusqlite::Result<AreaEntry> {
