@@ -37,8 +37,8 @@ mod secrets;
 pub mod sqlite;
 pub mod standing;
 
-pub use areas::{Areas, AreasBefore, Hung};
 pub use acts::{ActStorage, EntryOf, Write};
+pub use areas::{Areas, AreasBefore, Hung};
 pub use audit::{AuditEntry, AuditFilter, AuditRow, AuditStorage};
 pub use devices::{Decision, DeviceStorage, InvitationState, Lost, QuarantineFilter, QuarantineRow, WipeStep};
 pub use doubts::{Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};

@@ -15,6 +15,7 @@ use doorstep_core::protocol::{AreaEntry, GrantEntry};
 use doorstep_core::sync::{Cancel, Silent, SyncOptions, SyncReport};
 use doorstep_server::api::office::OfficeAccess;
 use doorstep_server::app::{self, App};
+use doorstep_server::service::audit::Actor;
 use doorstep_server::service::{Committer, Service};
 use doorstep_server::storage::{SqliteStorage, Storage, TownshipId, User};
 use tokio::net::TcpListener;
@@ -91,7 +92,7 @@ impl TestServer {
 
     /// A phone in `dir` of a person whose rights are given elsewhere.
     pub fn phone_of(&self, dir: &Path, user: UserId) -> Phone {
-        let code = self.service.invite(user, self.township).expect("invitation");
+        let code = self.service.invite(Actor::CommandLine, user, self.township).expect("invitation");
         let phone = open_phone(dir);
         phone.enrol(&self.url(), &code).expect("enrolled");
         phone
@@ -146,7 +147,7 @@ pub fn code_for(service: &Service, township: TownshipId, name: &str) -> String {
     let user = person(service, name);
     let grant = GrantEntry { grant: 0, role: "township_office".into(), area: township, subject: None, active: true };
     service.storage.append_grants(user, &[grant.into()]).expect("grants");
-    service.invite(user, township).expect("invitation")
+    service.invite(Actor::CommandLine, user, township).expect("invitation")
 }
 
 /// A new person without rights.

@@ -271,7 +271,7 @@ impl History {
         let seed: [u8; 32] = self.dice.bytes();
         let key = SigningKey::from_bytes(&seed);
         let public_key = key.verifying_key().to_bytes();
-        let code = self.service.invite(person, self.township).map_err(text)?;
+        let code = self.service.invite(Actor::CommandLine, person, self.township).map_err(text)?;
         let proof = key.sign(&proof_message(&code, &public_key)).to_bytes();
         let enrolled = self.service.enrol(&EnrolmentRequest { code, public_key, proof }).map_err(text)?;
         let tenant_key = self.service.secrets.tenant_key;

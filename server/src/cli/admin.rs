@@ -12,7 +12,7 @@ use super::serve::{database_file, open_service};
 use super::{DataOptions, Outcome};
 use crate::say;
 use crate::service::audit::{Act, Action, Actor};
-use crate::storage::{READS_CLOSED, Storage, TownshipId, sqlite};
+use crate::storage::{READS_CLOSED, Storage, TownshipId, Write, sqlite};
 
 /// Only the data's place.
 #[derive(Args)]

@@ -17,6 +17,7 @@ use crate::service::Service;
 use crate::service::audit::{Act, Action, Actor};
 use crate::service::office::Office;
 use crate::storage::TownshipId;
+use crate::storage::Write;
 
 /// Options of `area`.
 #[derive(Args)]

@@ -20,6 +20,7 @@ use super::happenings::Happenings;
 use super::township::{HouseholdSeed, Township};
 use crate::link::{Link, LinkOptions};
 use crate::service::Service;
+use crate::service::audit::Actor;
 
 /// Phones of the campaign.
 pub const PHONES: usize = 24;
@@ -243,7 +244,7 @@ impl<'a> Campaign<'a> {
         let clock = Arc::new(ManualClock::at(SystemClock.now_ms() - (DAYS + 1) * DAY_MS));
         let link = self.link(slow)?;
         let (phone, _) = Phone::open(&dir, clock.clone(), Arc::new(SystemEntropy))?;
-        let code = self.service.invite(self.township.helpers[helper].user, self.township.area)?;
+        let code = self.service.invite(Actor::CommandLine, self.township.helpers[helper].user, self.township.area)?;
         phone.enrol(&format!("http://{}", link.address), &code)?;
         let (remade, syncs) = (0, Vec::new());
         Ok(DemoPhone { phone, helper, clock, link, dir, slow, remade, syncs })

@@ -17,6 +17,7 @@ use crate::app::{self, App};
 use crate::cli::Outcome;
 use crate::cli::serve::{database_file, runtime, start_log, stop_signal};
 use crate::say;
+use crate::service::audit::Actor;
 use crate::service::{Committer, Service};
 use crate::storage::{SqliteStorage, Storage};
 
@@ -70,7 +71,7 @@ pub fn demo(args: &DemoArgs) -> Outcome {
         say!("{summary}");
     }
     if !args.exit {
-        let code = service.invite(township.helpers[0].user, township.area)?;
+        let code = service.invite(Actor::CommandLine, township.helpers[0].user, township.area)?;
         say!("\npages: http://{address}/   (Ctrl-C ends)");
         say!("a phone of your own: doorstep phone --data my-phone init --server http://{address} --code {code}");
         runtime.block_on(stop_signal());

@@ -269,7 +269,7 @@ fn an_interrupted_import_goes_on_under_its_number() {
         user,
         started_ms: 1,
     };
-    let no = office.service.storage.begin_import(TOWNSHIP, &import).unwrap().no;
+    let no = begin_import(&office.service, TOWNSHIP, &import, Actor::Office).unwrap();
     let done = office.import(&text);
     assert_eq!((done.no, done.households.new), (Some(no), 2));
     let all = office.service.storage.imports(TOWNSHIP, None, 10).unwrap();

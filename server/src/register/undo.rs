@@ -16,7 +16,7 @@ use crate::service::audit::{Act, Action, Actor};
 use crate::service::merge::open_record;
 use crate::service::office::{FormInstance, Office};
 use crate::storage::register::{ImportDevice, ImportRow, ImportState};
-use crate::storage::{RecordFilter, StoredRecord, TownshipId};
+use crate::storage::{RecordFilter, StoredRecord, TownshipId, Write};
 
 /// Households looked at in one go.
 const CHUNK: u32 = 200;

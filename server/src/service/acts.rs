@@ -37,12 +37,7 @@ impl Acts {
 impl Service {
     /// Does an act: what it writes and its entry become durable together. False, and neither is written, where an *if* of its
     /// writes isn't so.
-    pub fn act(
-        &self,
-        actor: Actor,
-        act: Act,
-        writes: impl IntoIterator<Item = Write>,
-    ) -> Result<bool, StorageError> {
+    pub fn act(&self, actor: Actor, act: Act, writes: impl IntoIterator<Item = Write>) -> Result<bool, StorageError> {
         let mut acts = Acts::new();
         acts.add(act, writes);
         self.act_all(actor, acts)

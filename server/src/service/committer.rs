@@ -186,6 +186,8 @@ mod tests {
             quarantined: Vec::new(),
             moves: Vec::new(),
             grants: Vec::new(),
+            writes: Vec::new(),
+            entries: Vec::new(),
         }
     }
 

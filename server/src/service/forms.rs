@@ -17,8 +17,9 @@ mod error;
 pub use error::FormError;
 
 use super::Service;
+use super::audit::{Action, Actor, form_act};
 use crate::storage::forms::head;
-use crate::storage::{FormChange, FormLogEntry, StorageError};
+use crate::storage::{FormChange, FormLogEntry, StorageError, Write};
 
 /// Tries when somebody else publishes meanwhile.
 const TRIES: usize = 20;
@@ -75,12 +76,7 @@ impl Service {
     ///
     /// # Errors
     /// As [`Service::publish_form`], and when a file is missing or can't be read.
-    pub fn publish_with(
-        &self,
-        actor: Actor,
-        mut def: FormDef,
-        files: &AttachedFiles,
-    ) -> Result<Published, FormError> {
+    pub fn publish_with(&self, actor: Actor, mut def: FormDef, files: &AttachedFiles) -> Result<Published, FormError> {
         let needed: Vec<String> = attachment::missing(&def).into_iter().map(str::to_owned).collect();
         for name in needed {
             if let Some(bytes) = files.get(&name) {

@@ -145,11 +145,7 @@ impl<'a> Giving<'a> {
 }
 
 /// Who is paired with a household as such: active grants, the last entry of each.
-pub(crate) fn paired(
-    service: &Service,
-    household: RecordId,
-    role: &str,
-) -> Result<Vec<(UserId, Grant)>, StorageError> {
+pub(crate) fn paired(service: &Service, household: RecordId, role: &str) -> Result<Vec<(UserId, Grant)>, StorageError> {
     let about = service.storage.grants_about(household)?;
     let mut last: HashMap<(UserId, u64), Grant> = HashMap::new();
     for (user, grant) in about {

@@ -14,7 +14,7 @@ use super::{
 pub type EntryOf<'a, T> = &'a (dyn Fn(&T) -> AuditEntry + Sync);
 
 /// One thing that an act writes. Those that say *if* stand or fall with it: where it isn't so, nothing of the act is written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     /// Areas, as [`super::Storage::put_areas`].
     Areas(TownshipId, Vec<AreaEntry>),

@@ -11,10 +11,11 @@ use doorstep_core::id::{AreaId, Chain, ChangeHash, DeviceId, Identity, RecordId,
 use doorstep_core::protocol::{Outcome, Position, ScopeDigest, State};
 
 use super::{
-    BatchRow, Committed, Device, DoubtCheck, Known, NewChange, PreparedPush, PreparedRecord, Projection, PulledRecord,
-    Scope, Secrets, Storage,
+    AuditEntry, BatchRow, Committed, Device, DoubtCheck, Known, NewChange, PreparedPush, PreparedRecord, Projection,
+    PulledRecord, Scope, Secrets, Storage,
 };
 
+mod acts;
 mod audit;
 mod commits;
 mod databases;
@@ -108,6 +109,23 @@ fn enrol(storage: &dyn Storage, township: AreaId) -> Device {
     device
 }
 
+/// An entry of the audit log about something.
+fn audited(subjects: &str) -> AuditEntry {
+    let text = |text: &str| text.to_owned();
+    AuditEntry {
+        at_ms: 1,
+        actor: text("office"),
+        action: text("sign_in"),
+        subjects: text(subjects),
+        ..AuditEntry::default()
+    }
+}
+
+fn redeem(storage: &dyn Storage, secret_hash: [u8; 32], device: &Device, now_ms: u64) -> Option<Device> {
+    let entry = |device: &Device| audited(&format!("device/{}", device.id));
+    storage.redeem_invitation(secret_hash, device, now_ms, &entry).unwrap()
+}
+
 fn change(device: &Device, size: usize) -> NewChange {
     NewChange { hash: new_hash(), device: Some(device.id), bytes: vec![0x5a; size] }
 }
@@ -154,6 +172,8 @@ fn push(device: &Device, records: Vec<PreparedRecord>) -> PreparedPush {
         quarantined: Vec::new(),
         moves: Vec::new(),
         grants: Vec::new(),
+        writes: Vec::new(),
+        entries: Vec::new(),
     }
 }
 

@@ -22,10 +22,10 @@ use super::forms::FormsCache;
 use super::rights::RolesCache;
 use super::standing::Caches;
 use super::{
-    BatchRow, BranchState, Committed, Device, DoubtFilter, DoubtRow, DoubtTotal, EntryOf, FormChange, FormLogEntry, Grant,
-    HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter, RecordRow,
-    Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError,
-    StoredRecord, SyncNote, TownshipId, User,
+    BatchRow, BranchState, Committed, Device, DoubtFilter, DoubtRow, DoubtTotal, EntryOf, FormChange, FormLogEntry,
+    Grant, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter,
+    RecordRow, Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage,
+    StorageError, StoredRecord, SyncNote, TownshipId, User,
 };
 
 mod about;

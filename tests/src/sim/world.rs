@@ -10,6 +10,7 @@ use doorstep_core::protocol::enrol::proof_message;
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
 use doorstep_core::store::{Enrolment, StoreError};
 use doorstep_core::sync::{Cancel, Silent, SyncError, SyncOptions, SyncReport};
+use doorstep_server::service::audit::Actor;
 use doorstep_server::service::office::{FormInstance, Office};
 use doorstep_server::service::people::EnrolmentRequest;
 use doorstep_server::storage::User;
@@ -188,7 +189,7 @@ impl<'a> World<'a> {
         let seed: [u8; 32] = self.dice.bytes();
         let key = SigningKey::from_bytes(&seed);
         let public_key = key.verifying_key().to_bytes();
-        let code = service.invite(owner.user, self.township)?;
+        let code = service.invite(Actor::CommandLine, owner.user, self.township)?;
         let proof = key.sign(&proof_message(&code, &public_key)).to_bytes();
         let enrolled = service.enrol(&EnrolmentRequest { code, public_key, proof })?;
         let enrolment = Enrolment {

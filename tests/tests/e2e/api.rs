@@ -9,6 +9,7 @@ use doorstep_core::record::{ChangeNote, Edit, Section, Value as Answer};
 use doorstep_core::store::PlannedDocument;
 use doorstep_server::api::office::OfficeAccess;
 use doorstep_server::app::{self, App};
+use doorstep_server::service::audit::Actor;
 use doorstep_tests::harness::{TestServer, add_household, edit, open_phone, sync, visit};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -87,7 +88,7 @@ fn a_record_is_read_only_as_one_of_its_township() {
     };
     server.service.storage.put_areas(elsewhere, &[entry]).unwrap();
     let stranger = open_phone(dirs[2].path());
-    let code = server.service.invite(UserId([7; 16]), elsewhere).unwrap();
+    let code = server.service.invite(Actor::CommandLine, UserId([7; 16]), elsewhere).unwrap();
     let grant = GrantEntry { grant: 0, role: "helper".into(), area: elsewhere, subject: None, active: true };
     server.service.storage.append_grants(UserId([7; 16]), &[grant.into()]).unwrap();
     stranger.enrol(&server.url(), &code).unwrap();

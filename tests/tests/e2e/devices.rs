@@ -54,7 +54,7 @@ fn phone_with_role(server: &TestServer, dir: &Path, role: &str) -> Phone {
     let grant = GrantEntry { grant: 0, role: role.into(), area: server.township, subject: None, active: true };
     server.service.storage.append_grants(user, &[grant.into()]).unwrap();
     let phone = open_phone(dir);
-    phone.enrol(&server.url(), &server.service.invite(user, server.township).unwrap()).unwrap();
+    phone.enrol(&server.url(), &server.service.invite(Actor::CommandLine, user, server.township).unwrap()).unwrap();
     phone
 }
 
@@ -153,7 +153,7 @@ fn two_people_use_one_phone_with_a_store_each_and_neither_sees_the_other_s_recor
         server.service.storage.append_grants(user, &[grant.into()]).unwrap();
         std::fs::create_dir_all(&dir).unwrap();
         let phone = open_phone(&dir);
-        phone.enrol(&server.url(), &server.service.invite(user, server.township).unwrap()).unwrap();
+        phone.enrol(&server.url(), &server.service.invite(Actor::CommandLine, user, server.township).unwrap()).unwrap();
         phone
     };
     let (first, second) = (phone_of("first", 0), phone_of("second", 1));

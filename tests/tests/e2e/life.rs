@@ -279,7 +279,7 @@ fn phone_of(server: &TestServer, dir: &Path, role: &str, area: AreaId, subject: 
     let grant = GrantEntry { grant: 0, role: role.into(), area, subject, active: true };
     server.service.storage.append_grants(user, &[grant.into()]).unwrap();
     let phone = open_phone(dir);
-    phone.enrol(&server.url(), &server.service.invite(user, server.township).unwrap()).unwrap();
+    phone.enrol(&server.url(), &server.service.invite(Actor::CommandLine, user, server.township).unwrap()).unwrap();
     phone
 }
 

@@ -200,7 +200,7 @@ fn one_of_a_person_s_two_phones_is_lost_and_the_other_goes_on() {
     let first = server.phone(dirs[1].path(), "甲");
     let user = first.enrolment().unwrap().unwrap().user;
     let second = open_phone(dirs[2].path());
-    second.enrol(&server.url(), &server.service.invite(user, server.township).unwrap()).unwrap();
+    second.enrol(&server.url(), &server.service.invite(Actor::CommandLine, user, server.township).unwrap()).unwrap();
     let household = add_household(&first, server.villages[0], "0001", "李四");
     sync(&first);
     sync(&second);

@@ -6,6 +6,7 @@ use doorstep_core::id::AreaId;
 use doorstep_core::protocol::enrol::EnrolAgainBody;
 use doorstep_core::protocol::{GrantEntry, Hello, RecordBody, ReplyDecoder, ReplyFrame};
 use doorstep_core::store::ListFilter;
+use doorstep_server::service::audit::Actor;
 use doorstep_server::storage::{Grant, Known, READS_CLOSED, SqliteStorage, Storage, SyncNote, sqlite};
 use doorstep_tests::harness::{
     ServerProcess, TestServer, add_household, code_for, copy_folder, edit, ensure_township, open_phone, sync, try_sync,
@@ -302,7 +303,7 @@ fn a_phone_of_a_user_without_grants_says_that_it_may_read_nothing() {
     let dirs: Vec<TempDir> = (0..2).map(|_| TempDir::new().unwrap()).collect();
     let server = TestServer::start(dirs[0].path());
     let user = doorstep_core::id::UserId([7; 16]);
-    let code = server.service.invite(user, server.township).unwrap();
+    let code = server.service.invite(Actor::CommandLine, user, server.township).unwrap();
     let phone = open_phone(dirs[1].path());
     phone.enrol(&server.url(), &code).unwrap();
     assert!(sync(&phone).no_grants);

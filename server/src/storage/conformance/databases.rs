@@ -59,6 +59,24 @@ pub(super) fn on_postgres(claim: fn(Arc<dyn Storage>)) {
     claim(Arc::new(storage));
 }
 
+/// Runs a claim on databases that refuse entries of the audit log about `refused`.
+pub(super) fn refusing_entries(claim: fn(Arc<dyn Storage>)) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("server.db");
+    let storage = SqliteStorage::open(&path).unwrap();
+    storage.secrets(&secrets()).unwrap();
+    let trigger = "CREATE TRIGGER refusing BEFORE INSERT ON audit WHEN NEW.subjects = 'refused'
+        BEGIN SELECT RAISE(ABORT, 'refused'); END";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(trigger).unwrap();
+    claim(Arc::new(storage));
+    let Some(server) = postgres_server() else { return };
+    let database = FreshDatabase::new(server);
+    let storage = PostgresStorage::connect(&database.address).unwrap();
+    storage.secrets(&secrets()).unwrap();
+    execute(&database.address, "ALTER TABLE audit ADD CONSTRAINT refusing CHECK (subjects <> 'refused')");
+    claim(Arc::new(storage));
+}
+
 #[test]
 fn a_postgres_database_of_a_newer_program_is_not_touched() {
     let Some(server) = postgres_server() else { return };

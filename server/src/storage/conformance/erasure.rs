@@ -16,7 +16,7 @@ fn anew(record: &PreparedRecord, device: &Device) -> PreparedRecord {
 }
 
 fn reroot(storage: &dyn Storage, records: &[PreparedRecord]) -> Committed {
-    storage.reroot(TOWNSHIP, records, 9_000).unwrap()
+    storage.reroot(TOWNSHIP, records, &[audited("record/erased")], 9_000).unwrap()
 }
 
 fn a_record_rooted_anew_has_only_its_new_changes_and_the_feed_has_no_gap(storage: Arc<dyn Storage>) {

@@ -94,25 +94,25 @@ fn an_invitation_is_used_once_and_in_time(storage: Arc<dyn Storage>) {
     let blank = Device { user: UserId([0; 16]), township: AreaId([0; 16]), ..enrol(&*storage, OTHER_TOWNSHIP) };
     let fresh = || Device { id: DeviceId(unique()), ..blank.clone() };
     storage.put_invitation([1; 32], USER, TOWNSHIP, 1_000).unwrap();
-    assert_eq!(storage.redeem_invitation([2; 32], &fresh(), 10).unwrap(), None, "unknown");
-    assert_eq!(storage.redeem_invitation([1; 32], &fresh(), 1_001).unwrap(), None, "over");
+    assert_eq!(redeem(&*storage, [2; 32], &fresh(), 10), None, "unknown");
+    assert_eq!(redeem(&*storage, [1; 32], &fresh(), 1_001), None, "over");
     let device = fresh();
-    let enrolled = storage.redeem_invitation([1; 32], &device, 999).unwrap().unwrap();
+    let enrolled = redeem(&*storage, [1; 32], &device, 999).unwrap();
     assert_eq!(enrolled, Device { user: USER, township: TOWNSHIP, ..device.clone() });
     assert_eq!(storage.device(device.id).unwrap(), Some(enrolled));
     let other = Device { public_key: [7; 32], ..fresh() };
-    assert_eq!(storage.redeem_invitation([1; 32], &other, 999).unwrap(), None, "used");
+    assert_eq!(redeem(&*storage, [1; 32], &other, 999), None, "used");
 }
 
 fn an_invitation_used_again_with_the_same_key_gives_the_same_device(storage: Arc<dyn Storage>) {
     let blank = Device { user: UserId([0; 16]), township: AreaId([0; 16]), ..enrol(&*storage, OTHER_TOWNSHIP) };
     let fresh = || Device { id: DeviceId(unique()), ..blank.clone() };
     storage.put_invitation([1; 32], USER, TOWNSHIP, 1_000).unwrap();
-    let first = storage.redeem_invitation([1; 32], &fresh(), 999).unwrap().unwrap();
-    assert_eq!(storage.redeem_invitation([1; 32], &fresh(), 2_000).unwrap(), Some(first.clone()));
+    let first = redeem(&*storage, [1; 32], &fresh(), 999).unwrap();
+    assert_eq!(redeem(&*storage, [1; 32], &fresh(), 2_000), Some(first.clone()));
     assert_eq!(storage.devices(TOWNSHIP).unwrap(), vec![first.clone()]);
     storage.put_device(&Device { revoked: true, ..first }).unwrap();
-    assert_eq!(storage.redeem_invitation([1; 32], &fresh(), 999).unwrap(), None, "revoked since");
+    assert_eq!(redeem(&*storage, [1; 32], &fresh(), 999), None, "revoked since");
 }
 
 fn devices_are_kept_per_township(storage: Arc<dyn Storage>) {

@@ -46,7 +46,9 @@ async fn one(c: &impl GenericClient, tenant: &Tenant, write: &Write) -> Result<(
         Write::Revoke(device) => NotTaken::unless(people::revoke_device(c, id, *device).await?),
         Write::Lost(device, now_ms) => NotTaken::unless(devices::report_lost(c, id, *device, *now_ms).await?),
         Write::Withdrawn(device, now_ms) => NotTaken::unless(devices::withdraw_lost(c, id, *device, *now_ms).await?),
-        Write::Wipe(device, step, now_ms) => NotTaken::unless(devices::note_wipe(c, id, *device, *step, *now_ms).await?),
+        Write::Wipe(device, step, now_ms) => {
+            NotTaken::unless(devices::note_wipe(c, id, *device, *step, *now_ms).await?)
+        }
         Write::Decided(township, nos, decision, now_ms) => {
             devices::decide(c, id, *township, nos, *decision, *now_ms).await
         }

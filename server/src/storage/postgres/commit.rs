@@ -16,7 +16,8 @@ use super::super::columns::{from_heads, from_key, from_outcomes, to_heads};
 use super::super::{BatchRow, Committed, HeldChange, PreparedPush, Result, StorageError, TownshipId};
 use super::plan::{self, Feed, Known, RecordWrite, TownshipWrites};
 use super::{
-    Raced, Tenant, about, acts, array, doubts, figures, get, links, number, number32, other, people, rights, row, rows, run,
+    Raced, Tenant, about, acts, array, doubts, figures, get, links, number, number32, other, people, rights, row, rows,
+    run,
 };
 
 /// Commits a group; answers in order.

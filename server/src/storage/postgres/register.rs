@@ -28,7 +28,12 @@ fn import(r: &Row) -> Result<ImportRow> {
     })
 }
 
-async fn begin(c: &impl GenericClient, tenant: &[u8], township: TownshipId, new: &NewImport) -> Result<(ImportRow, bool)> {
+async fn begin(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    new: &NewImport,
+) -> Result<(ImportRow, bool)> {
     // the feed's row keeps two beginnings apart
     people::know_township(c, tenant, township).await?;
     let township = township.0.as_slice();
@@ -75,12 +80,7 @@ pub(super) async fn set_state(
 }
 
 impl RegisterStorage for PostgresStorage {
-    fn begin_import(
-        &self,
-        township: TownshipId,
-        new: &NewImport,
-        begun: EntryOf<'_, ImportRow>,
-    ) -> Result<ImportRow> {
+    fn begin_import(&self, township: TownshipId, new: &NewImport, begun: EntryOf<'_, ImportRow>) -> Result<ImportRow> {
         self.write(async |tx, t| {
             let (row, is_new) = begin(tx, &t.id, township, new).await?;
             if is_new {

@@ -78,12 +78,7 @@ pub(super) fn set_state(
 }
 
 impl RegisterStorage for SqliteStorage {
-    fn begin_import(
-        &self,
-        township: TownshipId,
-        new: &NewImport,
-        begun: EntryOf<'_, ImportRow>,
-    ) -> Result<ImportRow> {
+    fn begin_import(&self, township: TownshipId, new: &NewImport, begun: EntryOf<'_, ImportRow>) -> Result<ImportRow> {
         let links = self.links()?;
         self.write(|tx| {
             let (row, is_new) = begin(tx, township, new)?;

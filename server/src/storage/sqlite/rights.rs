@@ -131,7 +131,10 @@ pub(super) fn areas(c: &Connection, township: TownshipId) -> Result<Areas> {
 /// Changes an area from a day on; what it was goes into its past.
 pub(super) fn change_area(tx: &Transaction<'_>, township: TownshipId, change: &AreaChange) -> Result<u64> {
     let no = people::township_no_or_new(tx, township)?;
-    let before = tx.prepare_cached("SELECT parent FROM area WHERE township_no = ? AND id = ?")?.query_row(params![no, change.entry.area.0], |r| r.get::<_, Option<[u8; 16]>>(0)).optional()?;
+    let before = tx
+        .prepare_cached("SELECT parent FROM area WHERE township_no = ? AND id = ?")?
+        .query_row(params![no, change.entry.area.0], |r| r.get::<_, Option<[u8; 16]>>(0))
+        .optional()?;
     tx.prepare_cached(
         "INSERT OR REPLACE INTO area_past (township_no, area, until_day, parent, level, code, name_zh, name_en)
          SELECT township_no, id, ?, parent, level, code, name_zh, name_en FROM area WHERE township_no = ? AND id = ?",
