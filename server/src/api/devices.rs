@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use doorstep_core::id::{AreaId, DeviceId, UserId};
@@ -17,7 +17,7 @@ use super::office::{Office, same_origin};
 use super::quarantine::released_json;
 use super::records::township;
 use crate::app::App;
-use crate::limits;
+use crate::{limits, messages};
 use crate::service::Service;
 use crate::service::audit::Actor;
 use crate::service::invitations::{INVITED_AT_ONCE, Invited, Named};
@@ -32,6 +32,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/devices/invitations", invite)
         .route("/api/devices/{id}", get(get_device))
         .route("/api/devices/{id}/lost", post(report_lost))
+        .route("/api/devices/{id}/withdraw-lost", post(withdraw_lost))
         .route("/api/devices/{id}/revoke", post(revoke))
         .route("/api/devices/{id}/accept-unsent", post(accept_unsent))
 }
@@ -179,6 +180,34 @@ async fn report_lost(
 ) -> Result<Json<Value>, ApiError> {
     change(&app, &headers, id, body, move |service, device, reason| service.report_lost(office.actor(), device, reason))
         .await
+}
+
+/// Withdraws a report; a phone that has erased itself, or isn't reported, is answered with 409 and what to do.
+async fn withdraw_lost(
+    office: Office,
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: Result<Json<Reason>, JsonRejection>,
+) -> Result<Json<Value>, ApiError> {
+    same_origin(&headers)?;
+    let Json(Reason { reason }) = body.map_err(|_| ApiError::bad_request("body"))?;
+    let shared = app.clone();
+    app.blocking(move || {
+        let device = known(&shared.service, &id)?;
+        let done = shared.service.withdraw_lost(office.actor(), device.id, &reason)?;
+        if !done.is_done() {
+            return Err(ApiError::new(StatusCode::CONFLICT, done.code()));
+        }
+        let (names, text) = (view::people(&shared.service, device.township)?, messages::error(done.code()));
+        let device = shared.service.storage.device(device.id)?.ok_or_else(ApiError::not_found)?;
+        Ok(Json(json!({
+            "result": done.code(),
+            "message": {"zh": text.zh, "en": text.en},
+            "device": device_json(&shared.service, &device, &names)?,
+        })))
+    })
+    .await?
 }
 
 async fn revoke(

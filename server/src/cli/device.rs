@@ -12,6 +12,7 @@ use super::invite::{InviteArgs, invite};
 use super::quarantine::print_released;
 use super::serve::{open_service, open_storage};
 use super::{DataOptions, Outcome};
+use crate::messages;
 use crate::say;
 use crate::service::audit::Actor;
 use crate::storage::{Decision, Device, QuarantineFilter, Storage, StorageError};
@@ -32,6 +33,8 @@ enum Command {
     List(ListArgs),
     /// Report a phone lost: it reads nothing any more, hands over what it had and erases itself at its next contact.
     Lost(LostArgs),
+    /// Withdraw a wrong report: a phone that hasn't erased itself goes on as if nothing had been.
+    Withdraw(ReasonArgs),
     /// How far the erasing of a lost phone has come, and how many of its changes wait to be looked at.
     WipeState(PhoneArgs),
     /// Accept what a lost phone handed over, once it was looked at: its changes are merged as if they had just come.
@@ -79,7 +82,7 @@ struct ReasonArgs {
     data: DataOptions,
     /// The phone's id, from `doorstep device list`.
     device: DeviceId,
-    /// Who looked at it and what was found; stands in the audit log.
+    /// Why, or who looked at it and what was found; stands in the audit log.
     #[arg(long)]
     reason: String,
 }
@@ -98,6 +101,7 @@ pub fn device(args: &DeviceArgs) -> Outcome {
         Command::Invite(args) => invite(args),
         Command::List(args) => list(args),
         Command::Lost(args) => lost(args),
+        Command::Withdraw(args) => withdraw(args),
         Command::WipeState(args) => wipe_state(args),
         Command::Accept(args) => accept(args),
         Command::Revoke(args) => revoke(args),
@@ -145,6 +149,13 @@ fn lost(args: &LostArgs) -> Outcome {
     say!("reported lost:{}", marks(&device).replacen("  lost", "", 1));
     say!("it reads nothing any more; at its next contact it hands over what it had and erases itself");
     Ok(ExitCode::SUCCESS)
+}
+
+fn withdraw(args: &ReasonArgs) -> Outcome {
+    let done = open_service(&args.data)?.withdraw_lost(Actor::CommandLine, args.device, &args.reason)?;
+    let text = messages::error(done.code());
+    say!("{}\n{}", text.zh, text.en);
+    Ok(if done.is_done() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Shuts a phone out.

@@ -34,6 +34,11 @@ pub enum Withdrawal {
 }
 
 impl Withdrawal {
+    /// True where the report was withdrawn.
+    pub fn is_done(self) -> bool {
+        matches!(self, Self::Done | Self::MayBeWiped)
+    }
+
     /// Its code, which is also its message's key.
     pub fn code(self) -> &'static str {
         match self {
@@ -93,16 +98,28 @@ impl Service {
     }
 
     /// Withdraws a report that a phone is lost. A phone that hasn't taken the order goes on as if nothing had been, with all that
-    /// it has; one that has taken it erases itself all the same, and what it hands over from now on counts at once.
-    pub fn withdraw_lost(&self, actor: Actor, device: DeviceId, reason: &str) -> Result<Withdrawal, StorageError> {
+    /// it has; one that has taken it erases itself all the same. What it sent while it counted as lost is merged, and what it
+    /// still sends counts at once.
+    pub fn withdraw_lost(
+        self: &Arc<Self>,
+        actor: Actor,
+        device: DeviceId,
+        reason: &str,
+    ) -> Result<Withdrawal, Refused> {
         let Some(known) = self.storage.device(device)? else { return Ok(Withdrawal::UnknownPhone) };
         let Some(lost) = known.lost else { return Ok(Withdrawal::NotLost) };
+        let told = lost.told_ms > 0;
         let act = Act::new(Action::LostWithdrawn).in_township(known.township).device(device).user(known.user);
         let withdrawn = Write::Withdrawn(device, self.clock.now_ms());
-        if !self.act(actor, act.because(reason).with("told", lost.told_ms > 0), [withdrawn])? {
+        if !self.act(actor, act.because(reason).with("told", told), [withdrawn])? {
             return Ok(Withdrawal::Wiped);
         }
-        Ok(if lost.told_ms > 0 { Withdrawal::MayBeWiped } else { Withdrawal::Done })
+        loop {
+            let released = self.accept_unsent(actor, device, reason)?.unwrap_or_default();
+            if released.iter().all(|released| released.refused.is_some()) {
+                return Ok(if told { Withdrawal::MayBeWiped } else { Withdrawal::Done });
+            }
+        }
     }
 
     /// Releases what a lost phone sent after it was reported, in the order in which it came; at most 500 changes at once.

@@ -78,7 +78,7 @@ impl ReplyStream {
             welcome.last_batch = pushed.last_batch.unwrap_or(standing.last_batch);
             welcome.reads_closed = standing.reads_closed;
             exchange.service.catalog_of(&standing.forms);
-            if exchange.device.lost.is_none() {
+            if exchange.device.lost.is_none() && !exchange.hello.wiping {
                 planned = plan(&exchange, &standing, &mut welcome);
             }
             planned.as_ref().filter(|_| !hello.cost_only).map(|plan| plan.query.clone())

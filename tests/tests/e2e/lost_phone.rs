@@ -8,6 +8,7 @@ use doorstep_core::store::{ListFilter, Notice, StoreError};
 use doorstep_core::sync::SyncError;
 use doorstep_server::link::{Link, LinkOptions};
 use doorstep_server::service::audit::Actor;
+use doorstep_server::service::lost::Withdrawal;
 use doorstep_server::storage::{Decision, QuarantineFilter, QuarantineRow};
 use doorstep_tests::harness::{TestServer, add_household, copy_folder, edit, open_phone, sync, try_sync, visit};
 use std::sync::Arc;
@@ -209,4 +210,88 @@ fn one_of_a_person_s_two_phones_is_lost_and_the_other_goes_on() {
     assert!(matches!(try_sync(&first), Err(SyncError::Wiped)));
     visit(&second, household, "照常走访");
     assert_eq!(sync(&second).changes_acknowledged, 1);
+}
+
+fn withdraw(server: &TestServer, phone: &Phone) -> Withdrawal {
+    let device = phone.enrolment().unwrap().unwrap().device;
+    server.service.withdraw_lost(Actor::Office, device, "手机找到了").unwrap()
+}
+
+#[test]
+fn a_report_that_is_withdrawn_before_the_phone_heard_of_it_leaves_no_trace_on_it() {
+    let dirs: [TempDir; 3] = dirs();
+    let server = TestServer::start(dirs[0].path());
+    let (phone, other) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let household = add_household(&phone, server.villages[0], "0001", "李四甲乙丙");
+    sync(&phone);
+    visit(&phone, household, "没有上报的走访");
+    let draft = phone.start("visit", Some(household)).unwrap();
+    phone.answer_text(draft, "remark", "没有做完的走访").unwrap();
+    assert_eq!(withdraw(&server, &phone), Withdrawal::NotLost);
+    report_lost(&server, &phone);
+    assert_eq!(withdraw(&server, &phone), Withdrawal::Done);
+    sync(&phone);
+    sync(&other);
+    assert_eq!((visits(&phone), visits(&other)), (1, 1));
+    assert_eq!(phone.drafts().unwrap().len(), 1);
+    assert!(held(&server, Decision::Open).is_empty());
+    assert!(actions(&server).contains(&"lost_withdrawn".to_owned()));
+    report_lost(&server, &phone);
+    assert!(matches!(try_sync(&phone), Err(SyncError::Wiped)), "it can be reported again");
+}
+
+#[test]
+fn what_a_phone_sent_while_it_counted_as_lost_counts_once_the_report_is_withdrawn() {
+    let dirs: [TempDir; 2] = dirs();
+    let server = TestServer::start(dirs[0].path());
+    let link = server.runtime().block_on(Link::start(server.address, LinkOptions::default())).unwrap();
+    let other = server.phone(dirs[1].path(), "乙");
+    let household = add_household(&other, server.villages[0], "0001", "李四甲乙丙");
+    sync(&other);
+    let mut sent_but_not_told = 0;
+    for (n, cut) in (300..3_000).step_by(300).enumerate() {
+        let dir = TempDir::new().unwrap();
+        let phone = server.phone_at(dir.path(), "甲", &format!("http://{}", link.address));
+        sync(&phone);
+        visit(&phone, household, &format!("断点{cut}"));
+        report_lost(&server, &phone);
+        link.counts.cut_after(cut);
+        // one try: the answer with the order may not arrive
+        let first = phone.sync_with(&doorstep_core::sync::SyncOptions { tries: 0, ..Default::default() });
+        link.counts.cut_after(u32::MAX);
+        let (sent, wiped) = (!held(&server, Decision::Open).is_empty(), matches!(first, Err(SyncError::Wiped)));
+        let said = withdraw(&server, &phone);
+        assert_eq!(said, if wiped { Withdrawal::Wiped } else if sent { Withdrawal::MayBeWiped } else { said });
+        sent_but_not_told += usize::from(sent && !wiped);
+        if wiped {
+            let device = phone.enrolment().unwrap().unwrap().device;
+            server.service.accept_unsent(Actor::Office, device, "").unwrap();
+        } else {
+            // it goes on, or erases itself with its work sent
+            drop(try_sync(&phone));
+        }
+        assert!(held(&server, Decision::Open).is_empty(), "cut at {cut}");
+        sync(&other);
+        assert_eq!(visits(&other), n + 1, "cut at {cut}");
+    }
+    assert!(sent_but_not_told > 0);
+}
+
+#[test]
+fn a_phone_that_took_the_order_erases_itself_although_the_report_is_withdrawn_and_says_what_to_do() {
+    let dirs: [TempDir; 2] = dirs();
+    let server = TestServer::start(dirs[0].path());
+    let phone = server.phone(dirs[1].path(), "甲");
+    add_household(&phone, server.villages[0], "0001", "李四甲乙丙");
+    sync(&phone);
+    report_lost(&server, &phone);
+    let refused = PhoneError::from(try_sync(&phone).unwrap_err());
+    assert!(refused.advice("zh").unwrap().contains("新的绑定码") && refused.advice("en").unwrap().contains("new code"));
+    let device = server.service.storage.devices(server.township).unwrap().into_iter().find(|d| d.lost.is_some()).unwrap();
+    assert_eq!(server.service.withdraw_lost(Actor::Office, device.id, "").unwrap(), Withdrawal::Wiped);
+    drop(phone);
+    let phone = open_phone(dirs[1].path());
+    phone.enrol(&server.url(), &server.code("甲")).unwrap();
+    sync(&phone);
+    assert_eq!(phone.households(None, "", 0, 10).unwrap().len(), 1);
 }

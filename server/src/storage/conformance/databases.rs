@@ -252,7 +252,8 @@ const BEFORE_NEWEST_CHANGE: &str =
     DROP INDEX grant_subject; DROP INDEX grant_until; ALTER TABLE grant_entry DROP COLUMN until_ms;
     ALTER TABLE grant_entry DROP COLUMN stand_in_for; ALTER TABLE grant_entry DROP COLUMN at_ms; DROP TABLE area_past;
     ALTER TABLE area DROP COLUMN ended_day; ALTER TABLE area DROP COLUMN merged_into; DROP TABLE unit;
-    ALTER TABLE record DROP COLUMN state;";
+    ALTER TABLE record DROP COLUMN state; ALTER TABLE device DROP COLUMN known_feed; ALTER TABLE device DROP COLUMN known_grants;
+    ALTER TABLE device DROP COLUMN known_areas; DROP TABLE area_hung;";
 
 #[test]
 fn a_file_of_an_older_program_learns_the_newest_changes() {
