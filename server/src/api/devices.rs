@@ -17,12 +17,12 @@ use super::office::{Office, same_origin};
 use super::quarantine::released_json;
 use super::records::township;
 use crate::app::App;
-use crate::{limits, messages};
 use crate::service::Service;
 use crate::service::audit::Actor;
 use crate::service::invitations::{INVITED_AT_ONCE, Invited, Named};
 use crate::service::view::{self, People};
 use crate::storage::{Device, StorageError, TownshipId};
+use crate::{limits, messages};
 
 /// The routes.
 pub fn router() -> Router<Arc<App>> {
