@@ -7,6 +7,7 @@ use doorstep_core::protocol::{
 };
 use doorstep_core::record::{Author, ChangeNote, Edit, Record};
 use doorstep_core::store::Enrolment;
+use doorstep_server::service::audit::Actor;
 use doorstep_server::storage::Grant;
 use doorstep_tests::harness::{TestServer, open_phone};
 use ed25519_dalek::SigningKey;
@@ -78,7 +79,8 @@ fn a_change_that_waited_for_one_that_is_refused_is_refused_with_it_and_its_phone
         active: true,
     };
     server.service.storage.append_grants(user, &[entry.into()]).unwrap();
-    let enrolment = phone.enrol(&server.url(), &server.service.invite(user, server.township).unwrap()).unwrap();
+    let enrolment =
+        phone.enrol(&server.url(), &server.service.invite(Actor::Office, user, server.township).unwrap()).unwrap();
     let mut device = Device { server: &server, enrolment, sent: 0, last: [0; 32] };
 
     let id = RecordId([1; 16]);

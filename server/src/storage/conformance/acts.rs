@@ -103,11 +103,11 @@ fn nothing_is_written_without_its_entry(storage: Arc<dyn Storage>) {
     let house = record(&device, "household", VILLAGE, None);
     let head = done(&*storage, push(&device, vec![house.clone()]));
     let refused = audited("refused");
-    assert!(storage.act(&[setting("a"), Write::Grants(USER, vec![grant()])], &[refused.clone()]).is_err());
+    assert!(storage.act(&[setting("a"), Write::Grants(USER, vec![grant()])], std::slice::from_ref(&refused)).is_err());
     let pushed = PreparedPush { entries: vec![refused.clone()], ..push(&device, vec![next(&house, &device)]) };
     assert!(storage.commit_group(&[pushed]).is_ok_and(|a| a[0].is_err()) || storage.head(TOWNSHIP).unwrap().0 == head);
     let anew = PreparedRecord { incarnation: 1, ..next(&house, &device) };
-    assert!(storage.reroot(TOWNSHIP, &[anew], &[refused.clone()], 9).is_err());
+    assert!(storage.reroot(TOWNSHIP, &[anew], std::slice::from_ref(&refused), 9).is_err());
     storage.put_invitation([1; 32], USER, TOWNSHIP, 1_000).unwrap();
     let fresh = Device { id: DeviceId(unique()), ..device };
     assert!(storage.redeem_invitation([1; 32], &fresh, 9, &|_| refused.clone()).is_err());

@@ -10,7 +10,7 @@ use super::super::devices::{
     Decision, DeviceStorage, InvitationState, QuarantineFilter, QuarantineRow, WipeStep, fate,
 };
 use super::super::{Result, TownshipId};
-use super::{PostgresStorage, array, feed, get, held, number, people, row, run};
+use super::{PostgresStorage, array, feed, get, held, number, row, run};
 
 fn quarantine_row(r: &Row) -> Result<QuarantineRow> {
     Ok(QuarantineRow {
