@@ -222,7 +222,10 @@ const PLACED: &str = r#""survey",,,,,
 fn areas_and_households_to_choose_from_end_where_the_user_s_scope_ends() {
     let dirs = scratch::<4>();
     let server = TestServer::start(dirs[0].path());
-    server.service.publish_with(import(PLACED.as_bytes(), "placed").def.unwrap(), &AttachedFiles::new()).unwrap();
+    server
+        .service
+        .publish_with(Actor::Office, import(PLACED.as_bytes(), "placed").def.unwrap(), &AttachedFiles::new())
+        .unwrap();
     let (villages, office) = (server.villages, server.phone(dirs[1].path(), "甲"));
     let groups = [AreaId([0x71; 16]), AreaId([0x72; 16])];
     let group = |n: usize| AreaEntry {
