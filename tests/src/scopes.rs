@@ -26,7 +26,11 @@ use doorstep_server::service::{Committer, ReplyStream, Service};
 use doorstep_server::storage::{Move, RecordFilter, SqliteStorage, User};
 use ed25519_dalek::{Signer, SigningKey};
 
+use acts::{HEAD, SON};
+
 use crate::sim::dice::Dice;
+
+mod acts;
 
 /// When histories begin.
 const START_MS: u64 = 1_790_000_000_000;
@@ -126,9 +130,13 @@ pub struct History {
     office: Office,
     township: AreaId,
     parents: BTreeMap<AreaId, AreaId>,
+    /// Areas that went into others.
+    united: BTreeMap<AreaId, AreaId>,
     people: Vec<Person>,
     records: BTreeMap<RecordId, Known>,
     households: Vec<RecordId>,
+    /// Those of the office that haven't split.
+    whole: Vec<RecordId>,
     /// Where households lie.
     homes: BTreeMap<RecordId, AreaId>,
     taps: Vec<Arc<Tap>>,
@@ -174,9 +182,11 @@ impl History {
             office,
             township,
             parents,
+            united: BTreeMap::new(),
             people: Vec::new(),
             records: BTreeMap::new(),
             households: Vec::new(),
+            whole: Vec::new(),
             homes: BTreeMap::new(),
             taps: Vec::new(),
             canaries: 0,
@@ -209,7 +219,10 @@ impl History {
                 40..50 => self.give()?,
                 50..58 => self.end()?,
                 58..66 => self.relocate()?,
-                66..70 => self.rehang()?,
+                66..69 => self.rehang()?,
+                69..72 => self.unite()?,
+                72..76 => self.found()?,
+                76..79 => self.split()?,
                 _ => {
                     let index = self.dice.below(self.people.len() as u64) as usize;
                     self.sync(index)?;
@@ -254,6 +267,10 @@ impl History {
             ("household_no".to_owned(), format!("n{}", self.canaries).into()),
             ("status".to_owned(), "out".into()),
             ("phone".to_owned(), hidden.as_str().into()),
+            (format!("member#{HEAD}/name"), "A".into()),
+            (format!("member#{HEAD}/relation"), "head".into()),
+            (format!("member#{SON}/name"), "B".into()),
+            (format!("member#{SON}/relation"), "son".into()),
         ];
         let identity = Identity::of_type("household");
         self.office.write(&[FormInstance { id, identity, area, subject: None, answers }]).map_err(text)?;
@@ -261,6 +278,7 @@ impl History {
         let part = self.part("household", id)?;
         self.note(part, "household.sensitive", id, hidden, usize::MAX);
         self.households.push(id);
+        self.whole.push(id);
         self.homes.insert(id, area);
         Ok(())
     }
@@ -458,6 +476,7 @@ impl History {
         self.done.accepted += report.changes_acknowledged;
         self.done.refused += report.refused.values().sum::<u64>();
         self.take_in(index)?;
+        self.learn(self.township)?;
         self.look_through(index)
     }
 
@@ -539,6 +558,10 @@ impl History {
                     return Err(format!("phone {index} shows another {} than the server", known.record_type));
                 }
             }
+        }
+        let verified = self.service.verify_figures(self.township).map_err(text)?;
+        if verified.differing > 0 {
+            return Err(format!("the figures are not those of the records: {:?}", verified.differences));
         }
         Ok(())
     }

@@ -115,7 +115,7 @@ pub fn scope_of(grant: &Grant, township: TownshipId, claims: &Claims) -> Scope {
     match grant.entry.subject {
         Some(subject) => Scope { reads, subjects: vec![subject], ..Scope::default() },
         None if grant.entry.area == township => Scope { reads, whole: true, ..Scope::default() },
-        None => Scope { reads, areas: claims.areas.below(grant.entry.area), ..Scope::default() },
+        None => Scope { reads, areas: claims.areas.live_below(grant.entry.area), ..Scope::default() },
     }
 }
 

@@ -86,7 +86,13 @@ impl Areas {
         Some((into, day))
     }
 
-    /// An area and all below it, with what went into them.
+    /// An area and all below it that there are: what a grant reads. What lay in an area that went into another one has moved
+    /// there, and comes into sight by that.
+    pub fn live_below(&self, area: AreaId) -> Vec<AreaId> {
+        self.below(area).into_iter().filter(|below| *below == area || !self.ended.contains_key(below)).collect()
+    }
+
+    /// An area and all below it, with what went into them: where a grant writes.
     pub fn below(&self, area: AreaId) -> Vec<AreaId> {
         walk(&self.below, area)
     }
@@ -183,6 +189,7 @@ mod tests {
     fn what_went_into_an_area_lies_below_it() {
         let areas = areas();
         assert_eq!(areas.below(id(2)), [2, 4, 5, 6].map(id));
+        assert_eq!(areas.live_below(id(2)), [2, 4].map(id));
         assert_eq!(areas.live().map(|a| a.area).collect::<Vec<_>>(), [1, 2, 3, 4].map(id));
         assert_eq!(areas.became(id(6)), Some((id(4), "2026-03-01")));
         assert_eq!(areas.became(id(4)), None);

@@ -359,14 +359,19 @@ fn an_area_that_goes_into_another_takes_its_records_and_its_people_along() {
     let town = Town::new();
     let cadre = town.person("甲");
     town.give(cadre, "village_cadre", town.server.villages[0]);
-    let phone = town.phone(2, cadre);
+    let (phone, other) = (town.phone(2, cadre), town.person("乙"));
+    town.give(other, "village_cadre", town.server.villages[1]);
+    let others = town.phone(3, other);
     sync(&phone);
+    sync(&others);
     let (service, villages) = (&town.server.service, town.server.villages);
     let merged = (villages[0], villages[1]);
     let moved = service.merge_area(&town.desk(), Actor::CommandLine, town.server.township, merged, "2026-11-20");
     assert!(moved.unwrap() >= 2);
     sync(&phone);
     assert_eq!(types(&phone).len(), 9, "the cadre has the united village");
+    sync(&others);
+    assert_eq!(types(&others).len(), 9, "and the other one's cadre too");
     let (_, ended) = service.storage.area_past(town.server.township).unwrap();
     assert_eq!(ended.iter().map(|e| (e.area, e.into)).collect::<Vec<_>>(), [(villages[0], Some(villages[1]))]);
     let circle =
