@@ -410,18 +410,68 @@ fn what_was_made_in_an_area_before_one_heard_of_its_end_goes_where_the_area_went
 }
 
 #[test]
-fn what_was_made_in_a_group_that_lay_in_one_s_village_counts_until_one_hears_that_it_lies_elsewhere() {
+fn a_household_that_leaves_with_an_ended_pairing_and_comes_back_by_a_move_in_one_sync_comes_whole() {
+    let town = Town::new();
+    let user = town.person("甲");
+    town.pair(user, 0);
+    town.give(user, "village_cadre", town.server.villages[1]);
+    let phone = town.phone(2, user);
+    sync(&phone);
+    edit(&phone, town.households[0], &[("remark", "pushed with the sync that tells of both")]);
+    let (_, log) = town.server.service.storage.grants(user, 0).unwrap();
+    let pairing = log.iter().find(|(_, grant)| grant.entry.subject.is_some()).unwrap().1.entry.grant;
+    town.server.service.end_grant(Actor::CommandLine, user, pairing).unwrap();
+    town.move_to(0, 1);
+    assert!(sync(&phone).refused.is_empty());
+    sync(&phone);
+    assert!(value(&phone, town.households[0], "remark").is_some_and(|text| text.starts_with("pushed")));
+    let about = ListFilter { record_type: Some("visit".into()), limit: 10, ..ListFilter::default() };
+    assert_eq!(phone.list(about).unwrap().len(), 2, "with its visit, beside the other household's");
+}
+
+#[test]
+fn a_group_that_comes_below_another_village_goes_from_one_cadre_s_phone_to_the_other_s() {
     let town = Town::new();
     let (service, villages) = (&town.server.service, town.server.villages);
     let group = AreaId([0x77; 16]);
-    let entry = |parent| AreaEntry {
-        area: group,
-        parent: Some(parent),
+    let entry = |parent| AreaEntry { parent: Some(parent), ..group_entry(group) };
+    service.storage.put_areas(town.server.township, &[entry(villages[0])]).unwrap();
+    sync(&town.office);
+    let household = add_household(&town.office, group, "0008", "in the group");
+    sync(&town.office);
+    let phones = [0, 1].map(|n| {
+        let cadre = town.person("村干部");
+        town.give(cadre, "village_cadre", villages[n]);
+        town.phone(2 + n, cadre)
+    });
+    let holds = || {
+        phones.each_ref().map(|phone| {
+            sync(phone);
+            phone.record(household).is_ok()
+        })
+    };
+    assert_eq!(holds(), [true, false]);
+    service.change_area(Actor::CommandLine, town.server.township, entry(villages[1]), "2026-11-20").unwrap();
+    assert_eq!(holds(), [false, true]);
+}
+
+fn group_entry(area: AreaId) -> AreaEntry {
+    AreaEntry {
+        area,
+        parent: None,
         level: "group".into(),
         code: "0177".into(),
         name_zh: "七组".into(),
         name_en: "Group 7".into(),
-    };
+    }
+}
+
+#[test]
+fn what_was_made_in_a_group_that_lay_in_one_s_village_counts_until_one_hears_that_it_lies_elsewhere() {
+    let town = Town::new();
+    let (service, villages) = (&town.server.service, town.server.villages);
+    let group = AreaId([0x77; 16]);
+    let entry = |parent| AreaEntry { parent: Some(parent), ..group_entry(group) };
     service.storage.put_areas(town.server.township, &[entry(villages[0])]).unwrap();
     let cadre = town.person("甲");
     town.give(cadre, "village_cadre", villages[0]);
