@@ -18,11 +18,13 @@ use crate::id::{AreaId, Identity, RecordId};
 use crate::record::Value;
 
 mod correct;
+mod lacking;
 mod rules;
 #[cfg(test)]
 mod tests;
 
 pub use correct::{Touched, Written, corrected};
+pub use lacking::{Lack, is_united, lacking};
 pub use rules::effects;
 
 /// Answers by key.

@@ -123,6 +123,9 @@ pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: impl Future<Out
                 if let Err(error) = service.storage.drop_uploads_before(before) {
                     tracing::warn!(error = &error as &dyn std::error::Error, "old uploads could not be dropped");
                 }
+                if let Err(error) = service.retry_all_events() {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "events that wait could not be tried");
+                }
                 if let Err(error) = service.end_overdue_grants() {
                     tracing::warn!(error = &error as &dyn std::error::Error, "grants that are over could not be ended");
                 }

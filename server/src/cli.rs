@@ -7,6 +7,7 @@ pub mod audit;
 pub mod device;
 pub mod duplicates;
 pub mod erase;
+mod event;
 pub mod figures;
 mod files;
 pub mod form;
@@ -57,6 +58,8 @@ enum Command {
     Township(admin::TownshipArgs),
     /// Phones: invite, list, report lost, shut out.
     Device(device::DeviceArgs),
+    /// Events in the life of households that can't be applied yet: list, try again.
+    Event(event::EventArgs),
     /// Changes that weren't accepted: list, release, discard.
     Quarantine(quarantine::QuarantineArgs),
     #[command(hide = true)]
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Township(args) => admin::township(&args),
         Command::Invite(args) => invite::invite(&args),
         Command::Device(args) => device::device(&args),
+        Command::Event(args) => event::event(&args),
         Command::Quarantine(args) => quarantine::quarantine(&args),
         Command::Phones(args) => device::list(&args),
         Command::Revoke(args) => device::revoke(&args),

@@ -24,6 +24,7 @@ mod conformance;
 pub mod devices;
 pub mod doubts;
 pub mod erasure;
+pub mod events;
 pub mod figures;
 pub mod forms;
 pub mod links;
@@ -43,6 +44,7 @@ pub use audit::{AuditEntry, AuditFilter, AuditRow, AuditStorage};
 pub use devices::{Decision, DeviceStorage, InvitationState, Lost, QuarantineFilter, QuarantineRow, WipeStep};
 pub use doubts::{Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 pub use erasure::ErasureStorage;
+pub use events::EventStorage;
 pub use figures::FigureStorage;
 pub use forms::{FormChange, FormLogEntry};
 pub use links::{LinkStorage, StoredLink};
@@ -265,6 +267,8 @@ pub struct PreparedPush {
     pub writes: Vec<Write>,
     /// See `writes`.
     pub entries: Vec<AuditEntry>,
+    /// Events that are finished with it: filed as untried.
+    pub events: Vec<events::NewlyFinished>,
 }
 
 /// What became of a prepared push.
@@ -456,6 +460,7 @@ pub trait Storage:
     + AuditStorage
     + DeviceStorage
     + ErasureStorage
+    + EventStorage
     + FigureStorage
     + LinkStorage
     + RightsStorage

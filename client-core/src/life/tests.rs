@@ -371,3 +371,23 @@ proptest! {
 }
 
 mod correcting;
+
+#[test]
+fn an_event_lacks_its_day_its_other_household_or_a_person_until_they_are_there() {
+    let lacks = |kind: &str, said: &[&str], other: Option<&Answers>| {
+        let (answers, form_of_event) = happened(kind, said);
+        let event = LifeEvent { id: EVENT, form: form_of_event, answers: &answers };
+        let own = household();
+        let other = other.map(|answers| (OTHER, answers));
+        lacking(&event, &Households { form: form(), own: (OWN, &own), other })
+    };
+    assert_eq!(lacks("death", &["member=a"], None), None);
+    assert_eq!(lacks("death", &["member=z"], None), Some(Lack::Person));
+    assert_eq!(lacks("death", &["member=a", "new_head=z"], None), Some(Lack::Person));
+    assert_eq!(lacks("household_split", &["members=b=true", "members=z=true"], None), Some(Lack::Person));
+    assert_eq!(lacks("birth", &["name=李小虹", "happened_on="], None), Some(Lack::Day));
+    assert_eq!(lacks("death", &["member=z", "withdrawn=true"], None), None, "nothing to be done");
+    let other_household = format!("other_household={OTHER}");
+    assert_eq!(lacks("household_union", &[&other_household], None), Some(Lack::OtherHousehold));
+    assert_eq!(lacks("household_union", &[&other_household], Some(&other())), None);
+}

@@ -1,4 +1,5 @@
-//! `POST /api/events`: the office records an event in a household's life.
+//! `POST /api/events`: the office records an event in a household's life. `GET /api/events/waiting`: those that can't be
+//! applied yet, with the reason; `POST /api/events/retry` tries them again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,26 +7,77 @@ use std::sync::Arc;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use doorstep_core::id::RecordId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::ApiError;
 use super::office::{Office, same_origin};
+use super::quarantine::reason_json;
 use super::records::township;
 use crate::app::App;
+use crate::limits;
 use crate::service::life::{EventError, NewEvent};
 use crate::service::office::WriteError;
+use crate::storage::events::WaitingEvent;
 
 /// The route.
 pub fn router() -> Router<Arc<App>> {
-    Router::new().route("/api/events", post(post_event))
+    Router::new()
+        .route("/api/events", post(post_event))
+        .route("/api/events/waiting", get(get_waiting))
+        .route("/api/events/retry", post(post_retry))
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct EventQuery {
     township: Option<String>,
+    /// Only events after this one.
+    after: Option<String>,
+}
+
+async fn get_waiting(
+    _: Office,
+    State(app): State<Arc<App>>,
+    Query(query): Query<EventQuery>,
+) -> Result<Json<Value>, ApiError> {
+    let after = query.after.as_deref().map(str::parse::<RecordId>).transpose();
+    let after = after.map_err(|_| ApiError::bad_request("after"))?;
+    let shared = app.clone();
+    app.blocking(move || {
+        let township = township(&shared, query.township.as_deref())?;
+        let storage = &shared.service.storage;
+        let found = storage.waiting_events(township, after, limits::PAGE_ROWS)?;
+        let row = |event: &WaitingEvent| {
+            json!({
+                "record": event.event,
+                "reason": event.reason,
+                "message": reason_json(&event.reason),
+                "waits_for": event.waits_for,
+                "since_ms": event.since_ms,
+            })
+        };
+        Ok(Json(json!({"waiting": found.iter().map(row).collect::<Vec<_>>()})))
+    })
+    .await?
+}
+
+async fn post_retry(
+    _: Office,
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Query(query): Query<EventQuery>,
+) -> Result<Json<Value>, ApiError> {
+    same_origin(&headers)?;
+    let shared = app.clone();
+    app.blocking(move || {
+        let township = township(&shared, query.township.as_deref())?;
+        let (done, waiting) = shared.service.retry_events(township)?;
+        Ok(Json(json!({"done": done, "waiting": waiting})))
+    })
+    .await?
 }
 
 /// An event: the name of its form, the household's record, answers by question.

@@ -188,6 +188,7 @@ mod tests {
             grants: Vec::new(),
             writes: Vec::new(),
             entries: Vec::new(),
+            events: Vec::new(),
         }
     }
 

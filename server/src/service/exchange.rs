@@ -16,6 +16,7 @@ use doorstep_core::protocol::{
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
 
+use super::life::cores;
 use super::merge::{Sender, subjects};
 use super::refused_upload::refusal_of;
 use super::rights::{Rights, known_by};
@@ -248,15 +249,15 @@ impl Exchange {
     fn commit(&self, push: PreparedPush, sender: &Sender<'_>) -> Result<Committed, Refused> {
         let touched: Vec<RecordId> =
             push.records.iter().map(|r| r.id).chain(push.waiting.iter().map(|held| held.record)).collect();
-        let events = self.service.events_of(&push)?;
+        let arrived = cores(&push);
         fault::point("server.commit.before");
         let committed = self.service.committer.commit(&*self.service.storage, push)?;
         fault::point("server.commit.after");
         if matches!(committed, Committed::Done(_)) {
             self.settle(&touched, sender)?;
-            if let Err(error) = self.service.apply_events(&self.device, &events) {
-                // the push stands; what follows from the event is missing until it is corrected
-                tracing::warn!(error = &error as &dyn std::error::Error, "an event could not be applied");
+            if let Err(error) = self.service.settle_events(self.device.township, &arrived) {
+                // the push stands, and the events that it brought are filed: they are tried again
+                tracing::warn!(error = &error as &dyn std::error::Error, "events could not be tried");
             }
         }
         Ok(committed)

@@ -2,28 +2,31 @@
 //! wasn't on the phone, or the program is an old one) is applied by the office; and the office records events itself.
 
 mod pairing;
+pub mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use doorstep_core::clock::{ManualClock, SeededEntropy, random};
+use doorstep_core::clock::{ManualClock, Millis, SeededEntropy, random};
 use doorstep_core::form::attachment::missing;
 use doorstep_core::form::expression::Tree;
 use doorstep_core::form::model::{Files, Model};
 use doorstep_core::form::session::{Problem, Refusal, Session, Surroundings, recomputed};
 use doorstep_core::form::{Catalog, Form, PhoneList, Sensitivity};
-use doorstep_core::id::{Identity, RecordId};
-use doorstep_core::life::{Answers, Effects, Households, LifeEvent, effects};
+use doorstep_core::id::{AreaId, Identity, RecordId};
+use doorstep_core::life::{
+    Answers, Effects, EventKind, Households, Lack, LifeEvent, MadeHousehold, effects, is_united, lacking, placement,
+};
 use doorstep_core::lists::{area_item, instance_items, list, record_item};
 use doorstep_core::record::{Record, USUAL_ZONE_MINUTES, Value};
 
-use super::merge::open_record;
+use super::merge::{core_of, open_record};
 use super::office::{FormInstance, Office, WriteError};
 use super::rights::Rights;
 use super::{Refused, Service};
-use crate::register::office_user;
+use crate::storage::events::{UNTRIED, WaitingEvent};
 use crate::storage::page::Placed;
-use crate::storage::{Device, Known, PreparedPush, StoredRecord, TownshipId};
+use crate::storage::{Move, PreparedPush, StorageError, StoredRecord, TownshipId};
 
 /// An event that the office records.
 #[derive(Debug, Clone)]
@@ -64,108 +67,141 @@ struct Stored {
     answers: Answers,
 }
 
+/// What came of an event that was tried.
+#[derive(Debug)]
+enum Tried {
+    /// What follows from it is written; the households that were changed for that.
+    Done(Vec<RecordId>),
+    /// Nothing was written: why, and the record that it waits for.
+    Waits(&'static str, Option<RecordId>),
+}
+
+/// What an event's author may edit, and since when the event is here; `None`: the office, which may everything.
+type AuthorRights = Option<(Rights, Millis)>;
+
+/// The records of a push, parts by their core record: what an event may wait for.
+pub(super) fn cores(push: &PreparedPush) -> Vec<RecordId> {
+    let ids = push.records.iter().flat_map(|r| [Some(r.id), core_of(&r.identity)]).flatten();
+    let mut ids: Vec<RecordId> = ids.chain(push.waiting.iter().map(|held| held.record)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
 impl Service {
-    /// The finished events among a push's records.
-    pub(super) fn events_of(&self, push: &PreparedPush) -> Result<Vec<RecordId>, Refused> {
-        let forms = self.forms_seen()?;
-        let is_event = |record_type: &str| forms.of_type(record_type).is_some_and(|form| form.event().is_some());
-        Ok(push.records.iter().filter(|r| is_event(&r.identity.record_type)).map(|r| r.id).collect())
-    }
-
-    /// Writes what follows from events to households that don't say yet that it was written ([`LifeEvent::mark`]); gives how
-    /// many changes. Nothing is overwritten: where an answer is there already, the event's stands beside it as a
-    /// difference, for people to decide. Only households that the event's author may edit as they are now are read and
-    /// written: an event that names another one changes nothing there.
-    ///
-    /// # Errors
-    /// As [`Office::write`].
-    pub fn apply_events(self: &Arc<Self>, author: &Device, events: &[RecordId]) -> Result<usize, WriteError> {
-        if events.is_empty() {
-            return Ok(0);
-        }
-        let township = author.township;
-        let claims = self.storage.claims(township, author.user).map_err(Refused::from)?;
-        let now_ms = self.clock.now_ms();
-        let rights = Rights::of(&claims, township, Known::nothing_new(), now_ms);
-        let forms = self.forms().map_err(Refused::from)?;
-        let mut written = 0;
-        for id in events {
-            let Some(event) = self.stored(township, &forms, *id)? else { continue };
-            let (Some(form), Some(household)) = (forms.of_type(&event.core.identity.record_type), event.core.subject)
-            else {
-                continue;
-            };
-            let said = LifeEvent { id: *id, form: &form, answers: &event.answers };
-            if said.kind().is_some() && event.record.is_complete() {
-                written += self.apply_event(township, (&forms, Some(&rights)), &said, household, false)?;
-            }
-        }
-        Ok(written)
-    }
-
+    /// Writes what follows from an event to households that don't say yet that it was written ([`LifeEvent::mark`]).
+    /// Without `replaces` nothing is overwritten: where an answer is there already, the event's stands beside it as a
+    /// difference, for people to decide. Only households that the event's author may edit as they are now are written: an
+    /// event that names another one changes nothing there. As long as something is lacking nothing is written at all.
     fn apply_event(
         self: &Arc<Self>,
         township: TownshipId,
-        (forms, rights): (&Catalog, Option<&Rights>),
+        (forms, rights): (&Catalog, &AuthorRights),
         event: &LifeEvent<'_>,
         household: RecordId,
         replaces: bool,
-    ) -> Result<usize, WriteError> {
-        let may = |stored: &Stored| {
-            let core = &stored.core;
-            let record_type = core.identity.record_type.as_str();
-            let at = Placed { id: core.id, area: core.area, subject: core.subject, record_type };
-            rights.is_none_or(|rights| rights.edits(&at, &stored.record.standing()))
+    ) -> Result<Tried, WriteError> {
+        let Some(own) = self.stored(township, forms, household)? else {
+            return Ok(Tried::Waits(waiting::HOUSEHOLD, Some(household)));
         };
-        let Some(own) = self.stored(township, forms, household)?.filter(&may) else { return Ok(0) };
-        let Some(form) = forms.of_type(&own.core.identity.record_type) else { return Ok(0) };
+        let Some(form) = forms.of_type(&own.core.identity.record_type) else { return Ok(Tried::Done(Vec::new())) };
         let other_id = event.other_household();
         let other = other_id.map(|id| self.stored(township, forms, id)).transpose()?.flatten();
-        let same_type = |other: &Stored| other.core.identity.record_type == own.core.identity.record_type;
-        let other = other.filter(|other| same_type(other) && may(other));
+        let other = other.filter(|other| other.core.identity.record_type == own.core.identity.record_type);
         let others = other.as_ref().map(|other| (other.core.id, &other.answers));
-        let Effects { changed, made, .. } =
-            effects(event, &Households { form: &form, own: (household, &own.answers), other: others });
+        let households = Households { form: &form, own: (household, &own.answers), other: others };
         let mark = event.mark();
+        let says = |stored: &Stored| stored.answers.contains_key(&mark);
+        let is_written = says(&own) && other.as_ref().map_or(other_id.is_none(), says);
+        if let Some(lack) = lacking(event, &households).filter(|_| !is_written) {
+            return Ok(match lack {
+                Lack::Day => Tried::Waits(waiting::DAY, None),
+                Lack::OtherHousehold => Tried::Waits(waiting::OTHER_HOUSEHOLD, other_id),
+                Lack::Person => Tried::Waits(waiting::PERSON, Some(household)),
+            });
+        }
+        if event.kind() == Some(EventKind::HouseholdMove)
+            && let Some(reason) = self.misplaced(township, event, household).map_err(Refused::from)?
+        {
+            return Ok(Tried::Waits(reason, None));
+        }
+        let Effects { mut changed, made, .. } = effects(event, &households);
+        // a phone that didn't have the other household marked its own one and wrote nothing else
+        let own_lacks = !says(&own) || !is_written && !is_united(&households);
+        let other_lacks = other.as_ref().is_some_and(|other| !says(other));
         let mut plan: Vec<(&Stored, Answers)> = Vec::new();
-        for stored in std::iter::once(&own).chain(&other) {
-            let answers = changed.get(&stored.core.id).filter(|_| !stored.answers.contains_key(&mark));
-            plan.extend(answers.map(|answers| (stored, answers.clone())));
+        for stored in Some(&own).filter(|_| own_lacks).into_iter().chain(other.iter().filter(|_| other_lacks)) {
+            plan.extend(changed.remove(&stored.core.id).map(|answers| (stored, answers)));
         }
         let made = made.and_then(|made| Some((made.identity.derived_id(&self.tenant_key())?, made)));
         let made_id = made.as_ref().map(|(id, _)| *id);
         let there = made_id.map(|id| self.stored(township, forms, id)).transpose()?.flatten();
         let made = made.filter(|_| there.is_none());
-        if plan.is_empty() && made.is_none() {
-            return self.pair_made(township, household, made_id).map(|()| 0);
+        if !plan.is_empty() || made.is_some() {
+            for stored in std::iter::once(&own).chain(&other) {
+                if !self.may_edit(township, rights, stored).map_err(Refused::from)? {
+                    return Ok(Tried::Waits(waiting::RIGHTS, None));
+                }
+            }
         }
-        let user = office_user(self).map_err(Refused::from)?;
-        let office = Office::start(self, user, township)?;
-        let mut written = 0;
-        for (stored, answers) in plan {
-            written += self.add(township, forms, &office, stored, answers, replaces)?;
+        let mut written: Vec<RecordId> = plan.iter().map(|(stored, _)| stored.core.id).collect();
+        written.extend(made.iter().map(|(id, _)| *id));
+        self.write_effects(township, (forms, &form), plan, made.map(|(id, made)| (id, made, own.core.area)), replaces)?;
+        if let Some(made) = made_id {
+            self.pair_like(township, (household, made)).map_err(Refused::from)?;
         }
-        if let Some((id, made)) = made {
-            let mut answers = made.answers;
-            answers.extend(computed(forms, &form, &answers));
-            let area = own.core.area;
-            let instance = FormInstance {
-                id,
-                identity: made.identity,
-                area,
-                subject: None,
-                answers: answers.into_iter().collect(),
-            };
-            written += office.write(&[instance])?;
-        }
-        self.pair_made(township, household, made_id)?;
-        Ok(written)
+        Ok(Tried::Done(written))
     }
 
-    fn pair_made(&self, township: TownshipId, old: RecordId, made: Option<RecordId>) -> Result<(), WriteError> {
-        let Some(made) = made else { return Ok(()) };
-        self.pair_like(township, (old, made)).map_err(Refused::from)?;
+    fn write_effects(
+        self: &Arc<Self>,
+        township: TownshipId,
+        (forms, form): (&Catalog, &Arc<Form>),
+        plan: Vec<(&Stored, Answers)>,
+        made: Option<(RecordId, MadeHousehold, AreaId)>,
+        replaces: bool,
+    ) -> Result<(), WriteError> {
+        if plan.is_empty() && made.is_none() {
+            return Ok(());
+        }
+        let office = Office::for_events(self, township)?;
+        for (stored, answers) in plan {
+            self.add(township, forms, &office, stored, answers, replaces)?;
+        }
+        if let Some((id, made, area)) = made {
+            let mut answers = made.answers;
+            answers.extend(computed(forms, form, &answers));
+            let answers = answers.into_iter().collect();
+            office.write(&[FormInstance { id, identity: made.identity, area, subject: None, answers }])?;
+        }
         Ok(())
+    }
+
+    /// Whether an event's author may edit a household where it lies, or lay when the event came (the event may have moved it).
+    fn may_edit(&self, township: TownshipId, rights: &AuthorRights, stored: &Stored) -> Result<bool, StorageError> {
+        let Some((rights, since_ms)) = rights else { return Ok(true) };
+        let core = &stored.core;
+        let record_type = core.identity.record_type.as_str();
+        let state = stored.record.standing();
+        let may = |area| rights.edits(&Placed { id: core.id, area, subject: core.subject, record_type }, &state);
+        if may(core.area) {
+            return Ok(true);
+        }
+        let moves = self.storage.placements(township, core.id)?;
+        Ok(moves.iter().any(|before| before.at_ms >= *since_ms && may(before.area)))
+    }
+
+    /// Moves a household that wasn't here, or whose new area wasn't, when its move came.
+    fn move_waited(
+        self: &Arc<Self>,
+        township: TownshipId,
+        event: &LifeEvent<'_>,
+        household: RecordId,
+        waiting: &WaitingEvent,
+    ) -> Result<(), WriteError> {
+        let Some(placement) = placement(event, household).filter(|_| waiting.reason != UNTRIED) else { return Ok(()) };
+        let moved = Move { record: household, area: placement.area, from_day: placement.from_day };
+        Office::for_events(self, township)?.move_records(vec![moved])
     }
 
     /// Puts answers into a household: without `replaces`, what is answered otherwise there stays, with the other answer beside it.
@@ -220,8 +256,7 @@ impl Service {
         around.properties.insert("subject".to_owned(), new.household.to_string());
         let answers = filled(Session::new(Arc::new(model), around), &new.answers)?;
         let id = RecordId(random(&*self.entropy));
-        let user = office_user(self).map_err(Refused::from).map_err(WriteError::from)?;
-        let office = Office::start(self, user, township).map_err(WriteError::from)?;
+        let office = Office::for_events(self, township).map_err(WriteError::from)?;
         let record_type = &form.record_type;
         office.write(&[FormInstance {
             id,
@@ -231,7 +266,9 @@ impl Service {
             answers: answers.clone().into_iter().collect(),
         }])?;
         let said = LifeEvent { id, form: &form, answers: &answers };
-        self.apply_event(township, (&forms, None), &said, new.household, true)?;
+        self.apply_event(township, (&forms, &None), &said, new.household, true)?;
+        // what couldn't be applied waits, with its reason; what the event changed may be what others wait for
+        self.settle_events(township, &[id, new.household]).map_err(WriteError::from)?;
         Ok(id)
     }
 

@@ -26,7 +26,7 @@ use crate::storage::{
 };
 use instances::Part;
 use permit::Places;
-pub use permit::subjects;
+pub use permit::{core_of, subjects};
 use waiting::by_record;
 
 /// Refused changes of one device that are kept; what comes after them is denied, until an administrator looked.
@@ -129,6 +129,7 @@ impl<'a> Merge<'a> {
             grants: Vec::new(),
             writes: Vec::new(),
             entries: Vec::new(),
+            events: Vec::new(),
         };
         Self {
             storage,
@@ -314,6 +315,7 @@ impl<'a> Merge<'a> {
         let (projection, answers) = project(&record, form.as_deref());
         let mut check = DoubtCheck { before: doubts, ..DoubtCheck::default() };
         if let Some(form) = form {
+            self.note_event(frame.id, &form, &record, &new);
             self.note_move(frame, &form, &record, &answers, &new);
             let class = doubts::class_of(&frame.identity.record_type);
             let document = Document { class, record: &record, answers: &answers };

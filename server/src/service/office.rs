@@ -10,8 +10,10 @@ use doorstep_core::record::{Author, ChangeNote, Edit, EditError, FormRef, Histor
 use doorstep_core::rights::Standing;
 use ed25519_dalek::SigningKey;
 
+use super::life::cores;
 use super::merge::{Sender, open_record};
 use super::{Refused, Service};
+use crate::register::office_user;
 use crate::storage::{AuditEntry, Committed, Device, Known, Move, StoredRecord, TownshipId};
 
 /// Changes in one batch of an import.
@@ -75,6 +77,8 @@ pub struct Office {
     device: Device,
     key: SigningKey,
     chain: Mutex<(u64, [u8; 32])>,
+    /// Whether events that wait for what is written are tried after it.
+    settles_events: bool,
 }
 
 impl Office {
@@ -96,7 +100,14 @@ impl Office {
             known: Known::default(),
         };
         service.storage.put_device(&device)?;
-        Ok(Self { service: service.clone(), device, key, chain: Mutex::new((0, [0; 32])) })
+        let chain = Mutex::new((0, [0; 32]));
+        Ok(Self { service: service.clone(), device, key, chain, settles_events: true })
+    }
+
+    /// Enrols it to write what follows from an event: its caller looks for events that wait for that.
+    pub(super) fn for_events(service: &Arc<Service>, township: TownshipId) -> Result<Self, Refused> {
+        let office = Self::start(service, office_user(service)?, township)?;
+        Ok(Self { settles_events: false, ..office })
     }
 
     /// The device that this process start is.
@@ -291,8 +302,13 @@ impl Office {
                 return Err(WriteError::Change(bad.reason.clone()));
             }
             push.entries.extend_from_slice(entries);
+            let arrived = cores(&push);
             if let Committed::Done(_) = self.service.committer.commit(&*self.service.storage, push)? {
                 *chain = (batch.header.number, batch.hash());
+                drop(chain);
+                if self.settles_events {
+                    self.service.settle_events(self.device.township, &arrived)?;
+                }
                 return Ok(outcomes.len());
             }
         }

@@ -22,6 +22,7 @@ mod databases;
 mod devices;
 mod doubts;
 mod erasure;
+mod events;
 mod exchanges;
 pub(super) mod figures;
 mod forms;
@@ -174,6 +175,7 @@ fn push(device: &Device, records: Vec<PreparedRecord>) -> PreparedPush {
         grants: Vec::new(),
         writes: Vec::new(),
         entries: Vec::new(),
+        events: Vec::new(),
     }
 }
 

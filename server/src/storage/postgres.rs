@@ -36,6 +36,7 @@ mod connect;
 mod devices;
 mod doubts;
 mod erasure;
+mod events;
 mod feed;
 mod figures;
 mod forms;

@@ -32,6 +32,7 @@ mod commit;
 mod devices;
 mod doubts;
 mod erasure;
+mod events;
 mod feed;
 mod figures;
 mod forms;

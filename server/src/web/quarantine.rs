@@ -37,12 +37,29 @@ pub struct QuarantinePage {
     pub next: Option<String>,
     /// Uploads refused as a whole, newest first; only on the first page.
     pub uploads: Vec<RefusedUpload>,
+    /// Events in the life of households that can't be applied yet; only on the first page.
+    pub events: Vec<EventRow>,
     /// Only of one phone.
     pub of_phone: bool,
     /// Reasons that are offered.
     pub reasons: Vec<&'static str>,
     /// What came of a decision.
     pub done: Vec<String>,
+}
+
+/// An event that can't be applied yet.
+#[derive(Debug, Clone)]
+pub struct EventRow {
+    /// Why, in plain words.
+    pub reason: String,
+    /// What happened.
+    pub form: String,
+    /// The event's page.
+    pub href: String,
+    /// Who wrote it.
+    pub name: String,
+    /// Since when it waits.
+    pub since: String,
 }
 
 /// An upload that was refused as a whole.
@@ -146,6 +163,10 @@ fn load(service: &Service, request: &Request, query: &QuarantineQuery) -> Result
             received: shell.time(row.received_ms),
         });
     }
+    let events = match after.or(of_phone.then_some(0)) {
+        None => waiting_events(service, &shell, &township, &names)?,
+        Some(_) => Vec::new(),
+    };
     let uploads = match after.or(of_phone.then_some(0)) {
         None => service.storage.refused_uploads(township.id, None, limits::PAGE_ROWS)?,
         Some(_) => Vec::new(),
@@ -157,7 +178,27 @@ fn load(service: &Service, request: &Request, query: &QuarantineQuery) -> Result
         format!("/quarantine?after={}{device}", r.no)
     });
     let reasons = reason::to_decide(&shell);
-    Ok(QuarantinePage { shell, rows, next, uploads, of_phone, reasons, done: Vec::new() })
+    Ok(QuarantinePage { shell, rows, next, uploads, events, of_phone, reasons, done: Vec::new() })
+}
+
+fn waiting_events(
+    service: &Service,
+    shell: &Shell,
+    township: &Township,
+    names: &People,
+) -> Result<Vec<EventRow>, ApiError> {
+    let mut rows = Vec::new();
+    for event in service.storage.waiting_events(township.id, None, limits::PAGE_ROWS)? {
+        let Some(row) = service.storage.record_row(township.id, event.event)? else { continue };
+        rows.push(EventRow {
+            reason: reason_text(shell, &event.reason).to_owned(),
+            form: super::record::type_name(shell, township.forms(), &row.record_type),
+            href: format!("/households/{}", event.event),
+            name: names.user(event.author),
+            since: shell.time(event.since_ms),
+        });
+    }
+    Ok(rows)
 }
 
 fn refused_upload(shell: &Shell, names: &People, row: &RefusedUploadRow) -> RefusedUpload {
@@ -290,6 +331,13 @@ impl QuarantinePage {
             rows: vec![row.clone(), QuarantineRow { href: None, ..row }],
             next: Some("/quarantine?after=1".to_owned()),
             uploads: vec![upload.clone(), RefusedUpload { href: None, times: 3, ..upload }],
+            events: vec![EventRow {
+                reason: reason_text(&shell, "event_household").to_owned(),
+                form: super::record::type_name(&shell, &doorstep_core::form::Catalog::default(), "death"),
+                href: "/households/00".to_owned(),
+                name: "王<script>".to_owned(),
+                since: "2020-06-01 08:00".to_owned(),
+            }],
             of_phone: true,
             reasons: reason::to_decide(&shell),
             done: vec![texts::fill(shell.t("quarantine.released"), &[("n", "1")])],

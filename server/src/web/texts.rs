@@ -21,6 +21,11 @@ pub fn find(key: &str, language: Language) -> Option<&'static str> {
     PAGES.get(key).map(|t| t.in_language(language))
 }
 
+/// A reason's code in plain words.
+pub fn reason(code: &str, language: Language) -> &'static str {
+    find(&format!("reason.{code}"), language).unwrap_or_else(|| text("reason.other", language))
+}
+
 /// Puts values into a text's `{name}` places, in one pass: a value with braces stays as it is.
 pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(text.len() + 16);

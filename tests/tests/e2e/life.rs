@@ -17,12 +17,12 @@ use doorstep_server::storage::User;
 use doorstep_tests::harness::{TestServer, add_household, edit, open_phone, sync, visit};
 use tempfile::TempDir;
 
-fn scratch<const N: usize>() -> [TempDir; N] {
+pub(crate) fn scratch<const N: usize>() -> [TempDir; N] {
     std::array::from_fn(|_| TempDir::new().unwrap())
 }
 
 /// A household with a head, a wife and a son, filled as on a screen; gives the instances of the three.
-fn family(phone: &Phone, village: AreaId, number: &str, head: &str) -> (RecordId, [String; 3]) {
+pub(crate) fn family(phone: &Phone, village: AreaId, number: &str, head: &str) -> (RecordId, [String; 3]) {
     let draft = phone.start("household", None).unwrap();
     let mut filling = phone.fill(draft, FillOptions::default()).unwrap();
     let mut say = |path: &str, text: &str| filling.answer_at(&format!("/data/{path}"), text).unwrap();
@@ -47,12 +47,12 @@ fn family(phone: &Phone, village: AreaId, number: &str, head: &str) -> (RecordId
 }
 
 /// Fills the form of an event about a household and finishes it.
-fn happens(phone: &Phone, event: &str, household: RecordId, answers: &[(&str, &str)]) -> RecordId {
+pub(crate) fn happens(phone: &Phone, event: &str, household: RecordId, answers: &[(&str, &str)]) -> RecordId {
     let draft = phone.start(event, Some(household)).unwrap();
     say(phone, draft, answers)
 }
 
-fn correct(phone: &Phone, event: RecordId, answers: &[(&str, &str)]) {
+pub(crate) fn correct(phone: &Phone, event: RecordId, answers: &[(&str, &str)]) {
     let draft = phone.edit(event).unwrap();
     say(phone, draft, answers);
 }
@@ -68,7 +68,7 @@ fn say(phone: &Phone, draft: doorstep_core::store::DraftId, answers: &[(&str, &s
     phone.finish_filled(filling, &NewRecord::default()).unwrap_or_else(|error| panic!("{error}: {problems:?}"))
 }
 
-fn said(phone: &Phone, record: RecordId, key: &str) -> String {
+pub(crate) fn said(phone: &Phone, record: RecordId, key: &str) -> String {
     match phone.instance_answers(record).unwrap().remove(key) {
         Some(Value::Text(text)) => text,
         _ => String::new(),
@@ -76,7 +76,7 @@ fn said(phone: &Phone, record: RecordId, key: &str) -> String {
 }
 
 /// Persons in the list of households on a phone, by household.
-fn persons(phone: &Phone) -> Vec<(RecordId, u32)> {
+pub(crate) fn persons(phone: &Phone) -> Vec<(RecordId, u32)> {
     let filter = ListFilter { record_type: Some("household".into()), limit: 100, ..ListFilter::default() };
     phone.list(filter).unwrap().into_iter().map(|row| (row.id, phone_persons(phone, row.id))).collect()
 }
@@ -86,12 +86,12 @@ fn phone_persons(phone: &Phone, household: RecordId) -> u32 {
     doorstep_core::form::Summary::by(&form.list, &phone.record(household).unwrap().answers()).persons
 }
 
-fn on_server(server: &TestServer, household: RecordId) -> (u32, u32, u32) {
+pub(crate) fn on_server(server: &TestServer, household: RecordId) -> (u32, u32, u32) {
     let row = server.service.storage.record_row(server.township, household).unwrap().unwrap().projection;
     (row.persons, row.differences, row.doubts)
 }
 
-fn settled(phones: &[&Phone]) {
+pub(crate) fn settled(phones: &[&Phone]) {
     for _ in 0..2 {
         phones.iter().for_each(|phone| drop(sync(phone)));
     }
@@ -273,7 +273,7 @@ fn who_has_left_is_not_offered_again_and_households_that_ended_are_not_offered_f
 }
 
 /// A phone of somebody with this role in this area, and for this household if one is named.
-fn phone_of(server: &TestServer, dir: &Path, role: &str, area: AreaId, subject: Option<RecordId>) -> Phone {
+pub(crate) fn phone_of(server: &TestServer, dir: &Path, role: &str, area: AreaId, subject: Option<RecordId>) -> Phone {
     let user = UserId(random(&SystemEntropy));
     server.service.storage.put_users(&[User { id: user, name: role.into(), unit: String::new() }]).unwrap();
     let grant = GrantEntry { grant: 0, role: role.into(), area, subject, active: true };
@@ -391,12 +391,19 @@ fn a_household_that_a_split_makes_is_paired_as_the_one_that_it_came_from() {
 }
 
 /// What a program writes that knows the event's form and not what follows from it.
-fn writes_alone(phone: &Phone, server: &TestServer, household: RecordId, form: &str, answers: &[(&str, Value)]) {
+pub(crate) fn writes_alone(
+    phone: &Phone,
+    server: &TestServer,
+    household: RecordId,
+    form: &str,
+    answers: &[(&str, Value)],
+) -> RecordId {
+    let id = RecordId(random(&SystemEntropy));
     let user = phone.enrolment().unwrap().unwrap().user;
     let edits = answers.iter().map(|(key, value)| Edit::answer(*key, value.clone())).collect();
     let document = PlannedDocument {
         identity: Identity::of_type(form),
-        id: RecordId(random(&SystemEntropy)),
+        id,
         area: server.villages[0],
         subject: Some(household),
         edits,
@@ -404,6 +411,7 @@ fn writes_alone(phone: &Phone, server: &TestServer, household: RecordId, form: &
     let form = Some(FormRef { name: form.into(), version: 1 });
     let note = ChangeNote { form, is_complete: true, ..ChangeNote::by(user) };
     phone.store().write(&[document], &note).unwrap();
+    id
 }
 
 #[test]

@@ -3,19 +3,33 @@
 use std::collections::HashSet;
 
 use doorstep_core::form::Form;
-use doorstep_core::id::ChangeHash;
+use doorstep_core::id::{ChangeHash, RecordId};
 use doorstep_core::life::{LifeEvent, placement};
-use doorstep_core::protocol::RecordFrame;
-use doorstep_core::record::Record;
+use doorstep_core::protocol::{ChangeHead, RecordFrame};
+use doorstep_core::record::{ChangeNote, Record};
 
 use super::super::doubts::Answers;
 use super::{Merge, NewChange};
+use crate::storage::events::NewlyFinished;
 use crate::storage::{Move, StorageError};
 
 /// The answers that say where a household moves, and whether it does.
 const WHERE: [&str; 2] = ["to_area", "withdrawn"];
 
 impl Merge<'_> {
+    /// Notes that an event is finished: what follows from it is written after the push, and the push files it, so that
+    /// nothing that stops the server between the two loses it.
+    pub(super) fn note_event(&mut self, event: RecordId, form: &Form, record: &Record, new: &[NewChange]) {
+        if form.event().is_none() || !record.is_complete() {
+            return;
+        }
+        // whoever brings it needn't be who wrote it
+        let note = |change: &NewChange| ChangeHead::read(&change.bytes)?.message.parse::<ChangeNote>().ok();
+        let written_by = new.iter().rev().find_map(note).map(|note| note.user);
+        let author = written_by.unwrap_or(self.sender.device().user);
+        self.push.events.push(NewlyFinished { event, author });
+    }
+
     /// Notes the move that a finished event says, when what arrived says where to: other corrections of the event don't move
     /// a household again that has moved on since.
     pub(super) fn note_move(

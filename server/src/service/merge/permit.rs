@@ -15,7 +15,7 @@ use crate::storage::page::Placed;
 use crate::storage::{Grant, Known, Place, StorageError, StoredRecord};
 
 /// The record that holds the core answers of the form instance that a part belongs to.
-pub(super) fn core_of(identity: &Identity) -> Option<RecordId> {
+pub fn core_of(identity: &Identity) -> Option<RecordId> {
     identity.key.first().copied().filter(|_| identity.record_type.contains('.'))
 }
 

@@ -16,8 +16,8 @@ use super::super::columns::{from_heads, from_key, from_outcomes, to_heads};
 use super::super::{BatchRow, Committed, HeldChange, PreparedPush, Result, StorageError, TownshipId};
 use super::plan::{self, Feed, Known, RecordWrite, TownshipWrites};
 use super::{
-    Raced, Tenant, about, acts, array, doubts, figures, get, links, number, number32, other, people, rights, row, rows,
-    run,
+    Raced, Tenant, about, acts, array, doubts, events, figures, get, links, number, number32, other, people, rights,
+    row, rows, run,
 };
 
 /// Commits a group; answers in order.
@@ -91,6 +91,7 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
         taken.iter().filter_map(|p| Some((p.device, p.batch.as_ref()?, p.received_ms))).collect();
     tokio::try_join!(insert_batches(tx, id, &batches), note_syncs(tx, id, &taken))?;
     for push in &taken {
+        events::file(tx, id, push).await?;
         for (record, hash) in &push.settled {
             settle(tx, id, push.township, *record, hash).await?;
         }

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0014_links.sql"),
     include_str!("../migrations/postgres/0015_known.sql"),
     include_str!("../migrations/postgres/0016_withdrawn.sql"),
+    include_str!("../migrations/postgres/0017_waiting_event.sql"),
 ];
 
 /// The lock that several starting servers queue at.

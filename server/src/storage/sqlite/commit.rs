@@ -12,7 +12,7 @@ use super::super::columns::{from_heads, from_key};
 use super::super::{Committed, PreparedPush, PreparedRecord, Result, StorageError, SyncNote, TownshipId};
 use super::figures::{self, Touched};
 use super::held::{self, Shelf};
-use super::{about, acts, doubts, links, pack, people, rights, uploads};
+use super::{about, acts, doubts, events, links, pack, people, rights, uploads};
 
 /// A township's feed while a group is written.
 #[derive(Clone, Copy)]
@@ -141,6 +141,7 @@ fn push(
     for (user, grant) in &pushed.grants {
         people::append_grants(tx, links, *user, std::slice::from_ref(grant))?;
     }
+    events::file(tx, feed.no, &pushed.events, (feed.position.seq, pushed.received_ms))?;
     let from = (feed.no, pushed.device, pushed.received_ms);
     for (record, hash) in &pushed.settled {
         held::settle(tx, feed.no, *record, hash)?;

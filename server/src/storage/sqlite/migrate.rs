@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0014_device_township.sql"),
     include_str!("../migrations/sqlite/0015_known.sql"),
     include_str!("../migrations/sqlite/0016_withdrawn.sql"),
+    include_str!("../migrations/sqlite/0017_waiting_event.sql"),
 ];
 
 /// The newest schema.

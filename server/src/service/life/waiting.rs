@@ -1,0 +1,154 @@
+//! Events from which something doesn't follow yet: tried when they arrive, when what they wait for arrives, at the server's
+//! start, with the housekeeping, and on command.
+
+use std::sync::Arc;
+
+use doorstep_core::id::RecordId;
+use doorstep_core::life::{LifeEvent, placement};
+
+use super::{AuthorRights, Rights, Tried, WriteError};
+use crate::register::office_user;
+use crate::service::{Refused, Service};
+use crate::storage::events::WaitingEvent;
+use crate::storage::{Known, StorageError, TownshipId};
+
+/// The household isn't here.
+pub const HOUSEHOLD: &str = "event_household";
+/// The household that joins isn't here, or isn't named.
+pub const OTHER_HOUSEHOLD: &str = "event_other_household";
+/// Somebody whom the event names isn't a person of the household.
+pub const PERSON: &str = "event_person";
+/// The day isn't answered.
+pub const DAY: &str = "event_day";
+/// The event's author may not edit the household.
+pub const RIGHTS: &str = "event_rights";
+/// The township has no such area.
+pub const AREA: &str = "event_area";
+/// The area is one of another township.
+pub const OTHER_TOWNSHIP: &str = "event_other_township";
+/// Writing failed; it is tried again.
+pub const FAILED: &str = "event_failed";
+
+/// Events that are tried at once.
+const PAGE: u32 = 500;
+/// What one event changes may be what another one waits for: so many after each other.
+const ROUNDS: usize = 50;
+
+impl Service {
+    /// Tries the events among records that arrived, and those that wait for one of these records.
+    ///
+    /// # Errors
+    /// The database. That an event can't be applied is written down with the event.
+    pub fn settle_events(self: &Arc<Self>, township: TownshipId, arrived: &[RecordId]) -> Result<(), Refused> {
+        let mut arrived = arrived.to_vec();
+        for _ in 0..ROUNDS {
+            let due = self.storage.events_waiting_for(township, &arrived)?;
+            arrived.clear();
+            for waiting in &due {
+                arrived.extend(self.try_event(township, waiting)?);
+            }
+            if arrived.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries all events of a township that wait; gives how many are done with, and how many still wait.
+    pub fn retry_events(self: &Arc<Self>, township: TownshipId) -> Result<(usize, usize), Refused> {
+        let (mut tried, mut after) = (0, None);
+        loop {
+            let page = self.storage.waiting_events(township, after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.event);
+            for waiting in &page {
+                let changed = self.try_event(township, waiting)?;
+                self.settle_events(township, &changed)?;
+            }
+            tried += page.len();
+        }
+        let (mut left, mut after) = (0, None);
+        loop {
+            let page = self.storage.waiting_events(township, after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            (left, after) = (left + page.len(), Some(last.event));
+        }
+        Ok((tried.saturating_sub(left), left))
+    }
+
+    /// The same for every township.
+    pub fn retry_all_events(self: &Arc<Self>) -> Result<(), Refused> {
+        for township in self.storage.townships()? {
+            self.retry_events(township)?;
+        }
+        Ok(())
+    }
+
+    /// Tries one event and writes down what came of it; gives the households that it changed.
+    fn try_event(self: &Arc<Self>, township: TownshipId, waiting: &WaitingEvent) -> Result<Vec<RecordId>, Refused> {
+        let (reason, waits_for) = match self.apply_waiting(township, waiting) {
+            Ok(Tried::Done(changed)) => {
+                self.storage.end_waiting(township, waiting)?;
+                return Ok(changed);
+            }
+            Ok(Tried::Waits(reason, waits_for)) => (reason, waits_for),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "an event could not be applied");
+                (FAILED, None)
+            }
+        };
+        if (waiting.reason.as_str(), waiting.waits_for) != (reason, waits_for) {
+            let reason = reason.to_owned();
+            self.storage.keep_waiting(township, &WaitingEvent { reason, waits_for, ..waiting.clone() })?;
+        }
+        Ok(Vec::new())
+    }
+
+    fn apply_waiting(self: &Arc<Self>, township: TownshipId, waiting: &WaitingEvent) -> Result<Tried, WriteError> {
+        let forms = self.forms().map_err(Refused::from)?;
+        let done = || Ok(Tried::Done(Vec::new()));
+        let Some(stored) = self.stored(township, &forms, waiting.event)? else { return done() };
+        let Some(form) = forms.of_type(&stored.core.identity.record_type) else { return done() };
+        let event = LifeEvent { id: waiting.event, form: &form, answers: &stored.answers };
+        let Some(household) = stored.core.subject else { return done() };
+        // one that was taken back, or isn't whole yet: the change that says otherwise files it anew
+        if event.kind().is_none() || !stored.record.is_complete() {
+            return done();
+        }
+        let rights = self.author_rights(township, waiting).map_err(Refused::from)?;
+        let tried = self.apply_event(township, (&forms, &rights), &event, household, false)?;
+        if matches!(tried, Tried::Done(_)) {
+            self.move_waited(township, &event, household, waiting)?;
+        }
+        Ok(tried)
+    }
+
+    /// What the author may edit; `None`: the office, which may everything.
+    fn author_rights(&self, township: TownshipId, waiting: &WaitingEvent) -> Result<AuthorRights, StorageError> {
+        if waiting.author == office_user(self)? {
+            return Ok(None);
+        }
+        let claims = self.storage.claims(township, waiting.author)?;
+        let rights = Rights::of(&claims, township, Known::nothing_new(), self.clock.now_ms());
+        Ok(Some((rights, waiting.since_ms)))
+    }
+
+    /// Why a household can't be moved where an event says.
+    pub(super) fn misplaced(
+        &self,
+        township: TownshipId,
+        event: &LifeEvent<'_>,
+        household: RecordId,
+    ) -> Result<Option<&'static str>, StorageError> {
+        let Some(placement) = placement(event, household) else { return Ok(Some(AREA)) };
+        if self.storage.area_tree(township)?.contains(placement.area) {
+            return Ok(None);
+        }
+        for other in self.storage.townships()? {
+            if other == placement.area || self.storage.area_tree(other)?.contains(placement.area) {
+                return Ok(Some(OTHER_TOWNSHIP));
+            }
+        }
+        Ok(Some(AREA))
+    }
+}
