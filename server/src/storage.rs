@@ -33,6 +33,7 @@ pub mod people;
 pub mod postgres;
 pub mod refused;
 pub mod register;
+pub mod relocation;
 pub mod rights;
 mod secrets;
 pub mod sqlite;
@@ -52,7 +53,8 @@ pub use people::{Device, Known, SYNC_GAP_MS, User};
 pub use postgres::PostgresStorage;
 pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
 pub use register::RegisterStorage;
-pub use rights::{AreaChange, AreaEnd, AreaPast, Claims, Grant, Move, Place, Placement, RightsStorage, Unit};
+pub use relocation::{Move, Relocation};
+pub use rights::{AreaChange, AreaEnd, AreaPast, Claims, Grant, Place, Placement, RightsStorage, Unit};
 pub use secrets::Secrets;
 pub use sqlite::SqliteStorage;
 #[cfg(feature = "tools")]

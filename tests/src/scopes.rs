@@ -423,7 +423,7 @@ impl History {
     fn relocate(&mut self) -> Outcome {
         let Some(at) = self.dice.index(self.households.len()) else { return Ok(()) };
         let (record, area) = (self.households[at], self.any_area());
-        let moved = Move { record, area, from_day: "2026-09-21".into() };
+        let moved = Move::by_office(record, area, "2026-09-21");
         self.office.move_records(vec![moved]).map_err(text)?;
         self.homes.insert(record, area);
         self.done.moves += 1;

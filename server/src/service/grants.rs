@@ -246,7 +246,8 @@ impl Service {
             if rows.is_empty() {
                 return Ok(moved);
             }
-            let moves = rows.iter().map(|row| Move { record: row.id, area: into, from_day: day.to_owned() });
+            let goes = |record| Move { only_from: Some(from), ..Move::by_office(record, into, day) };
+            let moves = rows.iter().map(|row| goes(row.id));
             office.move_records(moves.collect())?;
             moved += rows.len();
         }

@@ -2,6 +2,8 @@
 //! wasn't on the phone, or the program is an old one) is applied by the office; and the office records events itself.
 
 mod pairing;
+#[cfg(test)]
+mod tests;
 pub mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +17,8 @@ use doorstep_core::form::session::{Problem, Refusal, Session, Surroundings, reco
 use doorstep_core::form::{Catalog, Form, PhoneList, Sensitivity};
 use doorstep_core::id::{AreaId, Identity, RecordId};
 use doorstep_core::life::{
-    Answers, Effects, EventKind, Households, Lack, LifeEvent, MadeHousehold, effects, is_united, lacking, placement,
+    Answers, Effects, EventKind, Households, Lack, LifeEvent, MadeHousehold, Placement, effects, is_united, lacking,
+    placement,
 };
 use doorstep_core::lists::{area_item, instance_items, list, record_item};
 use doorstep_core::record::{Record, USUAL_ZONE_MINUTES, Value};
@@ -24,8 +27,8 @@ use super::merge::{core_of, open_record};
 use super::office::{FormInstance, Office, WriteError};
 use super::rights::Rights;
 use super::{Refused, Service};
-use crate::storage::events::{UNTRIED, WaitingEvent};
 use crate::storage::page::Placed;
+use crate::storage::relocation::MovedBy;
 use crate::storage::{Move, PreparedPush, StorageError, StoredRecord, TownshipId};
 
 /// An event that the office records.
@@ -197,10 +200,14 @@ impl Service {
         township: TownshipId,
         event: &LifeEvent<'_>,
         household: RecordId,
-        waiting: &WaitingEvent,
     ) -> Result<(), WriteError> {
-        let Some(placement) = placement(event, household).filter(|_| waiting.reason != UNTRIED) else { return Ok(()) };
-        let moved = Move { record: household, area: placement.area, from_day: placement.from_day };
+        let Some(Placement { area, from_day, .. }) = placement(event, household) else { return Ok(()) };
+        let known = self.storage.relocations(township, household).map_err(Refused::from)?;
+        let by = MovedBy::Event(event.id);
+        if known.iter().any(|row| row.by == by && (row.area, &row.from_day) == (area, &from_day)) {
+            return Ok(());
+        }
+        let moved = Move { event: Some(event.id), ..Move::by_office(household, area, from_day) };
         Office::for_events(self, township)?.move_records(vec![moved])
     }
 

@@ -199,9 +199,10 @@ impl<'a> Merge<'a> {
     }
 
     /// A push that only moves records.
-    pub fn moving(mut self, moves: Vec<Move>) -> PreparedPush {
+    pub fn moving(mut self, moves: Vec<Move>) -> Result<PreparedPush, StorageError> {
         self.push.moves = moves;
-        self.push
+        self.check_moves()?;
+        Ok(self.push)
     }
 
     /// Merges what a phone brings back; gives the push and how many changes it couldn't take.
@@ -316,7 +317,7 @@ impl<'a> Merge<'a> {
         let mut check = DoubtCheck { before: doubts, ..DoubtCheck::default() };
         if let Some(form) = form {
             self.note_event(frame.id, &form, &record, &new);
-            self.note_move(frame, &form, &record, &answers, &new);
+            self.note_move(frame, &form, &record, &answers);
             let class = doubts::class_of(&frame.identity.record_type);
             let document = Document { class, record: &record, answers: &answers };
             let own = |device: Option<DeviceId>| device == Some(self.push.device);

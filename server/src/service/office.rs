@@ -217,7 +217,8 @@ impl Office {
     pub fn move_records(&self, moves: Vec<Move>) -> Result<(), WriteError> {
         let (service, sender) = (&self.service, Sender::Author { device: &self.device, branch: 0 });
         let merge = service.merge(sender, 0, service.clock.now_ms()).map_err(Refused::from)?;
-        match service.committer.commit(&*service.storage, merge.moving(moves))? {
+        let push = merge.moving(moves).map_err(Refused::from)?;
+        match service.committer.commit(&*service.storage, push)? {
             Committed::Done(_) => Ok(()),
             Committed::Moved | Committed::BatchTaken => Err(Refused::Busy.into()),
         }

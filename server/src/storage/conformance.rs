@@ -32,6 +32,7 @@ mod people;
 mod pulls;
 mod refused;
 mod register;
+mod relocations;
 mod rights;
 
 /// Runs claims on each backend.

@@ -8,7 +8,7 @@ use doorstep_core::id::{AreaId, RecordId, UserId};
 use doorstep_core::protocol::{AreaEntry, GrantEntry, Position};
 use doorstep_core::rights::Roles;
 
-use super::{Areas, Result, TownshipId};
+use super::{Areas, Relocation, Result, TownshipId};
 
 /// The setting that holds a tenant's own roles as JSON (`Roles::from_json`).
 pub const ROLES: &str = "roles";
@@ -103,17 +103,6 @@ pub struct Unit {
     pub is_responsible: bool,
 }
 
-/// That a record, and every record about it, lies in another area from a day on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Move {
-    /// Which; one that isn't there, or lies there already, is left out.
-    pub record: RecordId,
-    /// Where to.
-    pub area: AreaId,
-    /// The first day there, `YYYY-MM-DD`.
-    pub from_day: String,
-}
-
 /// Where a record lay before a move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
@@ -121,7 +110,7 @@ pub struct Placement {
     pub seq: u64,
     /// Where it lay.
     pub area: AreaId,
-    /// Up to (without) this day, `YYYY-MM-DD`.
+    /// The day that the move says, `YYYY-MM-DD`.
     pub until_day: String,
     /// When the server wrote it down.
     pub at_ms: Millis,
@@ -158,8 +147,10 @@ pub trait RightsStorage {
     fn units(&self) -> Result<Vec<Unit>>;
     /// Where records lie; those that aren't there are left out.
     fn places(&self, township: TownshipId, ids: &[RecordId]) -> Result<HashMap<RecordId, Place>>;
-    /// Where a record lay before, the oldest move first.
+    /// Where a record lay before, in the order in which the server moved it.
     fn placements(&self, township: TownshipId, record: RecordId) -> Result<Vec<Placement>>;
+    /// What moved a record, in no order ([`super::relocation::past`]); empty for one that never moved.
+    fn relocations(&self, township: TownshipId, record: RecordId) -> Result<Vec<Relocation>>;
 }
 
 /// The roles of the newest table that was read. The table's text is read with everything else, so that another server's change

@@ -44,7 +44,7 @@ fn assert_verified(server: &TestServer) {
 
 fn move_to(server: &TestServer, household: RecordId, village: usize, from_day: &str) {
     let office = Office::start(&server.service, UserId([9; 16]), server.township).unwrap();
-    let moved = Move { record: household, area: server.villages[village], from_day: from_day.to_owned() };
+    let moved = Move::by_office(household, server.villages[village], from_day);
     office.move_records(vec![moved]).unwrap();
 }
 

@@ -264,7 +264,7 @@ fn areas_and_households_to_choose_from_end_where_the_user_s_scope_ends() {
     }
     // the household comes to lie elsewhere: so do the choices
     let desk = Office::start(&server.service, person(&server.service, "办公室"), server.township).unwrap();
-    desk.move_records(vec![Move { record: houses[0], area: groups[1], from_day: "2026-11-01".into() }]).unwrap();
+    desk.move_records(vec![Move::by_office(houses[0], groups[1], "2026-11-01")]).unwrap();
     sync(&phones[0]);
     assert!(offered(&fill_new(&phones[0], "placed"), "here").iter().any(|(name, _)| *name == groups[1].to_string()));
 }

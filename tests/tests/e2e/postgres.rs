@@ -7,7 +7,7 @@ use doorstep_tests::harness::{TestServer, add_household, edit, sync, visit};
 use tempfile::TempDir;
 
 /// A fresh database of its own on the test run's server; `None` where there is none.
-fn fresh_database(name: &str) -> Option<String> {
+pub(crate) fn fresh_database(name: &str) -> Option<String> {
     let Ok(url) = std::env::var("DOORSTEP_TEST_POSTGRES") else {
         assert!(std::env::var_os("CI").is_none(), "CI must bring a PostgreSQL");
         eprintln!("skipped: no DOORSTEP_TEST_POSTGRES");

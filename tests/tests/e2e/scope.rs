@@ -79,7 +79,7 @@ impl Town {
 
     fn move_to(&self, household: usize, village: usize) {
         let area = self.server.villages[village];
-        let moved = Move { record: self.households[household], area, from_day: "2026-11-01".into() };
+        let moved = Move::by_office(self.households[household], area, "2026-11-01");
         self.desk().move_records(vec![moved]).unwrap();
     }
 

@@ -118,7 +118,7 @@ impl Service {
         let rights = self.author_rights(township, waiting).map_err(Refused::from)?;
         let tried = self.apply_event(township, (&forms, &rights), &event, household, false)?;
         if matches!(tried, Tried::Done(_)) {
-            self.move_waited(township, &event, household, waiting)?;
+            self.move_waited(township, &event, household)?;
         }
         Ok(tried)
     }

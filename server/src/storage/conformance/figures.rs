@@ -157,7 +157,7 @@ fn what_was_before_a_move_stays_where_it_was(storage: Arc<dyn Storage>) {
     let a = household(&device, VILLAGE, "3", "out");
     let early = with(visit(&device, VILLAGE, a.id, "2026-01-05"), |p| p.differences = 1);
     merge(&*storage, &device, MARCH_10, vec![a.clone(), early.clone()]);
-    let moved = Move { record: a.id, area: OTHER_VILLAGE, from_day: "2026-02-01".to_owned() };
+    let moved = Move::by_office(a.id, OTHER_VILLAGE, "2026-02-01");
     done(&*storage, PreparedPush { moves: vec![moved], received_ms: MARCH_10, ..push(&device, Vec::new()) });
     assert_as_computed(&*storage, TOWNSHIP);
     let visits = ["2026-01-31", "2026-02-01"].map(|day| visit(&device, OTHER_VILLAGE, a.id, day));

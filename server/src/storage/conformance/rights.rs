@@ -111,7 +111,7 @@ fn settle(storage: &dyn Storage) -> (Device, [PreparedRecord; 3]) {
 }
 
 fn moved(storage: &dyn Storage, device: &Device, record: RecordId, area: AreaId) -> Position {
-    let moves = vec![Move { record, area, from_day: "2026-06-01".to_owned() }];
+    let moves = vec![Move::by_office(record, area, "2026-06-01")];
     done(storage, PreparedPush { moves, received_ms: 77, ..push(device, Vec::new()) })
 }
 

@@ -12,8 +12,8 @@ use super::super::figures::{
     Cells, Fact, FigureEntry, FigureFilter, FigureGroup, FigureQuery, FigureRow, FigureStorage, FrozenReport, Kind,
     LATE_DAYS, LATE_SETTING, Line, Stay, Sums,
 };
-use super::super::{Result, TownshipId};
-use super::{Param, PostgresStorage, array, get, number, number32, optional, rows, run, settings};
+use super::super::{Result, TownshipId, relocation};
+use super::{Param, PostgresStorage, array, get, number, number32, optional, rights, rows, run, settings};
 use crate::calendar::Period;
 
 mod frozen;
@@ -130,11 +130,9 @@ async fn add_earlier(c: &impl GenericClient, tenant: &[u8], township: TownshipId
     }
     let known: Vec<RecordId> = own.keys().copied().collect();
     let ids: Vec<&[u8]> = known.iter().map(|id| id.0.as_slice()).collect();
-    let sql = "SELECT record, until_day, area FROM placement WHERE tenant = $1 AND township = $2 AND record = ANY($3)
-        ORDER BY until_day COLLATE \"C\", seq";
-    for r in rows(c, sql, &[&tenant, &township.0.as_slice(), &ids]).await? {
-        if let Some(fact) = own.get_mut(&RecordId(array(&r, 0)?)) {
-            fact.earlier.push((get(&r, 1)?, AreaId(array(&r, 2)?)));
+    for (record, rows) in rights::relocations(c, tenant, township, &ids).await? {
+        if let Some(fact) = own.get_mut(&record) {
+            fact.earlier = relocation::past(&rows).0;
         }
     }
     Ok(())

@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0015_known.sql"),
     include_str!("../migrations/postgres/0016_withdrawn.sql"),
     include_str!("../migrations/postgres/0017_waiting_event.sql"),
+    include_str!("../migrations/postgres/0018_relocation.sql"),
 ];
 
 /// The lock that several starting servers queue at.

@@ -10,10 +10,11 @@ use doorstep_core::protocol::{AreaEntry, Position};
 use tokio_postgres::Row;
 
 use super::super::chain::KIND_MOVE;
+use super::super::relocation::{self, Change, MovedBy};
 use super::super::rights::MOVED_MAX;
 use super::super::{
-    AreaChange, AreaEnd, AreaPast, Areas, Claims, Grant, Hung, Place, Placement, PreparedPush, Result, RightsStorage,
-    TownshipId, Unit,
+    AreaChange, AreaEnd, AreaPast, Areas, Claims, Grant, Hung, Move, Place, Placement, PreparedPush, Relocation,
+    Result, RightsStorage, TownshipId, Unit,
 };
 use super::people::{self, GRANT_COLUMNS};
 use super::{PostgresStorage, Tenant, array, get, number, number32, optional, row, rows, run, standing};
@@ -84,6 +85,13 @@ impl RightsStorage for PostgresStorage {
 
     fn places(&self, township: TownshipId, ids: &[RecordId]) -> Result<HashMap<RecordId, Place>> {
         self.ask(async |c, t| places(c, t, township, ids).await)
+    }
+
+    fn relocations(&self, township: TownshipId, record: RecordId) -> Result<Vec<Relocation>> {
+        self.ask(async |c, t| {
+            let mut found = relocations(c, t, township, &[record.0.as_slice()]).await?;
+            Ok(found.remove(&record).unwrap_or_default())
+        })
     }
 
     fn placements(&self, township: TownshipId, record: RecordId) -> Result<Vec<Placement>> {
@@ -198,8 +206,79 @@ pub(super) async fn places(
     found.iter().map(read).collect()
 }
 
-/// Moves a push's records and all about them: their areas, where they lay before, and an entry of the feed for each. Gives
-/// which they were.
+/// What moved records, by record.
+pub(super) async fn relocations(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    records: &[&[u8]],
+) -> Result<HashMap<RecordId, Vec<Relocation>>> {
+    let sql = "SELECT record, kind, source, from_day, only_from, area FROM relocation
+        WHERE tenant = $1 AND township = $2 AND record = ANY($3)";
+    let mut found: HashMap<RecordId, Vec<Relocation>> = HashMap::new();
+    for r in rows(c, sql, &[&tenant, &township.0.as_slice(), &records]).await? {
+        let row = Relocation {
+            by: MovedBy::from_columns(get(&r, 1)?, array(&r, 2)?),
+            from_day: get(&r, 3)?,
+            only_from: optional(&r, 4)?.map(AreaId),
+            area: AreaId(array(&r, 5)?),
+        };
+        found.entry(RecordId(array(&r, 0)?)).or_default().push(row);
+    }
+    Ok(found)
+}
+
+async fn relocate(
+    c: &impl GenericClient,
+    (tenant, town, record): (&[u8], &[u8], &[u8]),
+    change: &Change,
+) -> Result<()> {
+    match change {
+        Change::Put(row) => {
+            let (kind, source) = row.by.to_columns();
+            let (source, area) = (source.as_slice(), row.area.0.as_slice());
+            let only_from = row.only_from.as_ref().map(|area| area.0.as_slice());
+            let sql = "INSERT INTO relocation (tenant, township, record, kind, source, from_day, only_from, area)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant, township, record, kind, source)
+                DO UPDATE SET from_day = excluded.from_day, only_from = excluded.only_from, area = excluded.area";
+            run(c, sql, &[&tenant, &town, &record, &kind, &source, &row.from_day, &only_from, &area]).await?;
+        }
+        Change::Drop(by) => {
+            let (kind, source) = by.to_columns();
+            let source = source.as_slice();
+            let sql = "DELETE FROM relocation
+                WHERE tenant = $1 AND township = $2 AND record = $3 AND kind = $4 AND source = $5";
+            run(c, sql, &[&tenant, &town, &record, &kind, &source]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes what moves a record; gives where it lies by that now, and whether anything changed. `None`: it isn't there.
+async fn lies_now(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    (township, seq): (TownshipId, u64),
+    moved: &Move,
+) -> Result<Option<(AreaId, bool)>> {
+    let (town, record) = (township.0.as_slice(), moved.record.0.as_slice());
+    let sql = "SELECT area, subject FROM record WHERE tenant = $1 AND township = $2 AND id = $3";
+    let Some(found) = row(c, sql, &[&tenant, &town, &record]).await? else { return Ok(None) };
+    let lies = AreaId(array(&found, 0)?);
+    if optional(&found, 1)?.is_some() {
+        // what is about another record lay where that one did
+        return Ok(Some((moved.area.unwrap_or(lies), false)));
+    }
+    let mut rows = relocations(c, tenant, township, &[record]).await?.remove(&moved.record).unwrap_or_default();
+    let changes = relocation::apply(&mut rows, moved, lies, seq);
+    for change in &changes {
+        relocate(c, (tenant, town, record), change).await?;
+    }
+    Ok(Some((relocation::past(&rows).1.unwrap_or(lies), !changes.is_empty())))
+}
+
+/// Notes what moves a push's records, and moves them and all about them where they lie by that now: their areas, where they
+/// lay before, and an entry of the feed for each. Gives which they were.
 pub(super) async fn move_records(
     c: &impl GenericClient,
     tenant: &Tenant,
@@ -209,15 +288,18 @@ pub(super) async fn move_records(
     let mut touched = Vec::new();
     let (id, town, at_ms) = (tenant.id.as_slice(), push.township.0.as_slice(), push.received_ms.cast_signed());
     for moved in &push.moves {
-        let (record, to) = (moved.record.0.as_slice(), moved.area.0.as_slice());
+        let next = (push.township, position.seq + 1);
+        let Some((area, noted)) = lies_now(c, id, next, moved).await? else { continue };
+        touched.extend(Some(moved.record).filter(|_| noted));
+        let (record, to) = (moved.record.0.as_slice(), area.0.as_slice());
         let sql = "SELECT id, incarnation, area FROM record WHERE tenant = $1 AND township = $2
             AND (id = $3 OR subject = $3) AND area <> $4 ORDER BY born LIMIT $5";
         for r in rows(c, sql, &[&id, &town, &record, &to, &(MOVED_MAX as i64)]).await? {
             let (record, incarnation, from) = (RecordId(array(&r, 0)?), number32(&r, 1)?, array::<16>(&r, 2)?);
             touched.push(record);
-            let (hash, chain) = tenant.links.moved(position.chain, record, incarnation, moved.area);
+            let (hash, chain) = tenant.links.moved(position.chain, record, incarnation, area);
             *position = Position { seq: position.seq + 1, chain };
-            let (seq, bytes) = (position.seq.cast_signed(), [from, moved.area.0].concat());
+            let (seq, bytes) = (position.seq.cast_signed(), [from, area.0].concat());
             let (record, from) = (record.0.as_slice(), from.as_slice());
             let sql =
                 "INSERT INTO change (tenant, township, kind, seq, record, chain, hash, device, received_ms, bytes)

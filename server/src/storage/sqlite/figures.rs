@@ -11,13 +11,13 @@ use super::super::figures::{
     Cells, Fact, FigureEntry, FigureFilter, FigureGroup, FigureQuery, FigureRow, FigureStorage, FrozenReport, Kind,
     LATE_DAYS, LATE_SETTING, Line, Stay, Sums,
 };
-use super::super::{Result, TownshipId};
+use super::super::{Result, TownshipId, relocation};
 use crate::calendar::Period;
 
 mod frozen;
 mod read;
 
-use super::{SEQ_BITS, SqliteStorage, pack, people, seq_of, settings};
+use super::{SEQ_BITS, SqliteStorage, pack, people, rights, seq_of, settings};
 use read::{cells, facts, figures, group, list};
 
 /// Records whose figures are settled together when all are made anew.
@@ -132,10 +132,7 @@ fn fact(c: &Connection, no: i64) -> Result<Option<Fact>> {
     let mut statement = c.prepare_cached(&format!("SELECT {FACT_COLUMNS} WHERE r.no = ?"))?;
     let Some(mut fact) = statement.query_row([no], read_fact).optional()? else { return Ok(None) };
     if fact.subject.is_none() {
-        let mut statement =
-            c.prepare_cached("SELECT until_day, area FROM placement WHERE record_no = ? ORDER BY until_day, no")?;
-        let rows = statement.query_map([no], |r| Ok((r.get(0)?, AreaId(r.get(1)?))))?;
-        fact.earlier = rows.collect::<rusqlite::Result<_>>()?;
+        fact.earlier = relocation::past(&rights::relocations(c, no)?).0;
     }
     Ok(Some(fact))
 }

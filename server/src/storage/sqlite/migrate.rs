@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0015_known.sql"),
     include_str!("../migrations/sqlite/0016_withdrawn.sql"),
     include_str!("../migrations/sqlite/0017_waiting_event.sql"),
+    include_str!("../migrations/sqlite/0018_relocation.sql"),
 ];
 
 /// The newest schema.

@@ -9,10 +9,11 @@ use doorstep_core::protocol::{AreaEntry, Position};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::super::chain::{KIND_MOVE, Links};
+use super::super::relocation::{self, Change, MovedBy};
 use super::super::rights::MOVED_MAX;
 use super::super::{
-    AreaChange, AreaEnd, AreaPast, Areas, Claims, Grant, Hung, Move, Place, Placement, Result, RightsStorage,
-    TownshipId, Unit,
+    AreaChange, AreaEnd, AreaPast, Areas, Claims, Grant, Hung, Move, Place, Placement, Relocation, Result,
+    RightsStorage, TownshipId, Unit,
 };
 use super::commit::Feed;
 use super::figures::Touched;
@@ -85,6 +86,15 @@ impl RightsStorage for SqliteStorage {
 
     fn places(&self, township: TownshipId, ids: &[RecordId]) -> Result<HashMap<RecordId, Place>> {
         self.read(|c| places(c, township, ids))
+    }
+
+    fn relocations(&self, township: TownshipId, record: RecordId) -> Result<Vec<Relocation>> {
+        self.read(|c| {
+            let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
+            let mut find = c.prepare_cached("SELECT no FROM record WHERE id = ? AND township_no = ?")?;
+            let no: Option<i64> = find.query_row(params![record.0, township_no], |r| r.get(0)).optional()?;
+            no.map_or(Ok(Vec::new()), |no| relocations(c, no))
+        })
     }
 
     fn placements(&self, township: TownshipId, record: RecordId) -> Result<Vec<Placement>> {
@@ -196,7 +206,49 @@ pub(super) fn places(c: &Connection, township: TownshipId, ids: &[RecordId]) -> 
     Ok(places)
 }
 
-/// Moves a record and all about it: their areas, where they lay before, and an entry of the feed for each.
+/// What moved a record.
+pub(super) fn relocations(c: &Connection, record_no: i64) -> Result<Vec<Relocation>> {
+    let mut statement =
+        c.prepare_cached("SELECT kind, source, from_day, only_from, area FROM relocation WHERE record_no = ?")?;
+    let rows = statement.query_map([record_no], |r| {
+        Ok(Relocation {
+            by: MovedBy::from_columns(r.get(0)?, r.get(1)?),
+            from_day: r.get(2)?,
+            only_from: r.get::<_, Option<_>>(3)?.map(AreaId),
+            area: AreaId(r.get(4)?),
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn relocate(c: &Connection, record_no: i64, change: &Change) -> Result<()> {
+    match change {
+        Change::Put(row) => {
+            let (kind, source) = row.by.to_columns();
+            c.prepare_cached(
+                "INSERT OR REPLACE INTO relocation (record_no, kind, source, from_day, only_from, area)
+                 VALUES (?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                record_no,
+                kind,
+                source,
+                row.from_day,
+                row.only_from.map(|a| a.0),
+                row.area.0
+            ])?;
+        }
+        Change::Drop(by) => {
+            let (kind, source) = by.to_columns();
+            c.prepare_cached("DELETE FROM relocation WHERE record_no = ? AND kind = ? AND source = ?")?
+                .execute(params![record_no, kind, source])?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes what moves a record, and moves it and all about it where they lie by that now: their areas, where they lay before,
+/// and an entry of the feed for each.
 pub(super) fn move_records(
     tx: &Transaction<'_>,
     links: &Links,
@@ -205,18 +257,33 @@ pub(super) fn move_records(
     received_ms: Millis,
     touched: &mut Touched,
 ) -> Result<()> {
+    let mut find = tx.prepare_cached("SELECT no, area, subject FROM record WHERE id = ? AND township_no = ?")?;
+    let row = |r: &Row<'_>| Ok((r.get(0)?, AreaId(r.get(1)?), r.get::<_, Option<[u8; 16]>>(2)?));
+    let found: Option<(i64, AreaId, _)> = find.query_row(params![moved.record.0, feed.no], row).optional()?;
+    let Some((record_no, lies, subject)) = found else { return Ok(()) };
+    let to = if subject.is_some() {
+        // what is about another record lay where that one did
+        moved.area.unwrap_or(lies)
+    } else {
+        let mut rows = relocations(tx, record_no)?;
+        for change in relocation::apply(&mut rows, moved, lies, feed.position.seq + 1) {
+            relocate(tx, record_no, &change)?;
+            touched.insert(record_no);
+        }
+        relocation::past(&rows).1.unwrap_or(lies)
+    };
     let mut find = tx.prepare_cached(
         "SELECT no, id, incarnation, area FROM record WHERE id = ?1 AND township_no = ?2 AND area <> ?3
          UNION SELECT no, id, incarnation, area FROM record WHERE subject = ?1 AND township_no = ?2 AND area <> ?3
          ORDER BY no LIMIT ?4",
     )?;
-    let rows = find.query_map(params![moved.record.0, feed.no, moved.area.0, MOVED_MAX as i64], |r| {
+    let rows = find.query_map(params![moved.record.0, feed.no, to.0, MOVED_MAX as i64], |r| {
         Ok((r.get::<_, i64>(0)?, RecordId(r.get(1)?), r.get::<_, u32>(2)?, r.get::<_, [u8; 16]>(3)?))
     })?;
     let found: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
     for (record_no, id, incarnation, from) in found {
         touched.insert(record_no);
-        let (hash, chain) = links.moved(feed.position.chain, id, incarnation, moved.area);
+        let (hash, chain) = links.moved(feed.position.chain, id, incarnation, to);
         feed.position = Position { seq: feed.position.seq + 1, chain };
         let no = pack(feed.no, feed.position.seq);
         tx.prepare_cached(
@@ -229,15 +296,12 @@ pub(super) fn move_records(
             chain.0,
             hash.0,
             received_ms.cast_signed(),
-            [from, moved.area.0].concat()
+            [from, to.0].concat()
         ])?;
         tx.prepare_cached("INSERT INTO placement (no, record_no, area, until_day, at_ms) VALUES (?, ?, ?, ?, ?)")?
             .execute(params![no, record_no, from, moved.from_day, received_ms.cast_signed()])?;
-        tx.prepare_cached("UPDATE record SET area = ?, last = ? WHERE no = ?")?.execute(params![
-            moved.area.0,
-            no,
-            record_no
-        ])?;
+        tx.prepare_cached("UPDATE record SET area = ?, last = ? WHERE no = ?")?
+            .execute(params![to.0, no, record_no])?;
     }
     Ok(())
 }

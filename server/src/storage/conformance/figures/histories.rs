@@ -52,15 +52,15 @@ struct Truth {
     record: PreparedRecord,
     received_ms: u64,
     born: u64,
-    /// Where it lay before: until which day, and where.
-    earlier: Vec<(String, AreaId)>,
+    /// Where it lay from which day on, by day; the first place from the beginning.
+    places: Vec<(String, AreaId)>,
 }
 
 impl Truth {
     /// Where it lay on a day: by the first of the moves after it.
     fn area_on(&self, day: &str) -> AreaId {
-        let after = self.earlier.iter().filter(|(until, _)| until.as_str() > day);
-        after.min_by_key(|(until, _)| until).map_or(self.record.area, |(_, area)| *area)
+        let before = self.places.iter().filter(|(from, _)| from.as_str() <= day);
+        before.last().map_or(self.record.area, |(_, area)| *area)
     }
 }
 
@@ -179,9 +179,9 @@ fn figures_of_random_histories_are_what_counting_gives(storage: Arc<dyn Storage>
                 known.push(made.id);
             }
             seq += 1;
-            let earlier = before.map(|b| b.earlier.clone()).unwrap_or_default();
+            let places = before.map(|b| b.places.clone()).unwrap_or_default();
             let record = PreparedRecord { area: before.map_or(made.area, |b| b.record.area), ..made.clone() };
-            truth.insert(made.id, Truth { record, received_ms, born, earlier });
+            truth.insert(made.id, Truth { record, received_ms, born, places });
         }
         // as two pushes of one group
         let second = records.split_off(records.len() / 2);
@@ -200,12 +200,19 @@ fn figures_of_random_histories_are_what_counting_gives(storage: Arc<dyn Storage>
         let from_day = dice.day();
         if dice.roll(3) == 0 && truth.contains_key(&moving) && crate::calendar::parse_day(&from_day).is_some() {
             let to = dice.area();
-            let about = |t: &&mut Truth| t.record.id == moving || t.record.subject == Some(moving);
-            for t in truth.values_mut().filter(about).filter(|t| t.record.area != to) {
-                t.earlier.push((from_day.clone(), t.record.area));
-                t.record.area = to;
+            let house = truth.get_mut(&moving).unwrap();
+            if house.record.area != to {
+                if house.places.is_empty() {
+                    house.places.push((String::new(), house.record.area));
+                }
+                house.places.push((from_day.clone(), to));
+                // of several moves on one day the last one counts: the order stays as it is
+                house.places.sort_by(|a, b| a.0.cmp(&b.0));
             }
-            let moves = vec![Move { record: moving, area: to, from_day }];
+            let now = house.places.last().map_or(house.record.area, |(_, area)| *area);
+            let about = |t: &&mut Truth| t.record.id == moving || t.record.subject == Some(moving);
+            truth.values_mut().filter(about).for_each(|t| t.record.area = now);
+            let moves = vec![Move::by_office(moving, to, from_day)];
             seq = head(commit(&*storage, PreparedPush { moves, received_ms, ..push(&device, Vec::new()) }));
         }
         assert_as_computed(&*storage, TOWNSHIP);

@@ -1,0 +1,112 @@
+#![allow(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+
+use std::collections::BTreeMap;
+
+use doorstep_core::clock::{Clock, Entropy};
+use doorstep_core::protocol::AreaEntry;
+use proptest::prelude::*;
+
+use super::*;
+use crate::register::office_user;
+use crate::service::Committer;
+use crate::storage::relocation::past;
+use crate::storage::{SqliteStorage, Storage};
+
+const TOWNSHIP: AreaId = AreaId([1; 16]);
+const OTHER_TOWNSHIP: AreaId = AreaId([2; 16]);
+const HOUSEHOLD: RecordId = RecordId([50; 16]);
+/// Three villages of the township, and one of another.
+const VILLAGES: [AreaId; 4] = [AreaId([11; 16]), AreaId([12; 16]), AreaId([13; 16]), AreaId([21; 16])];
+const DAYS: [&str; 4] = ["2026-01-05", "2026-02-10", "2026-02-11", "2026-04-01"];
+
+/// What a move's record says at one time: village, day, taken back.
+type Telling = (usize, usize, bool);
+
+fn entry(area: AreaId, parent: Option<AreaId>) -> AreaEntry {
+    let (code, name_zh, name_en) = Default::default();
+    AreaEntry { area, parent, level: "village".to_owned(), code, name_zh, name_en }
+}
+
+fn service(dir: &std::path::Path) -> Arc<Service> {
+    let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&dir.join("doorstep.db")).unwrap());
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_700_000_000_000));
+    let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(1));
+    let service = Service::open(storage, clock, entropy, Committer::Inline).unwrap();
+    for (township, villages) in [(TOWNSHIP, &VILLAGES[..3]), (OTHER_TOWNSHIP, &VILLAGES[3..])] {
+        let below = villages.iter().map(|village| entry(*village, Some(township)));
+        let areas: Vec<AreaEntry> = std::iter::once(entry(township, None)).chain(below).collect();
+        service.storage.put_areas(township, &areas).unwrap();
+    }
+    service
+}
+
+fn tell(office: &Office, event: RecordId, (village, day, withdrawn): Telling) {
+    let answers = vec![
+        ("to_area".to_owned(), Value::from(VILLAGES[village].to_string().as_str())),
+        ("happened_on".to_owned(), Value::from(DAYS[day])),
+        ("withdrawn".to_owned(), Value::Bool(withdrawn)),
+    ];
+    let identity = Identity::of_type("household_move");
+    let (area, subject) = (VILLAGES[0], Some(HOUSEHOLD));
+    office.write(&[FormInstance { id: event, identity, area, subject, answers }]).unwrap();
+}
+
+fn register(office: &Office) {
+    let name = |key: &str| (key.to_owned(), Value::from("李四"));
+    let answers = vec![name("head_name"), name("member#a/name")];
+    let identity = Identity::of_type("household");
+    let instance = FormInstance { id: HOUSEHOLD, identity, area: VILLAGES[0], subject: None, answers };
+    office.write(&[instance]).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_household_lies_where_its_moves_say_in_whatever_order_they_and_the_household_arrive(
+        told in prop::collection::vec(prop::collection::vec((0..4_usize, 0..4_usize, prop::bool::weighted(0.3)), 1..4), 1..5),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 20),
+    ) {
+        let dir = tempfile::TempDir::new().unwrap();
+        let service = service(dir.path());
+        let office = Office::start(&service, office_user(&service).unwrap(), TOWNSHIP).unwrap();
+        let events: BTreeMap<RecordId, &Vec<Telling>> =
+            told.iter().enumerate().map(|(n, told)| (RecordId([100 + n as u8; 16]), told)).collect();
+        let mut left: Vec<(Option<RecordId>, Vec<Telling>)> =
+            events.iter().map(|(event, told)| (Some(*event), (*told).clone())).collect();
+        left.push((None, vec![(0, 0, false)]));
+        for next in &order {
+            if left.is_empty() {
+                break;
+            }
+            let which = next.index(left.len());
+            let (event, told) = &mut left[which];
+            let now = told.remove(0);
+            match event {
+                Some(event) => tell(&office, *event, now),
+                None => register(&office),
+            }
+            if told.is_empty() {
+                left.remove(which);
+            }
+        }
+        let last = || events.iter().map(|(event, told)| (*event, *told.last().unwrap())).filter(|(_, (.., back))| !back);
+        let here = last().filter(|(_, (village, ..))| *village < 3);
+        let moves: Vec<(&str, RecordId, AreaId)> =
+            here.map(|(event, (village, day, _))| (DAYS[day], event, VILLAGES[village])).collect();
+        let by_rule = |day: &str| moves.iter().filter(|(from, ..)| *from <= day).max().map_or(VILLAGES[0], |m| m.2);
+        let (earlier, now) = past(&service.storage.relocations(TOWNSHIP, HOUSEHOLD).unwrap());
+        for day in ["2026-01-01", "2026-01-05", "2026-02-10", "2026-03-01", "2026-12-31"] {
+            let before = earlier.iter().find(|(until, _)| until.as_str() > day).map(|(_, area)| *area);
+            prop_assert_eq!(before.or(now).unwrap_or(VILLAGES[0]), by_rule(day), "{}", day);
+        }
+        for id in events.keys().chain([&HOUSEHOLD]) {
+            prop_assert_eq!(service.storage.record_row(TOWNSHIP, *id).unwrap().unwrap().area, by_rule("9999"));
+        }
+        let waiting = service.storage.waiting_events(TOWNSHIP, None, 100).unwrap();
+        let elsewhere: Vec<RecordId> = last().filter(|(_, (village, ..))| *village == 3).map(|(event, _)| event).collect();
+        prop_assert_eq!(waiting.iter().map(|w| w.event).collect::<Vec<_>>(), elsewhere);
+        prop_assert!(waiting.iter().all(|w| w.reason == waiting::OTHER_TOWNSHIP));
+        prop_assert_eq!(service.verify_figures(TOWNSHIP).unwrap().differences, Vec::<String>::new());
+    }
+}
