@@ -158,7 +158,7 @@ fn store(service: &Service, devices: &[Device], work: Work) -> Result<usize, Fau
             }
         }
         Work::Grants(township, grants) => {
-            let push = merge(township)?.moving(Vec::new());
+            let push = merge(township)?.moving(Vec::new())?;
             pushes.push(PreparedPush { grants, ..push });
         }
     }

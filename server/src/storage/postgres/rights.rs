@@ -265,7 +265,7 @@ async fn lies_now(
     let sql = "SELECT area, subject FROM record WHERE tenant = $1 AND township = $2 AND id = $3";
     let Some(found) = row(c, sql, &[&tenant, &town, &record]).await? else { return Ok(None) };
     let lies = AreaId(array(&found, 0)?);
-    if optional(&found, 1)?.is_some() {
+    if optional::<16>(&found, 1)?.is_some() {
         // what is about another record lay where that one did
         return Ok(Some((moved.area.unwrap_or(lies), false)));
     }
