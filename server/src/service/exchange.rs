@@ -255,10 +255,7 @@ impl Exchange {
         fault::point("server.commit.after");
         if matches!(committed, Committed::Done(_)) {
             self.settle(&touched, sender)?;
-            if let Err(error) = self.service.settle_events(self.device.township, &arrived) {
-                // the push stands, and the events that it brought are filed: they are tried again
-                tracing::warn!(error = &error as &dyn std::error::Error, "events could not be tried");
-            }
+            self.service.settle_arrived(self.device.township, &arrived);
         }
         Ok(committed)
     }

@@ -85,7 +85,8 @@ type AuthorRights = Option<(Rights, Millis)>;
 /// The records of a push, parts by their core record: what an event may wait for.
 pub(super) fn cores(push: &PreparedPush) -> Vec<RecordId> {
     let ids = push.records.iter().flat_map(|r| [Some(r.id), core_of(&r.identity)]).flatten();
-    let mut ids: Vec<RecordId> = ids.chain(push.waiting.iter().map(|held| held.record)).collect();
+    let held = push.waiting.iter().flat_map(|held| [Some(held.record), core_of(&held.identity)]).flatten();
+    let mut ids: Vec<RecordId> = ids.chain(held).collect();
     ids.sort_unstable();
     ids.dedup();
     ids
@@ -275,7 +276,7 @@ impl Service {
         let said = LifeEvent { id, form: &form, answers: &answers };
         self.apply_event(township, (&forms, &None), &said, new.household, true)?;
         // what couldn't be applied waits, with its reason; what the event changed may be what others wait for
-        self.settle_events(township, &[id, new.household]).map_err(WriteError::from)?;
+        self.settle_arrived(township, &[id, new.household]);
         Ok(id)
     }
 

@@ -308,7 +308,7 @@ impl Office {
                 *chain = (batch.header.number, batch.hash());
                 drop(chain);
                 if self.settles_events {
-                    self.service.settle_events(self.device.township, &arrived)?;
+                    self.service.settle_arrived(self.device.township, &arrived);
                 }
                 return Ok(outcomes.len());
             }

@@ -127,7 +127,7 @@ impl Service {
                 }
             }
             self.settle_released(&sender, &touched)?;
-            self.settle_events(township, &arrived)?;
+            self.settle_arrived(township, &arrived);
             released.extend(nos.iter().zip(&outcomes).map(|(no, outcome)| Released { no: *no, refused: why(outcome) }));
             return Ok(released);
         }

@@ -54,6 +54,13 @@ impl Service {
         Ok(())
     }
 
+    /// [`Service::settle_events`] after a commit, which stands whatever happens here: events that it brought are filed, and tried again later.
+    pub(in crate::service) fn settle_arrived(self: &Arc<Self>, township: TownshipId, arrived: &[RecordId]) {
+        if let Err(error) = self.settle_events(township, arrived) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "events could not be tried");
+        }
+    }
+
     /// Tries all events of a township that wait; gives how many are done with, and how many still wait.
     pub fn retry_events(self: &Arc<Self>, township: TownshipId) -> Result<(usize, usize), Refused> {
         let (mut tried, mut after) = (0, None);
