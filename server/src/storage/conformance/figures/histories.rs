@@ -59,8 +59,8 @@ struct Truth {
 impl Truth {
     /// Where it lay on a day: by the first of the moves after it.
     fn area_on(&self, day: &str) -> AreaId {
-        let before = self.places.iter().filter(|(from, _)| from.as_str() <= day);
-        before.last().map_or(self.record.area, |(_, area)| *area)
+        let last = self.places.iter().rfind(|(from, _)| from.as_str() <= day);
+        last.map_or(self.record.area, |(_, area)| *area)
     }
 }
 
