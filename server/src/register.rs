@@ -65,7 +65,9 @@ pub enum RegisterError {
     /// Somebody has built on the import since: it can't be undone.
     #[error("{} records were edited since: {}", .count, .numbers.join(", "))]
     EditedSince {
-        /// How many households.
+        /// Which kind of import: `edited_since` (households) or `used_since`.
+        code: &'static str,
+        /// How many households or rows.
         count: usize,
         /// Numbers of the first of them.
         numbers: Vec<String>,
@@ -93,7 +95,7 @@ impl RegisterError {
         match self {
             Self::Sheet(SheetError::Table(code)) | Self::Table(code) => code,
             Self::Sheet(SheetError::Workbook(problem)) => problem.code.as_str(),
-            Self::EditedSince { .. } => "edited_since",
+            Self::EditedSince { code, .. } => code,
             Self::Storage(_) | Self::Write(_) | Self::Grant(_) => "internal",
         }
     }
@@ -103,8 +105,8 @@ impl RegisterError {
         match self {
             Self::Sheet(error) => Some(error.text()),
             Self::Table(code) => Some(fault::text(code)),
-            Self::EditedSince { count, numbers } => {
-                let fault = Fault::new("edited_since", 0).with("count", count).with("numbers", numbers.join("、"));
+            Self::EditedSince { code, count, numbers } => {
+                let fault = Fault::new(code, 0).with("count", count).with("numbers", numbers.join("、"));
                 Some(Text { zh: fault.message(Language::Zh), en: fault.message(Language::En) })
             }
             Self::Storage(_) | Self::Write(_) | Self::Grant(_) => None,

@@ -28,6 +28,7 @@ pub mod events;
 pub mod figures;
 pub mod forms;
 pub mod links;
+pub mod lists;
 pub mod page;
 pub mod people;
 pub mod postgres;
@@ -49,6 +50,7 @@ pub use events::EventStorage;
 pub use figures::FigureStorage;
 pub use forms::{FormChange, FormLogEntry};
 pub use links::{LinkStorage, StoredLink};
+pub use lists::ListStorage;
 pub use people::{Device, Known, SYNC_GAP_MS, User};
 pub use postgres::PostgresStorage;
 pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
@@ -465,6 +467,7 @@ pub trait Storage:
     + EventStorage
     + FigureStorage
     + LinkStorage
+    + ListStorage
     + RightsStorage
     + RegisterStorage
     + Send

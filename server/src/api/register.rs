@@ -107,7 +107,7 @@ fn refuse(error: RegisterError) -> Result<Response, ApiError> {
                 _ => StatusCode::UNPROCESSABLE_ENTITY,
             };
             let mut body = json!({"error": code, "message": {"zh": text.zh, "en": text.en}});
-            if let RegisterError::EditedSince { count, numbers } = error {
+            if let RegisterError::EditedSince { count, numbers, .. } = error {
                 body["count"] = count.into();
                 body["numbers"] = numbers.into();
             }
@@ -121,7 +121,7 @@ fn refuse(error: RegisterError) -> Result<Response, ApiError> {
 /// The table in a body.
 enum Parsed {
     Table(Box<Table>),
-    List(List),
+    List(Box<List>),
 }
 
 type Body = Result<Bytes, BytesRejection>;
@@ -142,7 +142,9 @@ async fn with_table(
     app.blocking(move || {
         let township = township(&shared, query.township.as_deref())?;
         let table = match kind {
-            Some(kind) => List::read(kind, township, &body, &options).map(Parsed::List),
+            Some(kind) => {
+                List::read(&shared.service, kind, township, &body, &options).map(|l| Parsed::List(Box::new(l)))
+            }
             None => Table::read(&shared.service, township, &body, &options).map(|t| Parsed::Table(Box::new(t))),
         };
         drop(body);
@@ -209,8 +211,10 @@ async fn post_faulty(
 ) -> Result<Response, ApiError> {
     with_table(app, headers, query, body, |app, query, table| {
         let language = query.language.as_deref().and_then(Language::from_code).unwrap_or_default();
-        let Parsed::Table(table) = table else { return Err(RegisterError::Table("unknown_kind")) };
-        let found = table.faulty(&app.service, language)?;
+        let found = match table {
+            Parsed::Table(table) => table.faulty(&app.service, language)?,
+            Parsed::List(list) => list.faulty(&app.service, language)?,
+        };
         let Some(workbook) = found.workbook else { return Ok(StatusCode::NO_CONTENT.into_response()) };
         app.service.audit(Actor::Office, Act::new(Action::Export).with("faulty_rows", found.rows))?;
         let kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";

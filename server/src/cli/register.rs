@@ -179,7 +179,7 @@ impl FileOptions {
         }
         let kind = Kind::parse(&self.kind).ok_or(RegisterError::Table("unknown_kind"))?;
         let township = the_township(&*service.storage, self.township)?;
-        Ok(Some(List::read(kind, township, &std::fs::read(&self.file)?, &self.options()?)?))
+        Ok(Some(List::read(service, kind, township, &std::fs::read(&self.file)?, &self.options()?)?))
     }
 
     fn read(&self, service: &Service) -> Result<Table, Box<dyn std::error::Error + Send + Sync>> {
@@ -320,7 +320,11 @@ fn faulty(args: &FaultyArgs) -> Outcome {
         return Err("the file exists already; it is never replaced".into());
     }
     let service = open_service(&args.file.data)?;
-    let found = args.file.read(&service)?.faulty(&service, language_of(&args.file.language))?;
+    let language = language_of(&args.file.language);
+    let found = match args.file.list(&service)? {
+        Some(list) => list.faulty(&service, language)?,
+        None => args.file.read(&service)?.faulty(&service, language)?,
+    };
     match found.workbook {
         Some(bytes) => {
             service.audit(Actor::CommandLine, Act::new(Action::Export).with("faulty_rows", found.rows))?;
@@ -348,12 +352,6 @@ fn undo_import(args: &UndoArgs) -> Outcome {
     let service = open_service(&args.list.data)?;
     let township: TownshipId = the_township(&*service.storage, args.list.township)?;
     let done = undo::undo(&service, township, args.no, office_user(&service)?, Actor::CommandLine)?;
-    say!(
-        "import {} undone: {} households ended, {} restored, {} changes",
-        args.no,
-        done.ended,
-        done.restored,
-        done.changes
-    );
+    say!("import {} undone: {} ended, {} restored, {} changes", args.no, done.ended, done.restored, done.changes);
     Ok(ExitCode::SUCCESS)
 }

@@ -4,22 +4,24 @@ use rust_xlsxwriter::{Format, FormatAlign, Workbook, XlsxError};
 
 use super::fault::Fault;
 use super::planned::{Planned, State};
+use super::sheet::Sheet;
 use super::{RegisterError, Table};
 use crate::messages::Language;
 use crate::service::Service;
 
 /// Rows of a workbook with faulty rows at most: it is made in memory. More come once these are mended.
-const ROWS_MAX: usize = 100_000;
+pub(super) const ROWS_MAX: usize = 100_000;
 /// Header of the column with reasons; such a column is left aside when the workbook comes back.
 pub const REASONS_ZH: &str = "问题说明";
 /// Header of the column with the row's number in the first file.
 pub const ROW_ZH: &str = "原行号";
 
 /// A row that goes back.
-struct Returned {
-    row: usize,
-    number: String,
-    reasons: String,
+pub(super) struct Returned {
+    pub row: usize,
+    /// The household's number, for a row that lacks it.
+    pub number: String,
+    pub reasons: String,
 }
 
 /// A workbook of faulty rows.
@@ -61,9 +63,28 @@ impl Table {
         Ok(found)
     }
 
+    fn workbook(&self, rows: &[Returned]) -> Result<Vec<u8>, XlsxError> {
+        let headers = self.columns.list.iter().map(|column| (column.index, column.header.clone())).collect();
+        let wide = self.schema.position("id_number").and_then(|at| self.columns.column_of(at));
+        Sent { sheet: &self.sheet, headers, wide, number: self.keys.number }.workbook(rows)
+    }
+}
+
+/// A table of which rows go back.
+pub(super) struct Sent<'a> {
+    pub sheet: &'a Sheet,
+    /// Its columns with their headers.
+    pub headers: Vec<(u16, String)>,
+    /// A column with long numbers.
+    pub wide: Option<u16>,
+    /// The column of the household's number, which may stand on the household's first row alone.
+    pub number: Option<u16>,
+}
+
+impl Sent<'_> {
     /// Everything is written as text, so that no number loses a digit and no formula runs; texts that a spreadsheet program
     /// would take for a formula begin with an apostrophe.
-    fn workbook(&self, rows: &[Returned]) -> Result<Vec<u8>, XlsxError> {
+    pub fn workbook(&self, rows: &[Returned]) -> Result<Vec<u8>, XlsxError> {
         let mut book = Workbook::new();
         let text = Format::new().set_num_format("@");
         let head = Format::new().set_bold().set_num_format("@");
@@ -72,18 +93,21 @@ impl Table {
         sheet.set_column_width(0, 60)?;
         sheet.set_freeze_panes(1, 0)?;
         let column_of = |index: u16| index.saturating_add(2);
-        for column in &self.columns.list {
-            sheet.set_column_format(column_of(column.index), &text)?;
-            if self.schema.position("id_number").is_some_and(|at| self.columns.column_of(at) == Some(column.index)) {
-                sheet.set_column_width(column_of(column.index), 22)?;
+        // a column of reasons from before is replaced
+        let kept = |index: u16| {
+            let header = self.headers.iter().find(|(at, _)| *at == index).map_or("", |(_, header)| header.as_str());
+            !matches!(header, "" | REASONS_ZH | ROW_ZH)
+        };
+        for (index, _) in &self.headers {
+            sheet.set_column_format(column_of(*index), &text)?;
+            if self.wide == Some(*index) {
+                sheet.set_column_width(column_of(*index), 22)?;
             }
         }
         sheet.write_string_with_format(0, 0, REASONS_ZH, &head)?;
         sheet.write_string_with_format(0, 1, ROW_ZH, &head)?;
-        // a column of reasons from before is replaced
-        let kept = |index: u16| !matches!(self.columns.header(index), "" | REASONS_ZH | ROW_ZH);
-        for column in self.columns.list.iter().filter(|c| kept(c.index)) {
-            sheet.write_string_with_format(0, column_of(column.index), harmless(&column.header), &head)?;
+        for (index, header) in self.headers.iter().filter(|(index, _)| kept(*index)) {
+            sheet.write_string_with_format(0, column_of(*index), harmless(header), &head)?;
         }
         for (at, returned) in rows.iter().enumerate() {
             let line = at as u32 + 1;
@@ -91,11 +115,11 @@ impl Table {
             sheet.write_string_with_format(line, 1, self.sheet.number(returned.row).to_string(), &text)?;
             let mut numbered = returned.number.is_empty();
             for cell in self.sheet.cells(returned.row).filter(|c| kept(c.column)) {
-                numbered |= Some(cell.column) == self.keys.number;
+                numbered |= Some(cell.column) == self.number;
                 sheet.write_string_with_format(line, column_of(cell.column), harmless(cell.text), &text)?;
             }
             // a number that stood on the household's first row alone stands on each
-            if let Some(column) = self.keys.number.filter(|_| !numbered) {
+            if let Some(column) = self.number.filter(|_| !numbered) {
                 sheet.write_string_with_format(line, column_of(column), harmless(&returned.number), &text)?;
             }
         }

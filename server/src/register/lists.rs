@@ -1,9 +1,12 @@
-//! Areas, people and pairings: small tables with a thing in each row. Planned, shown and written like households, but they can't
-//! be undone: a corrected table puts them right.
+//! Areas, people and pairings: small tables with a thing in each row. Planned, shown, given back and written like households. Each row
+//! keeps what it wrote, so that a whole import can be undone.
 
 mod areas;
+mod faulty;
+mod items;
 mod pairings;
 mod people;
+pub(super) mod undo;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,19 +16,23 @@ use doorstep_core::id::{UserId, first16, keyed};
 use doorstep_core::record::USUAL_ZONE_MINUTES;
 use hmac::Mac;
 use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
 
+use items::Written;
+
+use super::columns::{LEFT, Mapping};
 use super::fault::Fault;
 use super::planned::State;
 use super::schema::Words;
 use super::sheet::{self, HEADER_ROWS, Sheet};
-use super::{Counts, Options, RegisterError, clean};
+use super::{Counts, Options, RegisterError, clean, values};
 use crate::messages::Language;
 use crate::service::Service;
 use crate::service::audit::{Act, Action, Actor};
-use crate::service::giving::Giving;
+use crate::service::giving::{Given, Giving};
 use crate::service::grants::NewGrant;
 use crate::storage::register::NewImport;
-use crate::storage::{self, AreaChange, TownshipId, Unit, User};
+use crate::storage::{self, AreaChange, AreaPast, StorageError, TownshipId, Unit, User};
 use doorstep_core::protocol::AreaEntry;
 
 /// Rows of such a table at most.
@@ -73,7 +80,8 @@ impl Kind {
 #[derive(Debug, Clone)]
 enum Write {
     Area(AreaEntry),
-    ChangedArea(Box<AreaChange>),
+    /// With how it was.
+    ChangedArea(Box<(AreaChange, AreaEntry)>),
     User(User),
     Unit(Unit),
     /// A role for an area, or a household's helper.
@@ -117,6 +125,7 @@ pub struct List {
     sheet: Sheet,
     header_row: usize,
     columns: BTreeMap<String, u16>,
+    mapping: Mapping,
     fingerprint: [u8; 32],
 }
 
@@ -130,22 +139,37 @@ pub struct Listed {
 }
 
 impl List {
-    /// Reads a file.
-    pub fn read(kind: Kind, township: TownshipId, bytes: &[u8], options: &Options) -> Result<Self, RegisterError> {
-        let known = |sheet: &Sheet| header(sheet, kind, options).is_some();
-        let sheet = sheet::read(bytes, options.sheet.as_deref(), &known)?;
-        let (header_row, columns) = header(&sheet, kind, options).ok_or(RegisterError::Table("list_columns"))?;
+    /// Reads a file. Where no mapping of columns is given, the one that was used last with these headers counts.
+    pub fn read(
+        service: &Service,
+        kind: Kind,
+        township: TownshipId,
+        bytes: &[u8],
+        options: &Options,
+    ) -> Result<Self, RegisterError> {
+        let fields = |name: &String| name == LEFT || Words::built_in().is_list_field(kind.as_str(), name);
+        if !options.mapping.values().all(fields) {
+            return Err(RegisterError::Table("unknown_target"));
+        }
+        let known = |sheet: &Sheet| {
+            let remembered =
+                if options.mapping.is_empty() { remembered(service, township, sheet, kind)? } else { None };
+            let given = || header(sheet, kind, &options.mapping).map(|found| (found, options.mapping.clone()));
+            Ok::<_, StorageError>(remembered.or_else(given))
+        };
+        let sheet = sheet::read(bytes, options.sheet.as_deref(), &|sheet| known(sheet).is_ok_and(|k| k.is_some()))?;
+        let ((header_row, columns), mapping) = known(&sheet)?.ok_or(RegisterError::Table("list_columns"))?;
         if sheet.len() > ROWS_MAX {
             return Err(RegisterError::Table("too_many_rows"));
         }
         let fingerprint = options.fingerprint(bytes);
-        Ok(Self { kind, township, sheet, header_row, columns, fingerprint })
+        Ok(Self { kind, township, sheet, header_row, columns, mapping, fingerprint })
     }
 
     /// The tidy text of a row's field.
     fn text(&self, row: usize, field: &str) -> String {
         let cell = self.columns.get(field).and_then(|column| self.sheet.cell(row, *column));
-        cell.map(|c| clean::tidy(c.text)).unwrap_or_default()
+        cell.map(|c| clean::tidy(values::unguarded(c.text))).unwrap_or_default()
     }
 
     fn fault(&self, code: &'static str, row: usize, field: &str) -> Fault {
@@ -218,32 +242,76 @@ impl List {
         }
         let summary = serde_json::to_string(&done).unwrap_or_default();
         super::import_done(service, (self.township, no), actor, summary, writes)?;
+        if !self.mapping.is_empty() {
+            let json = serde_json::to_string(&self.mapping).unwrap_or_default();
+            let headers = fingerprint(&self.sheet, self.header_row);
+            service.storage.put_column_mapping(self.township, self.kind.as_str(), headers, &json)?;
+        }
         Ok(done)
     }
 
-    /// Some rows in one transaction, with their entries of the audit log; roles and pairings as when they are given by hand. An
-    /// import that is interrupted between two is run again.
+    /// Some rows in one transaction, with their entries of the audit log and what undoing them needs; roles and pairings as when
+    /// they are given by hand. An import that is interrupted between two is run again.
     fn write(&self, service: &Service, items: &[Item], no: u64, actor: Actor) -> Result<(), RegisterError> {
         let mut giving = Giving::new(service, self.township);
         let mut areas = 0_u64;
-        for write in items.iter().flat_map(|item| &item.writes) {
-            match write {
-                Write::Area(entry) => giving.also(storage::Write::Areas(self.township, vec![entry.clone()])),
-                Write::ChangedArea(change) => {
-                    giving.also(storage::Write::ChangeArea(self.township, (**change).clone()));
-                }
-                Write::User(user) => giving.make(user.clone())?,
-                Write::Unit(unit) => giving.also(storage::Write::Units(vec![unit.clone()])),
-                Write::Give(new) if new.household.is_some() => drop(giving.pair_anew(new)?),
-                Write::Give(new) => drop(giving.give(new)?),
+        let (past, _) = service.storage.area_past(self.township)?;
+        for item in items {
+            let mut written = Vec::new();
+            for write in &item.writes {
+                areas += u64::from(matches!(write, Write::Area(_) | Write::ChangedArea(_)));
+                written.extend(self.write_one(&mut giving, write, &past)?);
             }
-            areas += u64::from(matches!(write, Write::Area(_) | Write::ChangedArea(_)));
+            if !written.is_empty() {
+                let json = serde_json::to_string(&written).unwrap_or_default();
+                giving.also(storage::Write::ImportItem(self.township, no, item.row.into(), json));
+            }
         }
         if areas > 0 {
             let act = Act::new(Action::AreaChanged).in_township(self.township).about("import", no);
             giving.add(act.with("areas", areas), []);
         }
-        Ok(giving.done(actor)?)
+        giving.done(actor)?;
+        Ok(())
+    }
+
+    fn write_one(
+        &self,
+        giving: &mut Giving<'_>,
+        write: &Write,
+        past: &[AreaPast],
+    ) -> Result<Option<Written>, RegisterError> {
+        Ok(Some(match write {
+            Write::Area(entry) => {
+                giving.also(storage::Write::Areas(self.township, vec![entry.clone()]));
+                Written::Area(entry.into())
+            }
+            Write::ChangedArea(changed) => {
+                let (change, before) = &**changed;
+                giving.also(storage::Write::ChangeArea(self.township, change.clone()));
+                let (area, day) = (change.entry.area, &change.from_day);
+                let had_past = past.iter().any(|p| p.entry.area == area && p.until_day == *day);
+                let past = (!had_past).then(|| day.clone());
+                Written::AreaChanged { now: (&change.entry).into(), before: before.into(), past }
+            }
+            Write::User(user) => {
+                giving.make(user.clone())?;
+                Written::Person { id: user.id, name: user.name.clone(), unit: user.unit.clone() }
+            }
+            Write::Unit(unit) => {
+                giving.also(storage::Write::Units(vec![unit.clone()]));
+                Written::Unit { id: unit.id, name: unit.name.clone() }
+            }
+            Write::Give(new) => {
+                let Given { stands, is_new, before } =
+                    if new.household.is_some() { giving.pair_anew(new)? } else { giving.give(new)? };
+                if !is_new && before.is_empty() {
+                    return Ok(None);
+                }
+                let before = before.iter().map(|(user, grant)| (*user, grant.into())).collect();
+                Written::Given { user: new.user, given: (&stands).into(), is_new, before }
+            }
+        }))
     }
 
     /// The preview as JSON: counts and a page of rows.
@@ -261,8 +329,13 @@ impl List {
         let listed = items.iter().filter(|i| i.state != State::Unchanged);
         let page: Vec<Json> =
             listed.clone().skip(skip).take(rows.min(super::preview::PAGE_ROWS_MAX)).map(told).collect();
+        let columns = self.sheet.cells(self.header_row).map(|cell| {
+            let field = self.columns.iter().find(|(_, column)| **column == cell.column).map(|(field, _)| field);
+            json!({"header": cell.text, "what": field})
+        });
         json!({
             "kind": self.kind.as_str(), "format": self.sheet.format, "sheet": self.sheet.name, "rows": page,
+            "header_row": self.sheet.number(self.header_row), "columns": columns.collect::<Vec<_>>(),
             "counts": counts(items), "listed": listed.count(),
         })
     }
@@ -275,17 +348,46 @@ pub fn counts(items: &[Item]) -> Counts {
     counts
 }
 
+/// A header's row and the columns by field.
+type Header = (usize, BTreeMap<String, u16>);
+
+/// SHA-256 of the set of headers in a row, by which a mapping is remembered.
+fn fingerprint(sheet: &Sheet, row: usize) -> [u8; 32] {
+    let mut headers: Vec<String> = sheet.cells(row).map(|cell| clean::compared(cell.text)).collect();
+    headers.sort_unstable();
+    headers.dedup();
+    Sha256::digest(headers.join("\0").as_bytes()).into()
+}
+
+/// The header as it was understood last.
+fn remembered(
+    service: &Service,
+    township: TownshipId,
+    sheet: &Sheet,
+    kind: Kind,
+) -> Result<Option<(Header, Mapping)>, StorageError> {
+    for row in 0..sheet.len().min(HEADER_ROWS) {
+        let json = service.storage.column_mapping(township, kind.as_str(), fingerprint(sheet, row))?;
+        let mapping: Mapping = json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        let found = header(sheet, kind, &mapping).filter(|(at, _)| *at == row && !mapping.is_empty());
+        if let Some(found) = found {
+            return Ok(Some((found, mapping)));
+        }
+    }
+    Ok(None)
+}
+
 /// The header's row and the columns by field.
-fn header(sheet: &Sheet, kind: Kind, options: &Options) -> Option<(usize, BTreeMap<String, u16>)> {
+fn header(sheet: &Sheet, kind: Kind, mapping: &Mapping) -> Option<Header> {
     for row in 0..sheet.len().min(HEADER_ROWS) {
         let mut columns = BTreeMap::new();
         for cell in sheet.cells(row) {
-            let given = options.mapping.iter().find(|(h, _)| clean::compared(h) == clean::compared(cell.text));
+            let given = mapping.iter().find(|(h, _)| clean::compared(h) == clean::compared(cell.text));
             let field = match given {
                 Some((_, name)) => Some(name.as_str()),
                 None => Words::built_in().list_field(kind.as_str(), cell.text),
             };
-            if let Some(field) = field {
+            if let Some(field) = field.filter(|field| *field != LEFT) {
                 columns.entry(field.to_owned()).or_insert(cell.column);
             }
         }

@@ -41,6 +41,11 @@ impl Words {
         self.left.iter().any(|word| word == compared || word == clean::without_brackets(compared))
     }
 
+    /// True for a field of another table.
+    pub fn is_list_field(&self, kind: &str, name: &str) -> bool {
+        self.lists.get(kind).is_some_and(|fields| fields.contains_key(name))
+    }
+
     /// The field of another table that a header means.
     pub fn list_field(&self, kind: &str, header: &str) -> Option<&str> {
         let compared = clean::compared(header);

@@ -21,7 +21,7 @@ use crate::storage::{RecordFilter, StoredRecord, TownshipId, Write};
 /// Households looked at in one go.
 const CHUNK: u32 = 200;
 /// Numbers named when others have edited.
-const NAMED_MAX: usize = 20;
+pub(super) const NAMED_MAX: usize = 20;
 
 /// What an undoing did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -40,7 +40,7 @@ pub fn import_row(service: &Service, township: TownshipId, no: u64) -> Result<Im
     found.into_iter().find(|i| i.no == no).ok_or(RegisterError::Table("no_import"))
 }
 
-/// Undoes an import of households.
+/// Undoes an import, of any kind.
 pub fn undo(
     service: &Arc<Service>,
     township: TownshipId,
@@ -49,11 +49,11 @@ pub fn undo(
     actor: Actor,
 ) -> Result<Undone, RegisterError> {
     let row = import_row(service, township, no)?;
-    if row.import.kind != super::HOUSEHOLDS {
-        return Err(RegisterError::Table("undo_only_households"));
-    }
     if row.state == ImportState::Undone {
         return Err(RegisterError::Table("undone_before"));
+    }
+    if row.import.kind != super::HOUSEHOLDS {
+        return super::lists::undo::undo(service, township, &row, actor);
     }
     let form = service.forms()?.of_type("household").ok_or(RegisterError::Table("no_form"))?;
     let schema = Schema::of(form).ok_or(RegisterError::Table("no_form"))?;
@@ -161,7 +161,7 @@ impl Undoing<'_> {
             }
             Ok(())
         })?;
-        if count == 0 { Ok(()) } else { Err(RegisterError::EditedSince { count, numbers }) }
+        if count == 0 { Ok(()) } else { Err(RegisterError::EditedSince { code: "edited_since", count, numbers }) }
     }
 
     /// True when there are visits or other records about a household that the import made.

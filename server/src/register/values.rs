@@ -23,7 +23,7 @@ pub enum Given {
 }
 
 /// The text without the apostrophe that keeps it from being a formula.
-fn unguarded(text: &str) -> &str {
+pub(super) fn unguarded(text: &str) -> &str {
     text.strip_prefix('\'').filter(|rest| rest.starts_with(['=', '+', '-', '@'])).unwrap_or(text)
 }
 

@@ -13,10 +13,12 @@ use super::rights::current;
 use crate::storage::{Claims, Grant, StorageError, TownshipId, User, Write};
 
 /// What a grant that was given took the place of.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Given {
-    /// The new entry; `None` where the person has just that already.
-    pub given: Option<Grant>,
+    /// How it stands now.
+    pub stands: Grant,
+    /// False where the person had just that already.
+    pub is_new: bool,
     /// What held before and doesn't any more: whose it was, and how it was.
     pub before: Vec<(UserId, Grant)>,
 }
@@ -91,8 +93,8 @@ impl<'a> Giving<'a> {
             row.filter(|row| row.core == household).ok_or(GrantError::UnknownHousehold)?;
         }
         let as_asked = |held: &Grant| (held.until_ms, held.stand_in_for) == (new.until_ms, new.stand_in_for);
-        if held.as_ref().is_some_and(as_asked) {
-            return Ok(Given::default());
+        if let Some(stands) = held.clone().filter(as_asked) {
+            return Ok(Given { stands, is_new: false, before: Vec::new() });
         }
         let action = if new.household.is_some() { Action::PairingChanged } else { Action::GrantGiven };
         let mut act = Act::new(action).in_township(township).user(new.user).area(new.area).with("role", &*new.role);
@@ -104,7 +106,8 @@ impl<'a> Giving<'a> {
         let (until_ms, stand_in_for) = (new.until_ms, new.stand_in_for);
         let grant = Grant { entry, until_ms, stand_in_for, at_ms: service.clock.now_ms() };
         self.acts.add(act, [Write::Grants(new.user, vec![grant.clone()])]);
-        Ok(Given { given: Some(grant), before: held.into_iter().map(|held| (new.user, held)).collect() })
+        let before = held.into_iter().map(|held| (new.user, held)).collect();
+        Ok(Given { stands: grant, is_new: true, before })
     }
 
     /// Ends a grant; gives what it was.
@@ -138,9 +141,9 @@ impl<'a> Giving<'a> {
         paired(self.service, household, role)
     }
 
-    /// Does it all in one transaction, with the entries; nothing where nothing changes.
-    pub fn done(self, actor: Actor) -> Result<(), StorageError> {
-        self.service.act_all(actor, self.acts).map(drop)
+    /// Does it all in one transaction, with the entries; nothing where nothing changes. False as of [`Service::act`].
+    pub fn done(self, actor: Actor) -> Result<bool, StorageError> {
+        self.service.act_all(actor, self.acts)
     }
 }
 

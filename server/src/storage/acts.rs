@@ -2,7 +2,7 @@
 //! that say so. Neither stands without the other.
 
 use doorstep_core::clock::Millis;
-use doorstep_core::id::{DeviceId, UserId};
+use doorstep_core::id::{AreaId, DeviceId, UserId};
 use doorstep_core::protocol::{AreaEntry, Position};
 
 use super::register::ImportState;
@@ -55,6 +55,18 @@ pub enum Write {
     Form(Position, FormChange),
     /// Where an import stands; the text replaces what was counted.
     Import(TownshipId, u64, ImportState, Millis, Option<String>),
+    /// What an import of a list wrote for a row: number, row, JSON.
+    ImportItem(TownshipId, u64, u64, String),
+    /// A row of such an import was undone.
+    ItemUndone(TownshipId, u64, u64),
+    /// An area goes that nothing refers to, with its past.
+    RemoveArea(TownshipId, AreaId),
+    /// An area as it was, without what its past says until this day.
+    RestoreArea(TownshipId, AreaEntry, Option<String>),
+    /// A person goes, if nobody has invited or enrolled a phone of theirs.
+    RemovePerson(UserId),
+    /// A unit goes.
+    RemoveUnit([u8; 16]),
 }
 
 /// An act's *if* isn't so: undoes its transaction.

@@ -42,6 +42,7 @@ mod figures;
 mod forms;
 mod held;
 mod links;
+mod lists;
 mod migrate;
 mod people;
 mod plan;

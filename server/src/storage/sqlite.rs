@@ -38,6 +38,7 @@ mod figures;
 mod forms;
 mod held;
 mod links;
+mod lists;
 mod migrate;
 mod news;
 mod people;

@@ -110,8 +110,8 @@ fn planned(mut item: Item, entry: AreaEntry, areas: &mut Vec<AreaEntry>, at_ms: 
     }
     item.state = State::Changed;
     item.change = Some((format!("{} {}", known.name_zh, known.code), format!("{} {}", entry.name_zh, entry.code)));
-    *known = entry.clone();
+    let before = std::mem::replace(known, entry.clone());
     let change = AreaChange { entry, from_day: day_of(at_ms), merged_into: None, at_ms };
-    item.writes.push(Write::ChangedArea(Box::new(change)));
+    item.writes.push(Write::ChangedArea(Box::new((change, before))));
     item
 }

@@ -6,7 +6,7 @@ use crate::register::tests::Office;
 use crate::service::rights::current;
 
 fn list(office: &Office, kind: Kind, text: &str) -> List {
-    List::read(kind, office.township, text.as_bytes(), &Options::default()).unwrap()
+    List::read(&office.service, kind, office.township, text.as_bytes(), &Options::default()).unwrap()
 }
 
 fn plan(office: &Office, kind: Kind, text: &str) -> Vec<Item> {
@@ -152,6 +152,144 @@ fn pairings_of_unknown_people_and_households_are_faulty() {
 #[test]
 fn a_table_without_its_columns_is_refused_with_advice() {
     let office = Office::start();
-    let read = List::read(Kind::Pairings, office.township, "姓名,年龄\n甲,3\n".as_bytes(), &Options::default());
+    let read = List::read(
+        &office.service,
+        Kind::Pairings,
+        office.township,
+        "姓名,年龄\n甲,3\n".as_bytes(),
+        &Options::default(),
+    );
     assert_eq!(read.map(drop).unwrap_err().code(), "list_columns");
+}
+
+fn undo_import(office: &Office, no: u64) -> Result<crate::register::undo::Undone, RegisterError> {
+    let user = office_user(&office.service).unwrap();
+    crate::register::undo::undo(&office.service, office.township, no, user, Actor::Office)
+}
+
+/// Codes and rows of what an undoing was refused for.
+fn refused(office: &Office, no: u64) -> (usize, Vec<String>) {
+    match undo_import(office, no) {
+        Err(error @ RegisterError::EditedSince { code: "used_since", .. }) => {
+            assert!(error.text().unwrap().zh.contains("行号") && error.text().unwrap().en.contains("Rows"));
+            let RegisterError::EditedSince { count, numbers, .. } = error else { unreachable!() };
+            (count, numbers)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn areas(office: &Office) -> Vec<String> {
+    let (_, areas) = office.service.storage.areas(office.township).unwrap();
+    let mut names: Vec<String> = areas.into_iter().map(|area| area.name_zh).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn an_undone_import_of_areas_leaves_the_tree_and_its_past_as_they_were() {
+    let office = Office::start();
+    let before = areas(&office);
+    let first = import(&office, Kind::Areas, AREAS).no.unwrap();
+    let between = areas(&office);
+    let renamed = AREAS.replace("河边村", "河畔村").replace("二组", "三组");
+    let second = import(&office, Kind::Areas, &renamed).no.unwrap();
+    assert_eq!(refused(&office, first), (2, vec!["3".into(), "4".into()]), "later imports are undone first");
+    let done = undo_import(&office, second).unwrap();
+    assert_eq!((done.ended, done.restored), (1, 1));
+    assert_eq!(areas(&office), between);
+    assert!(office.service.storage.area_past(office.township).unwrap().0.is_empty());
+    assert_eq!(undo_import(&office, first).unwrap().ended, 3);
+    assert_eq!(areas(&office), before);
+    assert_eq!(undo_import(&office, first).unwrap_err().code(), "undone_before");
+    assert_eq!(import(&office, Kind::Areas, AREAS).rows, counts_of(3, 0, 1, 0), "the same table brings them back");
+}
+
+#[test]
+fn areas_that_are_used_since_keep_an_import_from_being_undone() {
+    let office = Office::start();
+    let no = import(&office, Kind::Areas, AREAS).no.unwrap();
+    office.import("户编号,行政村,户主姓名\n01,河边村,甲某\n");
+    import(&office, Kind::People, "姓名,角色,负责区域\n李四,village_cadre,一组\n");
+    assert_eq!(refused(&office, no), (2, vec!["3".into(), "4".into()]));
+    assert_eq!(office.service.storage.imports(office.township, None, 9).unwrap()[2].state.as_str(), "done");
+}
+
+#[test]
+fn an_undone_import_of_people_takes_back_people_units_and_roles() {
+    let office = Office::start();
+    office.import(HOUSEHOLD);
+    import(&office, Kind::People, "姓名,角色\n李四,township_leader\n");
+    let text = "姓名,单位,角色,负责区域\n张三,县林业局,helper,\n李四,,village_cadre,青山村\n";
+    let no = import(&office, Kind::People, text).no.unwrap();
+    let pairings = import(&office, Kind::Pairings, "帮扶责任人,户编号\n张三,01\n").no.unwrap();
+    assert_eq!(refused(&office, no).0, 1, "the helper is paired");
+    undo_import(&office, pairings).unwrap();
+    undo_import(&office, no).unwrap();
+    assert!(holders(&office, "village_cadre", false).is_empty() && holders(&office, "helper", true).is_empty());
+    assert_eq!(holders(&office, "township_leader", false), ["李四"], "what was there before stays");
+    assert!(office.service.storage.users().unwrap().iter().all(|user| user.name != "张三"));
+    assert!(office.service.storage.units().unwrap().is_empty());
+    let again = import(&office, Kind::People, text);
+    let user = office.service.storage.users().unwrap().into_iter().find(|user| user.name == "张三").unwrap();
+    office.service.invite(Actor::Office, user.id, office.township).unwrap();
+    assert_eq!(refused(&office, again.no.unwrap()), (1, vec!["2".into()]), "somebody was invited");
+}
+
+#[test]
+fn an_undone_import_of_pairings_gives_households_back_to_their_helpers() {
+    let office = Office::start();
+    office.import(HOUSEHOLD);
+    import(&office, Kind::People, "姓名,单位,角色\n张三,甲局,helper\n李四,乙局,helper\n");
+    import(&office, Kind::Pairings, "帮扶责任人,户编号\n张三,01\n");
+    let no = import(&office, Kind::Pairings, "帮扶责任人,户编号\n李四,01\n李四,02\n").no.unwrap();
+    assert_eq!(holders(&office, "helper", true), ["李四"]);
+    let done = undo_import(&office, no).unwrap();
+    assert_eq!((done.ended, done.restored), (1, 1));
+    assert_eq!(holders(&office, "helper", true), ["张三"]);
+    // another time for the same helper comes back as it was
+    let longer = import(&office, Kind::Pairings, "帮扶责任人,户编号,截止日期\n张三,01,2099-01-01\n").no.unwrap();
+    undo_import(&office, longer).unwrap();
+    assert_eq!(import(&office, Kind::Pairings, "帮扶责任人,户编号\n张三,01\n").rows, counts_of(0, 0, 1, 0));
+    // paired by hand since
+    let last = import(&office, Kind::Pairings, "帮扶责任人,户编号\n李四,02\n").no.unwrap();
+    import(&office, Kind::Pairings, "帮扶责任人,户编号\n张三,02\n");
+    assert_eq!(refused(&office, last), (1, vec!["2".into()]));
+}
+
+#[test]
+fn faulty_rows_of_a_list_come_back_with_reasons_and_import_once_mended() {
+    let office = Office::start();
+    let found = list(&office, Kind::People, PEOPLE).faulty(&office.service, Language::Zh).unwrap();
+    assert_eq!((found.rows, found.left_out), (2, 0));
+    let workbook = found.workbook.unwrap();
+    let options = Options::default();
+    let read = |bytes: &[u8]| List::read(&office.service, Kind::People, office.township, bytes, &options).unwrap();
+    let back = read(&workbook);
+    assert_eq!(codes(&back.plan(&office.service).unwrap()), [(2, "unknown_role"), (3, "unknown_area")]);
+    let (reasons, row) = (back.sheet.cell(1, 0).unwrap().text, back.sheet.cell(1, 1).unwrap().text);
+    assert!(reasons.contains("角色") && row == "4", "{reasons} {row}");
+    let again = back.faulty(&office.service, Language::En).unwrap().workbook.unwrap();
+    assert_eq!(read(&again).sheet.cells(0).count(), 6, "the columns of reasons and numbers stand once");
+    let good = "姓名,角色\n张三,helper\n";
+    assert!(list(&office, Kind::People, good).faulty(&office.service, Language::Zh).unwrap().workbook.is_none());
+}
+
+#[test]
+fn the_columns_of_a_list_are_remembered_with_the_import() {
+    let office = Office::start();
+    let text = "何人,干什么,备注\n张三,helper,x\n";
+    let read = |text: &str, mapping: &[(&str, &str)]| {
+        let mapping = mapping.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        let options = Options { mapping, ..Options::default() };
+        List::read(&office.service, Kind::People, office.township, text.as_bytes(), &options)
+    };
+    assert_eq!(read(text, &[]).map(drop).unwrap_err().code(), "list_columns");
+    assert_eq!(read(text, &[("何人", "who")]).map(drop).unwrap_err().code(), "unknown_target");
+    let user = office_user(&office.service).unwrap();
+    let mapped = read(text, &[("何人", "name"), ("干什么", "role"), ("备注", "-")]).unwrap();
+    mapped.import(&office.service, user, "a.csv", Actor::Office).unwrap();
+    let later = read("名单,,\n备注,何人,干什么\ny,李四,helper\n", &[]).unwrap();
+    assert_eq!(counts(&later.plan(&office.service).unwrap()), counts_of(1, 0, 0, 0));
+    assert_eq!(later.preview_json(&[], 0, 0)["columns"][1], serde_json::json!({"header": "何人", "what": "name"}));
 }

@@ -3,14 +3,16 @@
 use super::databases::refusing_entries;
 use super::*;
 use crate::storage::register::NewImport;
-use crate::storage::{Grant, Storage, User, WipeStep, Write};
-use doorstep_core::protocol::GrantEntry;
+use crate::storage::{AreaChange, Grant, Storage, Unit, User, WipeStep, Write};
+use doorstep_core::protocol::{AreaEntry, GrantEntry};
 
 claims!(
     an_act_and_its_entries_are_written_together,
     an_act_that_fails_half_way_leaves_neither_writes_nor_entries,
     an_act_whose_if_is_not_so_leaves_nothing,
     a_push_and_its_entries_are_written_together,
+    rows_of_an_import_are_kept_until_they_are_undone,
+    what_an_import_made_goes_unless_it_is_in_use,
     a_withdrawn_report_is_none_until_the_phone_says_that_it_erased_itself,
 );
 
@@ -95,6 +97,54 @@ fn a_withdrawn_report_is_none_until_the_phone_says_that_it_erased_itself(storage
     assert!(act(Write::Withdrawn(device.id, 10)) && act(Write::Wipe(device.id, WipeStep::Wiped, 11)));
     assert_eq!(lost(), Some((9, 0, 11)));
     assert!(!act(Write::Withdrawn(device.id, 12)) && !act(Write::Lost(device.id, 13)));
+}
+
+fn rows_of_an_import_are_kept_until_they_are_undone(storage: Arc<dyn Storage>) {
+    let item = |row| Write::ImportItem(TOWNSHIP, 3, row, format!("[{row}]"));
+    assert!(
+        storage.act(&[item(2), item(7), item(5), Write::ImportItem(TOWNSHIP, 4, 1, "[]".to_owned())], &[]).unwrap()
+    );
+    let items = |after, limit| storage.import_items(TOWNSHIP, 3, after, limit).unwrap();
+    assert_eq!(items(None, 2), [(2, "[2]".to_owned()), (5, "[5]".to_owned())]);
+    assert_eq!(items(Some(5), 9), [(7, "[7]".to_owned())]);
+    assert!(storage.act(&[Write::ItemUndone(TOWNSHIP, 3, 5)], &[]).unwrap());
+    assert_eq!(items(None, 9).iter().map(|(row, _)| *row).collect::<Vec<_>>(), [2, 7]);
+    assert!(storage.import_items(OTHER_TOWNSHIP, 3, None, 9).unwrap().is_empty());
+}
+
+fn what_an_import_made_goes_unless_it_is_in_use(storage: Arc<dyn Storage>) {
+    let area = |name: &str| AreaEntry {
+        area: VILLAGE,
+        parent: Some(TOWNSHIP),
+        level: "village".to_owned(),
+        code: String::new(),
+        name_zh: name.to_owned(),
+        name_en: String::new(),
+    };
+    storage.put_areas(TOWNSHIP, &[area("甲村")]).unwrap();
+    let day = "2026-03-01".to_owned();
+    let change = AreaChange { entry: area("乙村"), from_day: day.clone(), merged_into: None, at_ms: 1 };
+    assert!(storage.act(&[Write::ChangeArea(TOWNSHIP, change)], &[]).unwrap());
+    assert!(storage.act(&[Write::RestoreArea(TOWNSHIP, area("甲村"), Some(day))], &[]).unwrap());
+    assert_eq!(storage.areas(TOWNSHIP).unwrap(), (3, vec![area("甲村")]));
+    assert!(storage.area_past(TOWNSHIP).unwrap().0.is_empty());
+    assert!(storage.act(&[Write::RemoveArea(TOWNSHIP, VILLAGE)], &[]).unwrap());
+    assert_eq!(storage.areas(TOWNSHIP).unwrap(), (4, Vec::new()));
+
+    let ids = [1, 2, 3].map(|n| UserId([n; 16]));
+    let user = |id| User { id, name: "张三".to_owned(), unit: String::new() };
+    storage.put_users(&ids.map(user)).unwrap();
+    storage.put_invitation([1; 32], ids[0], TOWNSHIP, 9).unwrap();
+    let device = enrol(&*storage, TOWNSHIP);
+    storage.put_device(&Device { user: ids[1], ..device }).unwrap();
+    let mut used = storage.people_in_use(&ids).unwrap();
+    used.sort_unstable();
+    assert_eq!(used, ids[..2]);
+    let removed = ids.map(|id| storage.act(&[Write::RemovePerson(id)], &[]).unwrap());
+    assert_eq!(removed, [false, false, true]);
+    let unit = Unit { id: [1; 16], name: "水保站".to_owned(), sends: false, is_responsible: true };
+    assert!(storage.act(&[Write::Units(vec![unit]), Write::RemoveUnit([1; 16])], &[]).unwrap());
+    assert!(storage.units().unwrap().is_empty() && storage.users().unwrap().len() == 2);
 }
 
 /// Whatever writes an entry: where the database refuses that, nothing of the rest is written.

@@ -5,7 +5,7 @@ use doorstep_core::fault;
 
 use super::super::acts::{ActStorage, NotTaken, Write};
 use super::super::{AuditEntry, Result};
-use super::{PostgresStorage, Tenant, audit, devices, forms, people, register, rights, settings};
+use super::{PostgresStorage, Tenant, audit, devices, forms, lists, people, register, rights, settings};
 
 impl ActStorage for PostgresStorage {
     fn act(&self, writes: &[Write], entries: &[AuditEntry]) -> Result<bool> {
@@ -56,5 +56,13 @@ async fn one(c: &impl GenericClient, tenant: &Tenant, write: &Write) -> Result<(
         Write::Import(township, no, state, now_ms, summary) => {
             register::set_state(c, id, *township, *no, *state, *now_ms, summary.as_deref()).await
         }
+        Write::ImportItem(township, no, row, item) => lists::put_item(c, id, *township, (*no, *row), item).await,
+        Write::ItemUndone(township, no, row) => lists::drop_item(c, id, *township, (*no, *row)).await,
+        Write::RemoveArea(township, area) => lists::remove_area(c, id, *township, *area).await,
+        Write::RestoreArea(township, entry, past) => {
+            lists::restore_area(c, id, *township, entry, past.as_deref()).await
+        }
+        Write::RemovePerson(user) => NotTaken::unless(lists::remove_person(c, id, *user).await?),
+        Write::RemoveUnit(unit) => lists::remove_unit(c, id, *unit).await,
     }
 }

@@ -6,7 +6,7 @@ use rusqlite::Transaction;
 use super::super::acts::{ActStorage, NotTaken, Write};
 use super::super::chain::Links;
 use super::super::{AuditEntry, Result};
-use super::{SqliteStorage, audit, devices, forms, people, register, rights, settings};
+use super::{SqliteStorage, audit, devices, forms, lists, people, register, rights, settings};
 
 impl ActStorage for SqliteStorage {
     fn act(&self, writes: &[Write], entries: &[AuditEntry]) -> Result<bool> {
@@ -48,5 +48,11 @@ fn one(tx: &Transaction<'_>, links: &Links, write: &Write) -> Result<()> {
         Write::Import(township, no, state, now_ms, summary) => {
             register::set_state(tx, *township, *no, *state, *now_ms, summary.as_deref())
         }
+        Write::ImportItem(township, no, row, item) => lists::put_item(tx, *township, *no, *row, item),
+        Write::ItemUndone(township, no, row) => lists::drop_item(tx, *township, *no, *row),
+        Write::RemoveArea(township, area) => lists::remove_area(tx, *township, *area),
+        Write::RestoreArea(township, entry, past) => lists::restore_area(tx, *township, entry, past.as_deref()),
+        Write::RemovePerson(user) => NotTaken::unless(lists::remove_person(tx, *user)?),
+        Write::RemoveUnit(unit) => lists::remove_unit(tx, *unit),
     }
 }

@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0016_withdrawn.sql"),
     include_str!("../migrations/sqlite/0017_waiting_event.sql"),
     include_str!("../migrations/sqlite/0018_relocation.sql"),
+    include_str!("../migrations/sqlite/0019_items.sql"),
 ];
 
 /// The newest schema.
