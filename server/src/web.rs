@@ -15,6 +15,7 @@ use doorstep_core::protocol::invitation::JOIN_PATH;
 use crate::app::App;
 
 mod answers;
+mod audit;
 mod decide;
 mod differences;
 mod doubts;
@@ -58,6 +59,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/doubts", get(doubts::get_doubts))
         .route("/phones", get(phones::get_phones))
         .route("/quarantine", get(quarantine::get_quarantine))
+        .route("/audit", get(audit::get_audit))
         .route("/quarantine/release", post(quarantine::post_release))
         .route("/quarantine/discard", post(quarantine::post_discard))
         .route(JOIN_PATH, get(join::get_join))

@@ -54,6 +54,7 @@ async fn list_audit(
             subject: query.about,
             before: query.after,
             limit: query.limit.unwrap_or(limits::PAGE_ROWS).clamp(1, limits::PAGE_ROWS_MAX),
+            ..AuditFilter::default()
         };
         let rows = shared.service.storage.audit(&filter)?;
         Ok(Json(json!({"entries": rows.iter().map(row_json).collect::<Vec<_>>()})))

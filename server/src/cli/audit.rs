@@ -102,6 +102,7 @@ fn list(args: &ListArgs) -> Outcome {
         township: None,
         before: args.before,
         limit: args.limit,
+        ..AuditFilter::default()
     };
     for AuditRow { position, entry } in open_service(&args.data)?.storage.audit(&filter)? {
         let time = times::minute(entry.at_ms).unwrap_or_default();

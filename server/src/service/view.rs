@@ -17,6 +17,7 @@ use super::{Service, merge};
 use crate::storage::{Device, RecordFilter, RecordRow, StorageError, StoredChange, StoredRecord, TownshipId, User};
 
 /// The names behind ids of a township.
+#[derive(Default)]
 pub struct People {
     users: HashMap<UserId, User>,
     devices: HashMap<DeviceId, Device>,
@@ -26,6 +27,16 @@ impl People {
     /// A person's name; empty if unknown.
     pub fn user(&self, user: UserId) -> String {
         self.users.get(&user).map(|u| u.name.clone()).unwrap_or_default()
+    }
+
+    /// All people.
+    pub fn users(&self) -> impl Iterator<Item = &User> {
+        self.users.values()
+    }
+
+    /// A person's devices.
+    pub fn devices_of(&self, user: UserId) -> impl Iterator<Item = DeviceId> {
+        self.devices.values().filter(move |device| device.user == user).map(|device| device.id)
     }
 
     /// The name of the person whose device it is.

@@ -45,6 +45,10 @@ pub struct AuditFilter {
     pub action: Option<String>,
     /// Only about this, such as `record/ID`.
     pub subject: Option<String>,
+    /// Only by or about one of these, such as a person and their phones.
+    pub of: Option<Vec<String>>,
+    /// Only from this time to that.
+    pub at_ms: Option<(Millis, Millis)>,
     /// Only entries of this township and those of none.
     pub township: Option<TownshipId>,
     /// Only before this number.

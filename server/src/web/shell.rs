@@ -200,6 +200,7 @@ impl Shell {
             ("doubts", "/doubts", self.t("nav.doubts")),
             ("phones", "/phones", self.t("nav.phones")),
             ("quarantine", "/quarantine", self.t("nav.quarantine")),
+            ("audit", "/audit", self.t("nav.audit")),
         ]
     }
 

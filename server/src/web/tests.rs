@@ -9,10 +9,11 @@ use askama::Template;
 use super::shell::{ErrorPage, Shell};
 use super::texts::{self, MISSING};
 use super::{
-    differences, doubts, duplicates, figure_list, figures, frozen, households, join, overview, phones, quarantine,
-    record, sign_in, visits,
+    audit, differences, doubts, duplicates, figure_list, figures, frozen, households, join, overview, phones,
+    quarantine, record, sign_in, visits,
 };
 use crate::messages::Language;
+use crate::service::audit::Action;
 
 const LANGUAGES: [Language; 2] = [Language::Zh, Language::En];
 
@@ -32,6 +33,7 @@ fn every_page(language: Language) -> Vec<(&'static str, String)> {
         ("doubts", doubts::DoubtsPage::sample(language).render().unwrap()),
         ("phones", phones::PhonesPage::sample(language).render().unwrap()),
         ("quarantine", quarantine::QuarantinePage::sample(language).render().unwrap()),
+        ("audit", audit::AuditPage::sample(language).render().unwrap()),
         ("join", join::JoinPage::sample(language).render().unwrap()),
         ("sign-in", sign_in::SignInPage::sample(language).render().unwrap()),
         ("error", error.render().unwrap()),
@@ -96,7 +98,9 @@ fn every_text_that_a_page_asks_for_exists_and_every_text_is_used() {
     for (key, text) in texts::PAGES.iter() {
         assert!(!text.zh.is_empty() && !text.en.is_empty(), "{key}");
         let quoted = format!("\"{key}\"");
-        let looked_up = ["reason.", "error.", "duplicates."].iter().any(|start| key.starts_with(start));
+        let looked_up = ["reason.", "error.", "duplicates.", "audit.action.", "audit.actor.", "audit.about."]
+            .iter()
+            .any(|start| key.starts_with(start));
         assert!(looked_up || sources.iter().any(|(_, s)| s.contains(&quoted)), "no page uses {key}");
     }
 }
@@ -153,5 +157,15 @@ fn every_reason_of_the_server_has_words_of_its_own() {
     assert!(codes.len() > 30, "{codes:?}");
     for code in codes {
         assert_ne!(quarantine::reason_text(&shell, code), shell.t("reason.other"), "no words for {code}");
+    }
+}
+
+#[test]
+fn every_kind_of_entry_in_the_audit_log_has_words_of_its_own() {
+    for language in LANGUAGES {
+        let shell = Shell::sample("", language);
+        let words: BTreeSet<String> = Action::ALL.iter().map(|a| audit::kind_text(&shell, a.code())).collect();
+        assert_eq!(words.len(), Action::ALL.len());
+        assert!(Action::ALL.iter().all(|a| !words.contains(a.code())));
     }
 }

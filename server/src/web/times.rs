@@ -25,6 +25,12 @@ pub fn day_end(day: &str) -> Option<u64> {
     u64::try_from(next * 1000 - 1).ok()
 }
 
+/// A day's first and last millisecond in the zone of the pages.
+pub fn day_span(day: &str) -> Option<(u64, u64)> {
+    let last = day_end(day)?;
+    Some((last.checked_sub(24 * 3600 * 1000 - 1)?, last))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +39,8 @@ mod tests {
     fn a_day_ends_in_the_zone_of_the_pages() {
         let end = day_end("2026-11-25").unwrap_or(0);
         assert_eq!((minute(end), minute(end + 1)), (Some("2026-11-25 23:59".into()), Some("2026-11-26 00:00".into())));
+        let (first, last) = day_span("2026-11-25").unwrap_or_default();
+        assert_eq!((minute(first), last), (Some("2026-11-25 00:00".into()), end));
         assert_eq!((day_end("2026-02-30"), day_end("tomorrow")), (None, None));
     }
 

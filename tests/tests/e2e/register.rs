@@ -288,7 +288,7 @@ fn an_import_on_which_a_phone_has_built_is_not_undone() {
     edit(&phone, office.household("0002"), &[("remark", "屋面渗漏")]);
     sync(&phone);
     let head = office.head();
-    let RegisterError::EditedSince { count, numbers } = office.undo(1).unwrap_err() else { panic!("undone") };
+    let RegisterError::EditedSince { count, numbers, .. } = office.undo(1).unwrap_err() else { panic!("undone") };
     assert_eq!((count, numbers), (1, vec!["0002".to_owned()]));
     assert_eq!(office.head(), head, "nothing was undone");
     visit(&phone, office.household("0001"), "初次");

@@ -34,6 +34,9 @@ pub(crate) fn undo(
 ) -> Result<Undone, RegisterError> {
     let no = row.no;
     let items = items(service, township, no)?;
+    if items.is_empty() && row.state != ImportState::Undoing {
+        return Err(RegisterError::Table("nothing_kept"));
+    }
     let present = Present::read(service, township, &items)?;
     let mut used = Vec::new();
     for (row, written) in &items {

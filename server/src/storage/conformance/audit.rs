@@ -43,6 +43,11 @@ fn entries_of_the_audit_log_are_appended_in_order_and_found_again(storage: Arc<d
     assert_eq!(found(AuditFilter { action: Some("masked_look".into()), ..AuditFilter::default() }), [3, 2]);
     assert_eq!(found(AuditFilter { subject: Some("user/bb".into()), ..AuditFilter::default() }), [2]);
     assert_eq!(found(AuditFilter { subject: Some("record/a".into()), ..AuditFilter::default() }), [0; 0]);
+    let of = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    assert_eq!(found(AuditFilter { of: of(&["user/bb", "record/xx"]), ..AuditFilter::default() }), [2]);
+    assert_eq!(found(AuditFilter { of: of(&["office"]), ..AuditFilter::default() }), [4, 3, 2, 1]);
+    assert_eq!(found(AuditFilter { of: of(&["offic", "user/b"]), ..AuditFilter::default() }), [0; 0]);
+    assert_eq!(found(AuditFilter { at_ms: Some((2, 3)), ..AuditFilter::default() }), [3, 2]);
     assert_eq!(found(AuditFilter { township: Some(TOWNSHIP), ..AuditFilter::default() }), [4, 2, 1]);
 }
 

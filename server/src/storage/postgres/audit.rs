@@ -29,12 +29,16 @@ impl AuditStorage for PostgresStorage {
             let sql = format!(
                 "SELECT {COLUMNS} FROM audit WHERE tenant = $1 AND no < $2 AND ($3::TEXT IS NULL OR action = $3)
                  AND ($4::TEXT IS NULL OR strpos(' ' || subjects || ' ', ' ' || $4 || ' ') > 0)
-                 AND ($5::BYTEA IS NULL OR township IS NULL OR township = $5) ORDER BY no DESC LIMIT $6"
+                 AND ($5::BYTEA IS NULL OR township IS NULL OR township = $5)
+                 AND ($7::TEXT[] IS NULL OR actor = ANY($7) OR string_to_array(subjects, ' ') && $7)
+                 AND at_ms BETWEEN $8 AND $9 ORDER BY no DESC LIMIT $6"
             );
+            let (from, to) = filter.at_ms.map_or((i64::MIN, i64::MAX), |(a, b)| (a.cast_signed(), b.cast_signed()));
             let before = filter.before.map_or(i64::MAX, |no| i64::try_from(no).unwrap_or(i64::MAX));
             let township = filter.township.as_ref().map(|t| t.0.as_slice());
             let limit = i64::from(filter.limit);
-            let values: [super::Param<'_>; 6] = [&t, &before, &filter.action, &filter.subject, &township, &limit];
+            let values: [super::Param<'_>; 9] =
+                [&t, &before, &filter.action, &filter.subject, &township, &limit, &filter.of, &from, &to];
             super::rows(c, &sql, &values).await?.iter().map(row).collect()
         })
     }

@@ -31,11 +31,16 @@ impl AuditStorage for SqliteStorage {
             let sql = format!(
                 "SELECT {COLUMNS} FROM audit WHERE no < ?1 AND (?2 IS NULL OR action = ?2)
                  AND (?3 IS NULL OR instr(' ' || subjects || ' ', ' ' || ?3 || ' ') > 0)
-                 AND (?4 IS NULL OR township IS NULL OR township = ?4) ORDER BY no DESC LIMIT ?5"
+                 AND (?4 IS NULL OR township IS NULL OR township = ?4)
+                 AND (?6 IS NULL OR EXISTS (SELECT 1 FROM json_each(?6) j WHERE j.value = actor
+                      OR instr(' ' || subjects || ' ', ' ' || j.value || ' ') > 0))
+                 AND at_ms BETWEEN ?7 AND ?8 ORDER BY no DESC LIMIT ?5"
             );
+            let of = filter.of.as_ref().map(|of| serde_json::Value::from(of.clone()).to_string());
+            let (from, to) = filter.at_ms.map_or((i64::MIN, i64::MAX), |(a, b)| (a.cast_signed(), b.cast_signed()));
             let before = filter.before.map_or(i64::MAX, |no| i64::try_from(no).unwrap_or(i64::MAX));
             let township = filter.township.map(|t| t.0);
-            let values = params![before, filter.action, filter.subject, township, filter.limit];
+            let values = params![before, filter.action, filter.subject, township, filter.limit, of, from, to];
             let mut statement = c.prepare_cached(&sql)?;
             Ok(statement.query_map(values, row)?.collect::<rusqlite::Result<_>>()?)
         })
