@@ -168,7 +168,7 @@ class Pages(unittest.TestCase):
         for said in ("Marginal household", "Received at", "History"):
             self.assertIn(said, browser.text())
         self.looks_right("3-record")
-        for name in ("differences", "duplicates", "doubts", "phones", "quarantine", "visits"):
+        for name in ("differences", "duplicates", "doubts", "phones", "quarantine", "audit", "visits"):
             browser.go(self.address + "/" + name)
             self.looks_right("4-" + name)
         browser.follow(browser.link("中文"))
