@@ -220,6 +220,22 @@ class Pages(unittest.TestCase):
         browser.go(record)
         self.assertNotIn("999999195001100013", browser.run("return document.documentElement.outerHTML"))
 
+        browser.go(self.address + "/audit")
+        for said in ("查看隐藏内容", "核实身份", "乡镇办公人员"):
+            self.assertIn(said, browser.text())
+        browser.run("document.querySelector('select[name=kind]').value = 'masked_look'")
+        browser.run("document.querySelector('select[name=who]').value = 'office'")
+        browser.run("document.querySelector('input[name=day]').value = '2020-06-30'")
+        browser.follow(browser.find("main form.filters button"))
+        kinds = browser.run("return [...document.querySelectorAll('tbody th')].map(r => r.innerText)")
+        self.assertTrue(kinds and set(kinds) == {"查看隐藏内容"}, kinds)
+        browser.follow(browser.link("核对日志是否完整"))
+        self.assertIn("日志完整", browser.text())
+        self.assertIn("kind=masked_look", browser.url())
+        self.looks_right("audit")
+        browser.go(self.address + "/audit?day=2020-06-29")
+        self.assertIn("没有符合条件的记录", browser.text())
+
         browser.go(self.address + "/quarantine")
         browser.run("document.querySelector('input[type=checkbox]').click()")
         browser.follow(browser.find("form[action$=release] button.main"))
