@@ -121,7 +121,8 @@ impl Phone {
         Ok(self.inner()?.areas()?.into_iter().map(Into::into).collect())
     }
 
-    /// Households of an area (or all) whose name or number contains `search` (or all).
+    /// Households of an area (or all) whose name or number contains `search` (or all); of those that are united, the one that
+    /// stands for them.
     pub fn households(
         &self,
         area: Option<AreaId>,
@@ -130,6 +131,11 @@ impl Phone {
         limit: u32,
     ) -> Result<Vec<RecordRow>, PhoneError> {
         Ok(self.inner()?.households(area, &search, offset, limit)?.into_iter().map(Into::into).collect())
+    }
+
+    /// The households that the list shows as one with this one, each with a history of its own.
+    pub fn united_with(&self, household: RecordId) -> Result<Vec<RecordRow>, PhoneError> {
+        Ok(self.inner()?.united_with(household)?.into_iter().map(Into::into).collect())
     }
 
     /// A record's merged answers as canonical JSON.

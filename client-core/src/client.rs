@@ -230,7 +230,8 @@ impl Phone {
         Ok(self.store.areas()?)
     }
 
-    /// Households, by village and search text.
+    /// Households, by village and search text. Where several are united, the one that stands for them all, also if the text
+    /// is in one of the others; see [`Phone::united_with`].
     pub fn households(
         &self,
         area: Option<AreaId>,
@@ -242,6 +243,7 @@ impl Phone {
             record_type: Some("household".into()),
             area,
             search: (!search.is_empty()).then(|| search.to_lowercase()),
+            united: self.united_here()?,
             offset,
             limit,
             ..ListFilter::default()

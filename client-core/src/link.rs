@@ -61,7 +61,8 @@ impl Side {
         Self { household, member: None }
     }
 
-    fn member_part(&self) -> Option<RecordId> {
+    /// What a link's natural key says of the member; `None` for a household.
+    pub fn member_part(&self) -> Option<RecordId> {
         let member = self.member.as_ref()?;
         let mut hash = Sha256::new();
         hash.update(b"doorstep/link-member/1");

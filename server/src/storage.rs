@@ -49,7 +49,7 @@ pub use erasure::ErasureStorage;
 pub use events::EventStorage;
 pub use figures::FigureStorage;
 pub use forms::{FormChange, FormLogEntry};
-pub use links::{LinkStorage, StoredLink};
+pub use links::{LinkStorage, StoredLink, United};
 pub use lists::ListStorage;
 pub use people::{Device, Known, SYNC_GAP_MS, User};
 pub use postgres::PostgresStorage;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Phone, PhoneError};
 use crate::id::{RecordId, TenantKey};
 use crate::link::{self, LINK_TYPE, Link, Side, VERDICT, Verdict};
-use crate::store::{ListFilter, PlannedDocument};
+use crate::store::{ListFilter, PlannedDocument, Row};
 
 /// Links that are looked at, at most.
 const LINKS_MAX: u32 = 10_000;
@@ -52,5 +52,24 @@ impl Phone {
             links.extend(Link::read(&row.identity, &record.answers(), differs));
         }
         Ok(link::unite(&links))
+    }
+
+    /// Those of [`Phone::united`] whose other household is on this phone too: nobody loses a household from view.
+    pub(super) fn united_here(&self) -> Result<BTreeMap<RecordId, RecordId>, PhoneError> {
+        let mut here = BTreeMap::new();
+        for (household, leads) in self.united()? {
+            if self.store.row(leads)?.is_some() {
+                here.insert(household, leads);
+            }
+        }
+        Ok(here)
+    }
+
+    /// The households that lists show as one with this one, each with a record and a history of its own.
+    pub fn united_with(&self, household: RecordId) -> Result<Vec<Row>, PhoneError> {
+        let united = self.united()?;
+        let led = united.iter().filter(|(_, leads)| **leads == household).map(|(id, _)| *id);
+        let rows = led.map(|id| self.store.row(id)).collect::<Result<Vec<_>, _>>()?;
+        Ok(rows.into_iter().flatten().collect())
     }
 }

@@ -1,6 +1,6 @@
 //! What apps read: lists, counts, refusals.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
@@ -56,6 +56,9 @@ pub struct ListFilter {
     pub search: Option<String>,
     /// Only with answers that stand differently.
     pub with_differences: bool,
+    /// Records that are left out because another one stands for them; where the search text is in one of them, that other
+    /// one is found.
+    pub united: BTreeMap<RecordId, RecordId>,
     /// Leave out so many.
     pub offset: u32,
     /// At most so many.
@@ -127,6 +130,14 @@ fn row_from(r: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
 pub(super) fn list_statement(db: &Connection, filter: &ListFilter) -> Result<(String, Vec<Box<dyn ToSql>>)> {
     let mut conditions: Vec<&str> = Vec::new();
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let mut with = String::new();
+    if !filter.united.is_empty() {
+        with = format!("WITH united (id, leads) AS (VALUES {}) ", vec!["(?, ?)"; filter.united.len()].join(", "));
+        values.extend(
+            filter.united.iter().flat_map(|(id, leads)| [id, leads]).map(|id| Box::new(id.0) as Box<dyn ToSql>),
+        );
+        conditions.push("id NOT IN (SELECT id FROM united)");
+    }
     if let Some(record_type) = &filter.record_type {
         // a subject has few records: they are found by it, not by their type
         conditions.push(if filter.subject.is_some() { "+type = ?" } else { "type = ?" });
@@ -149,7 +160,14 @@ pub(super) fn list_statement(db: &Connection, filter: &ListFilter) -> Result<(St
         values.extend([Box::new(subject.0) as Box<dyn ToSql>, Box::new(subject.0)]);
     }
     if let Some(search) = &filter.search {
-        conditions.push("instr(search, ?) > 0");
+        conditions.push(match filter.united.is_empty() {
+            true => "instr(search, ?) > 0",
+            false => {
+                values.push(Box::new(search.clone()));
+                "(instr(search, ?) > 0 OR id IN
+                 (SELECT u.leads FROM united u JOIN record r ON r.id = u.id WHERE instr(r.search, ?) > 0))"
+            }
+        });
         values.push(Box::new(search.clone()));
     }
     if filter.with_differences {
@@ -163,7 +181,7 @@ pub(super) fn list_statement(db: &Connection, filter: &ListFilter) -> Result<(St
     };
     values.push(Box::new(filter.limit));
     values.push(Box::new(filter.offset));
-    Ok((format!("SELECT {ROW} FROM record WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?"), values))
+    Ok((format!("{with}SELECT {ROW} FROM record WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?"), values))
 }
 
 fn has_areas_below(db: &Connection, area: AreaId) -> Result<bool> {

@@ -91,6 +91,7 @@ async fn list_links(
                 "id": l.stored.record,
                 "households": [l.stored.link.households.0, l.stored.link.households.1],
                 "names": [l.names.0, l.names.1],
+                "members": l.sides.as_ref().map(|sides| [&sides.0.member, &sides.1.member]),
                 "of_members": l.stored.link.of_members,
                 "verdict": if l.stored.link.is_same { Verdict::Same } else { Verdict::NotSame }.as_str(),
                 "heads": l.heads,

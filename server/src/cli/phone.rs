@@ -384,6 +384,9 @@ fn show(phone: &Phone, args: &PhoneArgs, id: RecordId) -> Result<(), Fault> {
             say!("\t{}\tby {} at {} (phone)", value.value.to_json(), value.user, value.claimed_s);
         }
     }
+    for row in phone.united_with(id)? {
+        say!("one with it: {}\t{}\t{}\t{}", row.record_type, row.title, row.label, row.id);
+    }
     for row in phone.list(ListFilter { subject: Some(id), limit: 50, ..ListFilter::default() })? {
         say!("about it: {}\t{}\t{}\t{}", row.record_type, row.title, row.label, row.id);
     }

@@ -1,12 +1,13 @@
 //! Linking duplicates: candidates that nobody has decided about, and what was decided.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use doorstep_core::id::{AreaId, ChangeHash, RecordId};
 use doorstep_core::link::{self, Side, VERDICT, Verdict};
 use doorstep_core::protocol::{RecordBody, RecordFrame};
+use serde_json::Value;
 
 use super::audit::{Act, Action, Actor};
 use super::desk::{Desk, DeskError};
@@ -51,7 +52,9 @@ pub struct DecidedLink {
     pub stored: StoredLink,
     /// Its heads.
     pub heads: Vec<ChangeHash>,
-    /// What the two households are called.
+    /// The two; `None` where a member isn't in its household any more, such as after an erasure.
+    pub sides: Option<(Side, Side)>,
+    /// What the two households, or the members, are called.
     pub names: (String, String),
 }
 
@@ -108,17 +111,42 @@ impl Desk {
 
     /// Links that say something, at most so many.
     pub fn decided_links(&self, township: TownshipId, limit: usize) -> Result<Vec<DecidedLink>, StorageError> {
-        let name = |id| self.service.storage.record_row(township, id).map(|row| row.map(|r| r.projection.title));
         let links = self.service.storage.links(township)?;
         let decided = links.into_iter().filter(|s| s.link.is_same || s.link.is_not_same).take(limit);
         decided
             .map(|stored| {
                 let (one, other) = stored.link.households;
-                let names = (name(one)?.unwrap_or_default(), name(other)?.unwrap_or_default());
+                let parts = stored.identity.key.get(2..4).unwrap_or_default();
+                let (one, one_name) = self.side(township, one, parts.first())?;
+                let (other, other_name) = self.side(township, other, parts.get(1))?;
                 let (heads, _) = self.link_now(township, stored.record)?;
-                Ok(DecidedLink { stored, heads, names })
+                Ok(DecidedLink { stored, heads, sides: one.zip(other), names: (one_name, other_name) })
             })
             .collect()
+    }
+
+    /// One of a link's two, with the member that the link's key means by `part`, and what it is called.
+    fn side(
+        &self,
+        township: TownshipId,
+        household: RecordId,
+        part: Option<&RecordId>,
+    ) -> Result<(Option<Side>, String), StorageError> {
+        let Some(row) = self.service.storage.record_row(township, household)? else {
+            return Ok((None, String::new()));
+        };
+        let Some(part) = part else { return Ok((Some(Side::of(household)), row.projection.title)) };
+        let merged: Value = serde_json::from_str(&row.projection.json).unwrap_or_default();
+        let answers = merged["answers"].as_object().into_iter().flatten();
+        let instances: BTreeSet<&str> =
+            answers.filter_map(|(key, _)| Some(key.strip_prefix("member#")?.split_once('/')?.0)).collect();
+        let mut sides = instances.into_iter().map(|m| Side { household, member: Some(m.to_owned()) });
+        let Some(side) = sides.find(|side| side.member_part().as_ref() == Some(part)) else {
+            return Ok((None, row.projection.title));
+        };
+        let member = side.member.as_deref().unwrap_or_default();
+        let name = merged["answers"][format!("member#{member}/name")].as_str().unwrap_or_default().to_owned();
+        Ok((Some(side), if name.is_empty() { row.projection.title } else { name }))
     }
 
     fn link_now(&self, township: TownshipId, record: RecordId) -> Result<(Vec<ChangeHash>, bool), StorageError> {

@@ -23,7 +23,7 @@ pub const LATE_DAYS: u32 = 3;
 /// The setting that says by which rules the figures of all townships were made.
 pub const RULES_SETTING: &str = "figures_rules";
 /// The rules of this program: to be raised when lines, stays or figures come out otherwise.
-pub const RULES: &str = "1";
+pub const RULES: &str = "2";
 
 /// What a figure counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]

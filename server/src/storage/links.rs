@@ -19,6 +19,37 @@ pub struct StoredLink {
     pub link: Link,
 }
 
+/// Households that are united into others, each with the one that stands for it: of a whole township, or only of those that
+/// a transaction is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct United(pub BTreeMap<RecordId, RecordId>);
+
+impl United {
+    /// The household that stands for one: itself, if it isn't united into another.
+    pub fn lead(&self, id: RecordId) -> RecordId {
+        self.0.get(&id).copied().unwrap_or(id)
+    }
+
+    /// True if another one stands for it.
+    pub fn is_led(&self, id: RecordId) -> bool {
+        self.0.contains_key(&id)
+    }
+
+    /// All that are one with it, it itself included.
+    pub fn all(&self, id: RecordId) -> BTreeSet<RecordId> {
+        let lead = self.lead(id);
+        let led = self.0.iter().filter(|(_, other)| **other == lead).map(|(id, _)| *id);
+        led.chain([lead]).collect()
+    }
+
+    /// The households that count otherwise by `now`: those that are united or set apart, and those that stand for them.
+    pub fn changed(&self, now: &Self) -> BTreeSet<RecordId> {
+        let known = self.0.keys().chain(now.0.keys()).copied();
+        let moved = known.filter(|id| self.0.get(id) != now.0.get(id));
+        moved.flat_map(|id| [id, self.lead(id), now.lead(id)]).collect()
+    }
+}
+
 /// What is kept of links.
 pub trait LinkStorage {
     /// All links of a township, by record.

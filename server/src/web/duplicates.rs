@@ -74,12 +74,21 @@ pub struct CandidateRow {
 /// A decision that can be taken back.
 #[derive(Debug, Clone)]
 pub struct DecidedRow {
-    /// The two households: address and name.
+    /// The two households, or members: address of the household and name.
     pub sides: Vec<(String, String)>,
     /// What was decided, in words.
     pub verdict: &'static str,
-    /// The two; the second with heads: for taking it back. None for members, whose link the household's page doesn't know.
-    pub undo: Option<(String, String, String)>,
+    /// For taking it back; `None` where a member isn't there any more.
+    pub undo: Option<Undo>,
+}
+
+/// What a decision was about: for taking it back.
+#[derive(Debug, Clone)]
+pub struct Undo {
+    /// The two.
+    pub sides: (Side, Side),
+    /// The link's heads.
+    pub heads: String,
 }
 
 /// What is asked for.
@@ -125,7 +134,7 @@ fn decided_row(shell: &Shell, decided: &DecidedLink) -> DecidedRow {
     DecidedRow {
         sides: vec![side(one, &decided.names.0), side(other, &decided.names.1)],
         verdict,
-        undo: (!link.of_members).then(|| (one.to_string(), other.to_string(), hex(&decided.heads))),
+        undo: decided.sides.clone().map(|sides| Undo { sides, heads: hex(&decided.heads) }),
     }
 }
 
@@ -238,6 +247,7 @@ impl DuplicatesPage {
             is_disputed: of_members,
             heads: String::new(),
         };
+        let member = Side { household: RecordId([0; 16]), member: Some("a1".to_owned()) };
         let decided = |undo| DecidedRow {
             sides: vec![("/households/00".to_owned(), "王<script>".to_owned()); 2],
             verdict: shell.t("duplicates.same"),
@@ -246,7 +256,10 @@ impl DuplicatesPage {
         Self {
             rows: vec![row("", false), row("a1", true)],
             looked: shell.fill("duplicates.looked", &[("n", "2"), ("time", "2020-06-01 08:00")]),
-            decided: vec![decided(Some(("00".into(), "01".into(), String::new()))), decided(None)],
+            decided: vec![
+                decided(Some(Undo { sides: (member, Side::of(RecordId([1; 16]))), heads: String::new() })),
+                decided(None),
+            ],
             next: Some("/duplicates?after=50".to_owned()),
             shell,
         }

@@ -3,6 +3,7 @@
 use doorstep_core::client::{NewRecord, Phone};
 use doorstep_core::id::{AreaId, RecordId};
 use doorstep_core::link::{Side, Verdict};
+use doorstep_server::calendar::Period;
 use doorstep_tests::harness::{TestServer, sync};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -71,6 +72,14 @@ impl Township {
         (response.status().as_u16(), serde_json::from_str(&response.text().unwrap()).unwrap_or_default())
     }
 
+    /// Households of today's figures, which are what the records say.
+    fn counted(&self) -> i64 {
+        let verified = self.server.service.verify_figures(self.server.township).unwrap();
+        assert!(verified.differing == 0 && verified.records > 0, "{verified} {:?}", verified.differences);
+        let service = &self.server.service;
+        service.figures(self.server.township, None, &Period::Whole, &service.today()).unwrap().total.stock().households
+    }
+
     fn listed(&self) -> Vec<String> {
         let list = self.get("/api/records?type=household");
         list["records"].as_array().unwrap().iter().map(|r| r["id"].as_str().unwrap().to_owned()).collect()
@@ -113,11 +122,12 @@ fn a_household_entered_twice_is_found_and_a_person_in_two_households_without_sho
 fn linked_households_stand_once_in_lists_with_both_histories_and_apart_again_when_it_is_undone() {
     let town = Township::new();
     let [one, other] = town.twice();
-    assert_eq!(town.listed().len(), 3);
+    assert_eq!((town.listed().len(), town.counted()), (3, 3));
     let sides = json!([{"household": one}, {"household": other}]);
     let (status, said) = town.link(&json!({"sides": sides, "verdict": "same", "leads": other, "reason": "登记了两次"}));
     assert_eq!(status, 200, "{said}");
     assert!(town.candidates().is_empty(), "decided");
+    assert_eq!(town.counted(), 2, "figures count what is listed");
     assert!(!town.listed().contains(&one.to_string()) && town.listed().contains(&other.to_string()));
     assert_eq!(town.get("/api/records?type=household&united=all")["records"].as_array().unwrap().len(), 3);
     let page = town.text("/households?lang=zh");
@@ -132,9 +142,64 @@ fn linked_households_stand_once_in_lists_with_both_histories_and_apart_again_whe
     assert_eq!(links["united_into"][one.to_string()], json!(other));
     let heads = &links["links"][0]["heads"];
     let (status, _) = town.link(&json!({"sides": sides, "verdict": "open", "heads": heads}));
-    assert_eq!((status, town.listed().len(), town.candidates().len()), (200, 3, 1));
+    assert_eq!((status, town.listed().len(), town.candidates().len(), town.counted()), (200, 3, 1, 3));
     let entries = town.get("/api/audit?action=records_linked")["entries"].clone();
     assert!(entries.as_array().unwrap().len() == 2 && !entries.to_string().contains("李四"), "{entries}");
+}
+
+/// The fields of the form in a page that takes a decision back.
+fn undo_form(page: &str) -> Vec<(String, String)> {
+    let form = page.split("<form").find(|form| form.contains("value=\"open\"")).unwrap();
+    let field = |tag: &str| {
+        let of = |name: &str| Some(tag.split(&format!("{name}=\"")).nth(1)?.split('"').next()?.to_owned());
+        Some((of("name")?, of("value")?))
+    };
+    form.split('<').filter_map(field).collect()
+}
+
+#[test]
+fn that_two_members_are_one_person_can_be_taken_back_on_the_page() {
+    let town = Township::new();
+    let [here, there] = town.server.villages;
+    let person = [("member#p/name", "赵梅"), ("member#p/birth", "1990-01-01"), ("member#p/id_number", ID_NUMBER)];
+    for (village, number, head) in [(here, "0011", "赵一"), (there, "0012", "孙二")] {
+        town.household(village, number, &[&[("head_name", head)][..], &person].concat());
+    }
+    town.settle();
+    let sides = town.candidates()[0]["sides"].clone();
+    assert_eq!(town.link(&json!({"sides": sides, "verdict": "same"})).0, 200);
+    let page = town.text("/duplicates?lang=zh");
+    assert!(town.candidates().is_empty() && page.contains("同一人") && page.contains(">赵梅</a>"), "{page}");
+    let form = undo_form(&page);
+    let members = |name: &str| form.iter().find(|(field, _)| field == name).unwrap().1.clone();
+    assert_eq!((members("member_a").len(), members("member_b").len()), (1, 1), "{form:?}");
+    let answer = crate::client().post(format!("{}/duplicates", town.server.url())).form(&form).send().unwrap();
+    assert!(answer.status().is_redirection() || answer.status().is_success(), "{}", answer.status());
+    assert_eq!(town.candidates().len(), 1, "open again");
+    assert!(town.get("/api/links")["links"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_phone_lists_united_households_as_one_and_finds_it_by_what_stands_in_the_other() {
+    let town = Township::new();
+    let [one, other] = town.twice();
+    town.a.link_households(other, one).unwrap();
+    let listed = |phone: &Phone, search: &str| {
+        let rows = phone.households(None, search, 0, 10).unwrap();
+        rows.iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!((listed(&town.a, "").len(), listed(&town.b, "").len()), (2, 3), "offline");
+    town.settle();
+    for phone in [&town.a, &town.b] {
+        assert!(listed(phone, "").len() == 2 && !listed(phone, "").contains(&one));
+        assert_eq!(listed(phone, "0001"), [other], "0001 is the number of the one that isn't listed");
+        let with: Vec<RecordId> = phone.united_with(other).unwrap().iter().map(|row| row.id).collect();
+        assert_eq!(with, [one]);
+        assert!(!phone.record(one).unwrap().history().is_empty(), "its history stays");
+    }
+    town.b.link(&Side::of(one), &Side::of(other), Verdict::Open, None).unwrap();
+    town.settle();
+    assert_eq!((listed(&town.a, "").len(), town.a.united_with(other).unwrap().len()), (3, 0));
 }
 
 #[test]
@@ -158,14 +223,14 @@ fn two_phones_that_link_differently_offline_converge_and_nothing_is_united_until
     assert_eq!(town.a.united().unwrap(), [(other, one)].into(), "offline");
     town.settle();
     assert_eq!(town.a.united().unwrap(), town.b.united().unwrap());
-    assert!(town.a.united().unwrap().is_empty() && town.listed().len() == 3);
+    assert!(town.a.united().unwrap().is_empty() && town.listed().len() == 3 && town.counted() == 3);
     let open = town.candidates();
     assert_eq!((open.len(), &open[0]["disputed"]), (1, &json!(true)), "the office sees that they don't agree");
     town.b.link(&Side::of(one), &Side::of(other), Verdict::Same, Some(one)).unwrap();
     town.settle();
     assert_eq!(town.a.united().unwrap(), [(other, one)].into());
     assert_eq!(town.get("/api/links")["united_into"][other.to_string()], json!(one));
-    assert_eq!(town.listed().len(), 2);
+    assert_eq!((town.listed().len(), town.counted()), (2, 2));
 }
 
 #[test]

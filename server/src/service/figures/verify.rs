@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use doorstep_core::id::{AreaId, RecordId};
+use doorstep_core::link::{LINK_TYPE, Link, VERDICT, unite};
 
 use super::super::Service;
 use super::super::doubts::form_of;
@@ -11,7 +12,7 @@ use super::super::merge::open_record;
 use super::super::projection::project;
 use crate::storage::figures::plan::{Tally, from_scratch};
 use crate::storage::figures::{Fact, FigureGroup, LATE_DAYS, LATE_SETTING};
-use crate::storage::{StorageError, TownshipId};
+use crate::storage::{RecordFilter, StorageError, TownshipId, United};
 
 /// Records walked along at once.
 const PAGE: u32 = 200;
@@ -75,7 +76,8 @@ impl Service {
         let late_days = self.late_days()?;
         let (head, _) = self.storage.head(township)?;
         let (mut found, mut tally, mut after) = (Verified::default(), Tally::default(), 0);
-        let mut lines = (0, 0);
+        let (mut lines, mut done) = ((0, 0), BTreeSet::new());
+        let united = self.recompute_united(township, &mut found)?;
         loop {
             let facts = self.storage.figure_facts(township, after, PAGE)?;
             let Some(last) = facts.last() else { break };
@@ -83,7 +85,11 @@ impl Service {
             for fact in &facts {
                 found.records += 1;
                 for subject in self.subjects_at(township, fact)? {
-                    lines += self.verify_subject(township, subject, late_days, &mut tally, &mut found)?;
+                    let all = united.all(subject);
+                    if all.len() == 1 || done.insert(united.lead(subject)) {
+                        let group = (united.lead(subject), &united);
+                        lines += self.verify_subject(township, group, late_days, &mut tally, &mut found)?;
+                    }
                 }
             }
         }
@@ -136,18 +142,26 @@ impl Service {
     fn verify_subject(
         &self,
         township: TownshipId,
-        subject: RecordId,
+        (subject, united): (RecordId, &United),
         late_days: u32,
         tally: &mut Tally,
         found: &mut Verified,
     ) -> Result<Counted, StorageError> {
         let mut group = self.storage.figure_group(township, subject)?;
-        let counts_here = |fact: &Fact| fact.subject == Some(subject) || fact.id == subject && fact.subject.is_none();
+        for one in united.all(subject).into_iter().filter(|one| *one != subject) {
+            let led = self.storage.figure_group(township, one)?;
+            group.facts.extend(led.facts);
+            group.lines.extend(led.lines);
+            if !led.stays.is_empty() {
+                found.tell(|| format!("record {one}: stays are kept of what another one stands for"));
+            }
+        }
+        let counts_here = |fact: &Fact| united.lead(fact.subject.unwrap_or(fact.id)) == subject;
         if !group.facts.iter().any(counts_here) {
             return Ok(Counted::default());
         }
         self.recompute(township, &mut group, found)?;
-        let (lines, stays) = from_scratch(subject, &group.facts, late_days);
+        let (lines, stays) = from_scratch(subject, united, &group.facts, late_days);
         let here: BTreeSet<u64> = group.facts.iter().filter(|f| counts_here(f)).map(|fact| fact.born).collect();
         group.lines.retain(|line| here.contains(&line.born));
         if group.stays != stays {
@@ -163,6 +177,32 @@ impl Service {
         lines.iter().for_each(|line| tally.line(line, 1));
         tally.stays(&stays, 1);
         Ok(Counted(lines.len() as u64, stays.len() as u64))
+    }
+
+    /// What is united, by the links read once more from their changes.
+    fn recompute_united(&self, township: TownshipId, found: &mut Verified) -> Result<United, StorageError> {
+        let (mut links, mut after) = (Vec::new(), 0);
+        loop {
+            let record_type = Some(LINK_TYPE.to_owned());
+            let filter = RecordFilter { record_type, after, limit: PAGE, ..RecordFilter::default() };
+            let rows = self.storage.list_records(township, &filter)?;
+            let Some(last) = rows.last() else { break };
+            after = last.born;
+            let ids: Vec<RecordId> = rows.iter().map(|row| row.id).collect();
+            for (id, stored) in ids.iter().zip(self.storage.load_records(township, &ids)?) {
+                let Some(record) = stored.as_ref().and_then(|stored| open_record(stored).ok()) else {
+                    found.tell(|| format!("record {id} can't be opened"));
+                    continue;
+                };
+                let differs = record.view().differences.iter().any(|difference| difference.key == VERDICT);
+                links.extend(Link::read(record.identity(), &record.answers(), differs));
+            }
+        }
+        let united = United(unite(&links));
+        if self.storage.united(township)? != united.0 {
+            found.tell(|| format!("{} households are united into others, otherwise than is kept", united.0.len()));
+        }
+        Ok(united)
     }
 
     /// Reads once more from the changes what figures need of records.

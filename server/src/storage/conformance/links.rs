@@ -7,7 +7,12 @@ use crate::storage::RecordFilter;
 
 claims!(links_unite_households_in_the_transaction_that_stores_them_and_lists_leave_out_the_united_ones);
 
-fn linked(device: &Device, (a, b): (RecordId, RecordId), verdict: Verdict, leads: Option<RecordId>) -> PreparedRecord {
+pub(super) fn linked(
+    device: &Device,
+    (a, b): (RecordId, RecordId),
+    verdict: Verdict,
+    leads: Option<RecordId>,
+) -> PreparedRecord {
     let identity = link::identity(&Side::of(a), &Side::of(b)).unwrap();
     let mut record = record(device, "link", VILLAGE, Some(a.min(b)));
     let leads = leads.map_or("null".to_owned(), |id| format!("\"{id}\""));

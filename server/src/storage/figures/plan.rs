@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use doorstep_core::id::{AreaId, RecordId};
 
+use super::super::links::United;
 use super::{Cell, Cells, Fact, Line, Stay, Sums};
 use crate::calendar::{Period, is_late, parse_day};
 
@@ -248,8 +249,8 @@ impl Tally {
     }
 }
 
-/// The lines about one subject that become others, where `facts` are those of its records that changed and `lines` what is
-/// stored, at least of the same types. The subject's own line isn't among them.
+/// The lines about one subject, and about what is united into it, that become others, where `facts` are those of its records
+/// that changed and `lines` what is stored, at least of the same types. The subject's own line isn't among them.
 pub fn regroup(lines: &[Line], facts: &[&Fact], stays: &[Stay], late_days: u32) -> Vec<LineChange> {
     let mut before: BTreeMap<u64, &Line> = lines.iter().map(|line| (line.born, line)).collect();
     let mut now: BTreeMap<u64, Line> = before.iter().map(|(born, line)| (*born, (*line).clone())).collect();
@@ -281,22 +282,37 @@ pub struct Loaded {
     pub stays: HashMap<RecordId, Vec<Stay>>,
     /// Their own lines and those of the same subjects, at least of the same types, each with the record's subject.
     pub lines: Vec<(Option<RecordId>, Line)>,
+    /// What is united with them and with their subjects.
+    pub united: United,
 }
 
 impl Loaded {
-    /// The subjects of the records.
-    pub fn subjects(&self) -> BTreeSet<RecordId> {
-        self.facts.values().filter_map(|fact| fact.subject).collect()
+    /// The records about nothing, and the subjects of the others: what may be united with something.
+    pub fn concerned(&self) -> BTreeSet<RecordId> {
+        self.facts.values().map(|fact| fact.subject.unwrap_or(fact.id)).collect()
+    }
+
+    /// The subjects of the records, with what is united with them, each with a type of which there are records.
+    pub fn subjects(&self) -> BTreeSet<(RecordId, &str)> {
+        let about = self.facts.values().filter_map(|fact| Some((fact.subject?, fact.record_type.as_str())));
+        let about: BTreeSet<(RecordId, &str)> = about.collect();
+        let all = |(id, record_type)| self.united.all(id).into_iter().map(move |id| (id, record_type));
+        about.into_iter().flat_map(all).collect()
+    }
+
+    /// The stays of a household as they are now: none of one that another stands for.
+    pub fn stays_now(&self, household: &Fact) -> Vec<Stay> {
+        if self.united.is_led(household.id) { Vec::new() } else { stays(household) }
     }
 
     /// The lines that become others.
     pub fn changes(&self, late_days: u32) -> Vec<LineChange> {
         let mut groups: BTreeMap<Option<RecordId>, (Vec<Line>, Vec<&Fact>)> = BTreeMap::new();
         for fact in self.facts.values() {
-            groups.entry(fact.subject).or_default().1.push(fact);
+            groups.entry(fact.subject.map(|id| self.united.lead(id))).or_default().1.push(fact);
         }
         for (subject, line) in &self.lines {
-            groups.entry(*subject).or_default().0.push(line.clone());
+            groups.entry(subject.map(|id| self.united.lead(id))).or_default().0.push(line.clone());
         }
         let mut changes = Vec::new();
         for (subject, (lines, facts)) in &groups {
@@ -330,13 +346,15 @@ impl LineChange {
     }
 }
 
-/// Everything of one subject from scratch: the lines by birth, and the stays.
-pub fn from_scratch(subject: RecordId, facts: &[Fact], late_days: u32) -> (Vec<Line>, Vec<Stay>) {
+/// Everything of one subject, and of what is united into it, from scratch: the lines by birth, and the stays. `facts` are
+/// those of all of them.
+pub fn from_scratch(subject: RecordId, united: &United, facts: &[Fact], late_days: u32) -> (Vec<Line>, Vec<Stay>) {
     let own = facts.iter().find(|fact| fact.id == subject);
     let stays = own.map(stays).unwrap_or_default();
-    let about: Vec<&Fact> = facts.iter().filter(|fact| fact.subject == Some(subject)).collect();
+    let is_about = |fact: &&Fact| fact.subject.is_some_and(|id| united.lead(id) == subject);
+    let about: Vec<&Fact> = facts.iter().filter(is_about).collect();
     let mut changes = regroup(&[], &about, &stays, late_days);
-    if let Some(own) = own.filter(|own| own.subject.is_none()) {
+    for own in facts.iter().filter(|fact| fact.subject.is_none() && united.lead(fact.id) == subject) {
         changes.extend(regroup(&[], &[own], &[], late_days));
     }
     let mut lines: Vec<Line> = changes.into_iter().filter_map(|change| change.new).collect();

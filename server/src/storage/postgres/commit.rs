@@ -49,7 +49,7 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
             about::file(tx, id, *township, write.first.id, &write.latest.projection).await?;
         }
         let written = writes.records.iter().map(|w| (w.first.id, &w.first.identity, &w.latest.projection));
-        links::file(tx, id, *township, written).await?;
+        let counts_otherwise = links::file(tx, id, *township, written).await?;
         for filed in &writes.filed {
             doubts::file(tx, id, *township, (filed.record, filed.check), (filed.change, filed.now_ms)).await?;
         }
@@ -57,7 +57,7 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
             quarantine(tx, id, *no, *sender, push, held).await?;
         }
         let written = writes.records.iter().map(|w| w.first.id).chain(writes.filed.iter().map(|f| f.record));
-        touched.insert(*township, written.collect());
+        touched.insert(*township, written.chain(counts_otherwise).collect());
     }
     for (township, writes) in &writes {
         // a subject may have moved since the records were merged

@@ -7,13 +7,13 @@ use doorstep_core::id::{AreaId, RecordId};
 use tokio_postgres::Row;
 
 use super::super::columns::to_identity;
-use super::super::figures::plan::{self, LineChange, Loaded, Tally};
+use super::super::figures::plan::{LineChange, Loaded, Tally};
 use super::super::figures::{
     Cells, Fact, FigureEntry, FigureFilter, FigureGroup, FigureQuery, FigureRow, FigureStorage, FrozenReport, Kind,
     LATE_DAYS, LATE_SETTING, Line, Stay, Sums,
 };
 use super::super::{Result, TownshipId, relocation};
-use super::{Param, PostgresStorage, array, get, number, number32, optional, rights, rows, run, settings};
+use super::{Param, PostgresStorage, array, get, links, number, number32, optional, rights, rows, run, settings};
 use crate::calendar::Period;
 
 mod frozen;
@@ -54,28 +54,32 @@ async fn tally_up(
     tally: &mut Tally,
 ) -> Result<()> {
     let mut loaded = Loaded { facts: facts.into_iter().map(|fact| (fact.born, fact)).collect(), ..Loaded::default() };
+    loaded.united = links::united_with(c, tenant, township, &loaded.concerned()).await?;
     let households: BTreeSet<RecordId> =
         loaded.facts.values().filter(|fact| fact.subject.is_none()).map(|fact| fact.id).collect();
     let mut old = stays(c, tenant, township, &households).await?;
     let mut moved: Vec<(u64, Vec<Stay>)> = Vec::new();
     let mut subjects: Vec<RecordId> = Vec::new();
+    let mut now: HashMap<RecordId, Vec<Stay>> = HashMap::new();
     for fact in loaded.facts.values().filter(|fact| fact.subject.is_none()) {
-        let (old, new) = (old.remove(&fact.id).unwrap_or_default(), plan::stays(fact));
+        let (old, new) = (old.remove(&fact.id).unwrap_or_default(), loaded.stays_now(fact));
         if old != new {
             tally.stays(&old, -1);
             tally.stays(&new, 1);
             moved.push((fact.born, new.clone()));
-            subjects.push(fact.id);
+            subjects.extend(loaded.united.all(fact.id));
         }
-        loaded.stays.insert(fact.id, new);
+        now.insert(fact.id, new);
     }
+    loaded.stays = now;
     write_stays(c, tenant, township, &moved).await?;
     if !subjects.is_empty() {
         let ids: Vec<&[u8]> = subjects.iter().map(|id| id.0.as_slice()).collect();
         let about = facts_where(c, tenant, township, "r.subject = ANY($3)", &ids).await?;
         loaded.facts.extend(about.into_iter().map(|fact| (fact.born, fact)));
     }
-    let others: BTreeSet<RecordId> = loaded.subjects().difference(&households).copied().collect();
+    let leads: BTreeSet<RecordId> = loaded.concerned().into_iter().map(|id| loaded.united.lead(id)).collect();
+    let others: BTreeSet<RecordId> = leads.difference(&households).copied().collect();
     loaded.stays.extend(stays(c, tenant, township, &others).await?);
     loaded.lines = lines(c, tenant, township, &loaded).await?;
     let changes = loaded.changes(late_days);
@@ -166,10 +170,8 @@ async fn lines(
     township: TownshipId,
     loaded: &Loaded,
 ) -> Result<Vec<(Option<RecordId>, Line)>> {
-    let subjects = loaded.subjects();
+    let (subjects, types): (BTreeSet<RecordId>, BTreeSet<&str>) = loaded.subjects().into_iter().unzip();
     let ids: Vec<&[u8]> = subjects.iter().map(|id| id.0.as_slice()).collect();
-    let about = loaded.facts.values().filter(|fact| fact.subject.is_some());
-    let types: BTreeSet<&str> = about.map(|fact| fact.record_type.as_str()).collect();
     let types: Vec<&str> = types.into_iter().collect();
     let own = loaded.facts.values().filter(|fact| fact.subject.is_none());
     let own: Vec<i64> = own.map(|fact| fact.born.cast_signed()).collect();

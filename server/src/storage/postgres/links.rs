@@ -1,13 +1,13 @@
 //! Links between households and members.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::GenericClient;
 use doorstep_core::id::{Identity, RecordId};
 use doorstep_core::link::{LINK_TYPE, Link, unite};
 
 use super::super::columns::{from_key, to_identity};
-use super::super::links::{LinkStorage, StoredLink, link_of};
+use super::super::links::{LinkStorage, StoredLink, United, link_of};
 use super::super::{Projection, Result, TownshipId};
 use super::{PostgresStorage, array, get, optional, rows, run};
 
@@ -41,17 +41,33 @@ async fn united(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> 
     found.iter().map(|r| Ok((RecordId(array(r, 0)?), RecordId(array(r, 1)?)))).collect()
 }
 
+/// What is united with any of these households.
+pub(super) async fn united_with(
+    c: &impl GenericClient,
+    tenant: &[u8],
+    township: TownshipId,
+    households: &BTreeSet<RecordId>,
+) -> Result<United> {
+    let ids: Vec<&[u8]> = households.iter().map(|id| id.0.as_slice()).collect();
+    let sql = "SELECT record, leads FROM united WHERE tenant = $1 AND township = $2 AND (leads = ANY($3) OR leads IN
+        (SELECT leads FROM united WHERE tenant = $1 AND township = $2 AND record = ANY($3)))";
+    let found = rows(c, sql, &[&tenant, &township.0.as_slice(), &ids]).await?;
+    let found: Result<_> = found.iter().map(|r| Ok((RecordId(array(r, 0)?), RecordId(array(r, 1)?)))).collect();
+    Ok(United(found?))
+}
+
 /// Brings links and what they unite up to date with records that were just written. The feed's row is locked by then, so
-/// that nobody else does the same for the township.
+/// that nobody else does the same for the township. Gives what counts otherwise by that: the households, and all records
+/// about them.
 pub(super) async fn file<'a>(
     c: &impl GenericClient,
     tenant: &[u8],
     township: TownshipId,
     records: impl Iterator<Item = (RecordId, &'a Identity, &'a Projection)>,
-) -> Result<()> {
+) -> Result<BTreeSet<RecordId>> {
     let links: Vec<StoredLink> = records.filter_map(|(id, identity, p)| link_of(id, identity, p)).collect();
     if links.is_empty() {
-        return Ok(());
+        return Ok(BTreeSet::new());
     }
     let town = township.0.as_slice();
     for StoredLink { record, identity, link } in &links {
@@ -63,17 +79,27 @@ pub(super) async fn file<'a>(
         run(c, sql, &[&tenant, &town, &record.0.as_slice(), &key, &link.is_same, &link.is_not_same, &leads]).await?;
     }
     let links = all(c, tenant, township).await?;
-    let now = unite(links.iter().map(|stored| &stored.link));
-    let before = united(c, tenant, township).await?;
-    let gone: Vec<&[u8]> = before.keys().filter(|id| !now.contains_key(id)).map(|id| id.0.as_slice()).collect();
+    let now = United(unite(links.iter().map(|stored| &stored.link)));
+    let before = United(united(c, tenant, township).await?);
+    let mut changed = before.changed(&now);
+    if changed.is_empty() {
+        return Ok(changed);
+    }
+    let (led, free): (Vec<RecordId>, Vec<RecordId>) = changed.iter().partition(|id| now.is_led(**id));
+    let gone: Vec<&[u8]> = free.iter().map(|id| id.0.as_slice()).collect();
     run(c, "DELETE FROM united WHERE tenant = $1 AND township = $2 AND record = ANY($3)", &[&tenant, &town, &gone])
         .await?;
-    let fresh: Vec<_> = now.iter().filter(|(record, leads)| before.get(record) != Some(leads)).collect();
-    let records: Vec<&[u8]> = fresh.iter().map(|(record, _)| record.0.as_slice()).collect();
-    let leads: Vec<&[u8]> = fresh.iter().map(|(_, leads)| leads.0.as_slice()).collect();
+    let records: Vec<&[u8]> = led.iter().map(|id| id.0.as_slice()).collect();
+    let leads: Vec<RecordId> = led.iter().map(|id| now.lead(*id)).collect();
+    let leads: Vec<&[u8]> = leads.iter().map(|id| id.0.as_slice()).collect();
     let sql = "INSERT INTO united (tenant, township, record, leads)
         SELECT $1, $2, n.* FROM UNNEST($3::BYTEA[], $4::BYTEA[]) AS n
         ON CONFLICT (tenant, township, record) DO UPDATE SET leads = excluded.leads";
     run(c, sql, &[&tenant, &town, &records, &leads]).await?;
-    Ok(())
+    let all: Vec<&[u8]> = changed.iter().map(|id| id.0.as_slice()).collect();
+    let sql = "SELECT id FROM record WHERE tenant = $1 AND township = $2 AND subject = ANY($3)";
+    let about = rows(c, sql, &[&tenant, &town, &all]).await?;
+    let about: Vec<RecordId> = about.iter().map(|r| Ok(RecordId(array(r, 0)?))).collect::<Result<_>>()?;
+    changed.extend(about);
+    Ok(changed)
 }

@@ -128,7 +128,7 @@ fn push(
             None => return Ok((feed, Committed::Moved)),
         };
     }
-    links::file(tx, feed.no, &pushed.records)?;
+    links::file(tx, feed.no, &pushed.records, touched)?;
     let newest = (pack(feed.no, feed.position.seq), pushed.received_ms);
     for beside in &pushed.beside {
         if !doubts::file_beside(tx, feed.no, beside, newest, touched)? {

@@ -1,12 +1,13 @@
 //! Figures: written at the end of each transaction that merged something, read by area.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use doorstep_core::id::{AreaId, RecordId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::columns::to_identity;
-use super::super::figures::plan::{self, LineChange, Loaded, Tally};
+use super::super::figures::plan::{LineChange, Loaded, Tally};
 use super::super::figures::{
     Cells, Fact, FigureEntry, FigureFilter, FigureGroup, FigureQuery, FigureRow, FigureStorage, FrozenReport, Kind,
     LATE_DAYS, LATE_SETTING, Line, Stay, Sums,
@@ -17,7 +18,7 @@ use crate::calendar::Period;
 mod frozen;
 mod read;
 
-use super::{SEQ_BITS, SqliteStorage, pack, people, rights, seq_of, settings};
+use super::{SEQ_BITS, SqliteStorage, links, pack, people, rights, seq_of, settings};
 use read::{cells, facts, figures, group, list};
 
 /// Records whose figures are settled together when all are made anew.
@@ -54,17 +55,20 @@ fn tally_up(c: &Connection, township_no: i64, touched: &Touched, late_days: u32,
             loaded.facts.insert(fact.born, fact);
         }
     }
+    loaded.united = links::united_with(c, township_no, &loaded.concerned())?;
     let households: Vec<Fact> = loaded.facts.values().filter(|fact| fact.subject.is_none()).cloned().collect();
     for household in households {
         let no = pack(township_no, household.born);
-        let (old, new) = (stays(c, no)?, plan::stays(&household));
+        let (old, new) = (stays(c, no)?, loaded.stays_now(&household));
         if old != new {
             write_stays(c, no, &new)?;
             tally.stays(&old, -1);
             tally.stays(&new, 1);
-            for no in about(c, township_no, household.id)? {
-                if let Some(fact) = fact(c, no)? {
-                    loaded.facts.insert(fact.born, fact);
+            for one in loaded.united.all(household.id) {
+                for no in about(c, township_no, one)? {
+                    if let Some(fact) = fact(c, no)? {
+                        loaded.facts.insert(fact.born, fact);
+                    }
                 }
             }
         }
@@ -79,28 +83,27 @@ fn tally_up(c: &Connection, township_no: i64, touched: &Touched, late_days: u32,
 }
 
 fn load_lines(c: &Connection, township_no: i64, loaded: &mut Loaded) -> Result<()> {
-    let mut pairs: BTreeSet<(RecordId, &str)> = BTreeSet::new();
     let mut own = c.prepare_cached(&format!("SELECT {LINE_COLUMNS} FROM figure_line l WHERE l.record_no = ?"))?;
-    for fact in loaded.facts.values() {
-        match fact.subject {
-            Some(subject) => _ = pairs.insert((subject, &fact.record_type)),
-            None => loaded
-                .lines
-                .extend(own.query_row([pack(township_no, fact.born)], line).optional()?.map(|line| (None, line))),
-        }
+    let mut lines = Vec::new();
+    for fact in loaded.facts.values().filter(|fact| fact.subject.is_none()) {
+        lines.extend(own.query_row([pack(township_no, fact.born)], line).optional()?.map(|line| (None, line)));
     }
     let mut siblings = c.prepare_cached(&format!(
         "SELECT {LINE_COLUMNS} FROM record r JOIN figure_line l ON l.record_no = r.no
          WHERE r.subject = ? AND r.type = ? AND r.no > ? AND r.no < ?"
     ))?;
     let (first, last) = (pack(township_no, 0), pack(township_no + 1, 0));
-    for (subject, record_type) in pairs {
+    for (subject, record_type) in loaded.subjects() {
         let rows = siblings.query_map(params![subject.0, record_type, first, last], line)?;
         for line in rows {
-            loaded.lines.push((Some(subject), line?));
+            lines.push((Some(subject), line?));
         }
-        if let std::collections::hash_map::Entry::Vacant(vacant) = loaded.stays.entry(subject) {
-            vacant.insert(stays_of(c, township_no, subject)?);
+    }
+    loaded.lines = lines;
+    for subject in loaded.concerned() {
+        let lead = loaded.united.lead(subject);
+        if let Entry::Vacant(vacant) = loaded.stays.entry(lead) {
+            vacant.insert(stays_of(c, township_no, lead)?);
         }
     }
     Ok(())
@@ -137,7 +140,8 @@ fn fact(c: &Connection, no: i64) -> Result<Option<Fact>> {
     Ok(Some(fact))
 }
 
-fn about(c: &Connection, township_no: i64, subject: RecordId) -> Result<Vec<i64>> {
+/// Numbers of the records about a subject.
+pub(super) fn about(c: &Connection, township_no: i64, subject: RecordId) -> Result<Vec<i64>> {
     let mut statement =
         c.prepare_cached("SELECT no FROM record WHERE subject = ? AND no > ? AND no < ? ORDER BY no")?;
     let rows = statement.query_map(params![subject.0, pack(township_no, 0), pack(township_no + 1, 0)], |r| r.get(0))?;

@@ -1,14 +1,15 @@
 //! Links between households and members.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use doorstep_core::id::RecordId;
 use doorstep_core::link::{LINK_TYPE, Link, unite};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::super::columns::{from_key, to_identity};
-use super::super::links::{LinkStorage, StoredLink, link_of};
+use super::super::links::{LinkStorage, StoredLink, United, link_of};
 use super::super::{PreparedRecord, Result, TownshipId};
+use super::figures::{self, Touched};
 use super::{SqliteStorage, people};
 
 impl LinkStorage for SqliteStorage {
@@ -43,8 +44,31 @@ fn united(c: &Connection, township_no: i64) -> Result<BTreeMap<RecordId, RecordI
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Brings links and what they unite up to date with records that were just written.
-pub(super) fn file(c: &Connection, township_no: i64, records: &[PreparedRecord]) -> Result<()> {
+/// What is united with any of these households.
+pub(super) fn united_with(c: &Connection, township_no: i64, households: &BTreeSet<RecordId>) -> Result<United> {
+    let mut found = United::default();
+    let any = "SELECT EXISTS (SELECT 1 FROM united WHERE township_no = ?)";
+    if !c.prepare_cached(any)?.query_row([township_no], |r| r.get(0))? {
+        return Ok(found);
+    }
+    let mut statement = c.prepare_cached(
+        "SELECT record, leads FROM united WHERE township_no = ?1
+         AND leads = coalesce((SELECT leads FROM united WHERE township_no = ?1 AND record = ?2), ?2)",
+    )?;
+    for household in households {
+        let rows = statement
+            .query_map(params![township_no, household.0], |r| Ok((RecordId(r.get(0)?), RecordId(r.get(1)?))))?;
+        for row in rows {
+            let (record, leads) = row?;
+            found.0.insert(record, leads);
+        }
+    }
+    Ok(found)
+}
+
+/// Brings links and what they unite up to date with records that were just written. What counts otherwise by that is
+/// touched: the households, and all records about them.
+pub(super) fn file(c: &Connection, township_no: i64, records: &[PreparedRecord], touched: &mut Touched) -> Result<()> {
     let links = records.iter().filter_map(|r| link_of(r.id, &r.identity, &r.projection));
     let mut changed = false;
     for StoredLink { record, identity, link } in links {
@@ -65,15 +89,23 @@ pub(super) fn file(c: &Connection, township_no: i64, records: &[PreparedRecord])
         return Ok(());
     }
     let links = all(c, township_no)?;
-    let now = unite(links.iter().map(|stored| &stored.link));
-    let before = united(c, township_no)?;
-    for record in before.keys().filter(|record| !now.contains_key(record)) {
-        c.prepare_cached("DELETE FROM united WHERE township_no = ? AND record = ?")?
-            .execute(params![township_no, record.0])?;
-    }
-    for (record, leads) in now.iter().filter(|(record, leads)| before.get(record) != Some(leads)) {
-        c.prepare_cached("INSERT OR REPLACE INTO united (township_no, record, leads) VALUES (?, ?, ?)")?
-            .execute(params![township_no, record.0, leads.0])?;
+    let now = United(unite(links.iter().map(|stored| &stored.link)));
+    let before = United(united(c, township_no)?);
+    for household in before.changed(&now) {
+        let leads = now.0.get(&household).map(|id| id.0);
+        let (sql, values): (_, &[&dyn ToSql]) = match &leads {
+            Some(leads) => (
+                "INSERT OR REPLACE INTO united (township_no, record, leads) VALUES (?, ?, ?)",
+                &[&township_no, &household.0, leads],
+            ),
+            None => ("DELETE FROM united WHERE township_no = ? AND record = ?", &[&township_no, &household.0]),
+        };
+        c.prepare_cached(sql)?.execute(values)?;
+        let no = "SELECT no FROM record WHERE id = ? AND township_no = ?";
+        let own: Option<i64> =
+            c.prepare_cached(no)?.query_row(params![household.0, township_no], |r| r.get(0)).optional()?;
+        touched.extend(own);
+        touched.extend(figures::about(c, township_no, household)?);
     }
     Ok(())
 }

@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0017_waiting_event.sql"),
     include_str!("../migrations/sqlite/0018_relocation.sql"),
     include_str!("../migrations/sqlite/0019_items.sql"),
+    include_str!("../migrations/sqlite/0020_united_leads.sql"),
 ];
 
 /// The newest schema.

@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 
+use doorstep_core::link::Verdict;
+
+use super::super::links::linked;
 use super::*;
 
-claims!(figures_of_random_histories_are_what_counting_gives);
+claims!(figures_of_random_histories_with_links_are_what_counting_gives);
 
 /// A small generator of its own: the same histories each time.
 struct Dice(u64);
@@ -73,8 +76,25 @@ fn persons_on(steps: &str, day: &str) -> Option<i64> {
 /// When the last visit of a household was, where it counts, for how many persons.
 type Last = ((String, u64), (AreaId, String), i64);
 
+/// Which household stands for which other, by links of two and of nothing else than what they say.
+type Links = BTreeMap<(RecordId, RecordId), Option<RecordId>>;
+
+/// The one that stands for a household: of all that can be reached by links the first that a link names, or the first.
+fn lead(links: &Links, id: RecordId) -> RecordId {
+    let mut all = vec![id];
+    while let Some(more) = links.keys().find_map(|(a, b)| match (all.contains(a), all.contains(b)) {
+        (true, false) => Some(*b),
+        (false, true) => Some(*a),
+        _ => None,
+    }) {
+        all.push(more);
+    }
+    let named = links.iter().filter(|((a, _), _)| all.contains(a)).filter_map(|(_, leads)| *leads);
+    named.min().or_else(|| all.iter().min().copied()).unwrap()
+}
+
 /// Visits of a period, counted one by one: by area and status.
-fn counted(truth: &HashMap<RecordId, Truth>, period: &Period) -> BTreeMap<(AreaId, String), Sums> {
+fn counted(truth: &HashMap<RecordId, Truth>, links: &Links, period: &Period) -> BTreeMap<(AreaId, String), Sums> {
     let mut sums: BTreeMap<(AreaId, String), Sums> = BTreeMap::new();
     let mut last: BTreeMap<RecordId, Last> = BTreeMap::new();
     for t in truth.values().filter(|t| t.record.identity.record_type == "visit") {
@@ -84,7 +104,7 @@ fn counted(truth: &HashMap<RecordId, Truth>, period: &Period) -> BTreeMap<(AreaI
         if !inside {
             continue;
         }
-        let subject = t.record.subject.unwrap();
+        let subject = lead(links, t.record.subject.unwrap());
         let house = truth.get(&subject);
         let place = house.map_or_else(
             || (t.record.area, t.record.projection.status.clone()),
@@ -112,10 +132,11 @@ fn counted(truth: &HashMap<RecordId, Truth>, period: &Period) -> BTreeMap<(AreaI
     sums
 }
 
-fn stock(truth: &HashMap<RecordId, Truth>, as_of: &str) -> BTreeMap<(AreaId, String), Sums> {
+fn stock(truth: &HashMap<RecordId, Truth>, links: &Links, as_of: &str) -> BTreeMap<(AreaId, String), Sums> {
     let mut sums: BTreeMap<(AreaId, String), Sums> = BTreeMap::new();
     for t in truth.values().filter(|t| t.record.identity.record_type == "household") {
-        if let Some(persons) = persons_on(&t.record.projection.steps, as_of) {
+        let is_lead = lead(links, t.record.id) == t.record.id;
+        if let Some(persons) = persons_on(&t.record.projection.steps, as_of).filter(|_| is_lead) {
             let sum = sums.entry((t.area_on(as_of), t.record.projection.status.clone())).or_default();
             sum.households += 1;
             sum.persons += persons;
@@ -130,13 +151,15 @@ fn kept(storage: &dyn Storage, query: &FigureQuery, kind: Kind, record_type: &st
     rows.map(|row| ((row.area, row.status), row.sums)).collect()
 }
 
-fn figures_of_random_histories_are_what_counting_gives(storage: Arc<dyn Storage>) {
+fn figures_of_random_histories_with_links_are_what_counting_gives(storage: Arc<dyn Storage>) {
     let device = enrol(&*storage, TOWNSHIP);
     let mut dice = Dice(0x5eed_0000_0000_0007);
     let mut truth: HashMap<RecordId, Truth> = HashMap::new();
     // households are visited before anybody knows them, too
     let houses: Vec<RecordId> = (0..6).map(|_| RecordId(unique())).collect();
     let mut known: Vec<RecordId> = Vec::new();
+    let mut links = Links::new();
+    let mut link_ids: HashMap<(RecordId, RecordId), RecordId> = HashMap::new();
     let mut seq = 0;
     for round in 0..60 {
         let mut records: Vec<PreparedRecord> = Vec::new();
@@ -171,6 +194,27 @@ fn figures_of_random_histories_are_what_counting_gives(storage: Arc<dyn Storage>
             if !taken.contains(&made.id) {
                 records.push(made);
             }
+        }
+        // linked, otherwise, or set apart again, among whatever else comes
+        for _ in 0..dice.roll(3) {
+            let (a, b) = (houses[dice.roll(6) as usize], houses[dice.roll(6) as usize]);
+            let pair = (a.min(b), a.max(b));
+            let id = *link_ids.entry(pair).or_insert_with(|| RecordId(unique()));
+            if a == b || records.iter().any(|r| r.id == id) {
+                continue;
+            }
+            let verdict = [Verdict::Same, Verdict::Same, Verdict::NotSame, Verdict::Open][dice.roll(4) as usize];
+            let leads = [None, Some(a), Some(b)][dice.roll(3) as usize];
+            match verdict {
+                Verdict::Same => links.insert(pair, leads),
+                _ => links.remove(&pair),
+            };
+            let said = linked(&device, pair, verdict, leads);
+            let made = match truth.get(&id) {
+                Some(old) => PreparedRecord { projection: said.projection, ..next(&old.record, &device) },
+                None => PreparedRecord { id, ..said },
+            };
+            records.insert(dice.roll(records.len() as u64 + 1) as usize, made);
         }
         for made in &records {
             let before = truth.get(&made.id);
@@ -221,9 +265,15 @@ fn figures_of_random_histories_are_what_counting_gives(storage: Arc<dyn Storage>
             let as_of = if as_of.len() == 10 { as_of } else { "2026-02-28".to_owned() };
             let query = query(period, &as_of);
             let visits = kept(&*storage, &query, Kind::Records, "visit");
-            assert_eq!(visits, counted(&truth, &query.period), "round {round}, {period}");
+            assert_eq!(visits, counted(&truth, &links, &query.period), "round {round}, {period}");
             let households = kept(&*storage, &query, Kind::Stock, "household");
-            assert_eq!(households, stock(&truth, &as_of), "round {round}, as of {as_of}");
+            assert_eq!(households, stock(&truth, &links, &as_of), "round {round}, as of {as_of}");
+            if round % 10 == 9 {
+                assert_lists_agree(&*storage, period, &as_of);
+            }
         }
     }
+    let kept = storage.figure_cells(TOWNSHIP).unwrap();
+    storage.rebuild_figures(TOWNSHIP).unwrap();
+    assert_eq!(storage.figure_cells(TOWNSHIP).unwrap(), kept, "made anew");
 }
