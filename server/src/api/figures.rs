@@ -160,13 +160,15 @@ async fn get_figures(
             json["name"] = json!({"zh": zh, "en": en});
             json
         };
+        let late = service.late_days()?;
         let opening = report.opening.map(|sums| json!({"households": sums.households, "persons": sums.persons}));
         Ok(Json(json!({
             "period": report.period.to_string(),
             "as_of": report.as_of,
             "made_ms": service.clock.now_ms(),
             "phones_unheard": report.unheard,
-            "late_days": service.late_days()?,
+            "late_days": late.usual(),
+            "late_days_of": late.own(),
             "opening": opening,
             "total": area(report.area.unwrap_or(township), &report.total),
             "areas": report.areas.iter().map(|(id, figures)| area(*id, figures)).collect::<Vec<_>>(),

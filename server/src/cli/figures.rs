@@ -62,9 +62,10 @@ enum Command {
     Rebuild {
         #[command(flatten)]
         at: Where,
-        /// From now on records are late when they arrive more than so many days after the end of their month.
-        #[arg(long)]
-        late_days: Option<u32>,
+        /// From now on records are late when they arrive more than so many days after the end of their month: 3; or visit=5
+        /// for records of one type, once for each.
+        #[arg(long, value_name = "DAYS")]
+        late_days: Vec<String>,
     },
     /// Keep the figures of a period as they are now, with the lists behind them.
     Freeze {
@@ -97,7 +98,7 @@ pub fn figures(args: &FiguresArgs) -> Outcome {
     match &args.command {
         Command::Show { at, area, period, as_of, json } => show(at, *area, period, as_of.as_deref(), *json),
         Command::Verify { at } => verify(at),
-        Command::Rebuild { at, late_days } => rebuild(at, *late_days),
+        Command::Rebuild { at, late_days } => rebuild(at, late_days),
         Command::Freeze { at, period, as_of, name, by } => freeze(at, period, as_of.as_deref(), (name, by)),
         Command::Frozen { at, no } => frozen(at, *no),
     }
@@ -195,15 +196,16 @@ fn verify(at: &Where) -> Outcome {
     Ok(if found.differing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn rebuild(at: &Where, late_days: Option<u32>) -> Outcome {
+fn rebuild(at: &Where, late_days: &[String]) -> Outcome {
     let (service, township) = open(at)?;
-    let townships = match late_days {
+    let mut late = service.late_days()?;
+    late_days.iter().try_for_each(|rule| late.set(rule))?;
+    let townships = if late_days.is_empty() {
+        vec![township]
+    } else {
         // the setting is every township's
-        Some(days) => {
-            service.storage.set_setting(LATE_SETTING, &days.to_string())?;
-            service.storage.townships()?
-        }
-        None => vec![township],
+        service.storage.set_setting(LATE_SETTING, &late.to_string())?;
+        service.storage.townships()?
     };
     for township in townships {
         let records = service.storage.rebuild_figures(township)?;

@@ -14,12 +14,19 @@ use doorstep_core::id::{AreaId, RecordId};
 use super::{Result, TownshipId};
 use crate::calendar::Period;
 
+pub mod late;
 pub mod plan;
 
-/// The setting with the days after the end of a month until which its records aren't late.
+pub use late::LateDays;
+
+/// The setting with [`LateDays`].
 pub const LATE_SETTING: &str = "figures_late_days";
-/// Its value where nothing is set.
+/// Days after the end of a month until which its records aren't late, where nothing is set.
 pub const LATE_DAYS: u32 = 3;
+/// The most that can be set.
+pub const LATE_DAYS_MAX: u32 = 3_660;
+/// The most record types with days of their own.
+const LATE_TYPES_MAX: usize = 200;
 /// The setting that says by which rules the figures of all townships were made.
 pub const RULES_SETTING: &str = "figures_rules";
 /// The rules of this program: to be raised when lines, stays or figures come out otherwise.

@@ -11,7 +11,7 @@ use super::super::doubts::form_of;
 use super::super::merge::open_record;
 use super::super::projection::project;
 use crate::storage::figures::plan::{Tally, from_scratch};
-use crate::storage::figures::{Fact, FigureGroup, LATE_DAYS, LATE_SETTING};
+use crate::storage::figures::{Fact, FigureGroup, LATE_SETTING, LateDays};
 use crate::storage::{RecordFilter, StorageError, TownshipId, United};
 
 /// Records walked along at once.
@@ -88,7 +88,7 @@ impl Service {
                     let all = united.all(subject);
                     if all.len() == 1 || done.insert(united.lead(subject)) {
                         let group = (united.lead(subject), &united);
-                        lines += self.verify_subject(township, group, late_days, &mut tally, &mut found)?;
+                        lines += self.verify_subject(township, group, &late_days, &mut tally, &mut found)?;
                     }
                 }
             }
@@ -120,9 +120,8 @@ impl Service {
     }
 
     /// The days after a month's end until which its records aren't late.
-    pub fn late_days(&self) -> Result<u32, StorageError> {
-        let set = self.storage.setting(LATE_SETTING)?;
-        Ok(set.and_then(|days| days.parse().ok()).unwrap_or(LATE_DAYS))
+    pub fn late_days(&self) -> Result<LateDays, StorageError> {
+        Ok(LateDays::stored(self.storage.setting(LATE_SETTING)?.as_deref()))
     }
 
     /// The subjects that are compared when the walk comes to a record: itself; and what it is about, if that is no record of the
@@ -143,7 +142,7 @@ impl Service {
         &self,
         township: TownshipId,
         (subject, united): (RecordId, &United),
-        late_days: u32,
+        late_days: &LateDays,
         tally: &mut Tally,
         found: &mut Verified,
     ) -> Result<Counted, StorageError> {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::calendar::Period;
 use crate::storage::figures::plan::{self, Tally};
-use crate::storage::figures::{FigureEntry, FigureFilter, FigureQuery, FigureRow, FrozenReport, Kind, Sums};
+use crate::storage::figures::{
+    FigureEntry, FigureFilter, FigureQuery, FigureRow, FrozenReport, Kind, LATE_SETTING, LateDays, Sums,
+};
 use crate::storage::{DoubtCheck, Move, NewDoubt, Refreshed, United};
 
 mod histories;
@@ -57,6 +59,7 @@ pub(super) fn assert_as_computed(storage: &dyn Storage, township: AreaId) {
     let facts = storage.figure_facts(township, 0, 1000).unwrap();
     let known: Vec<RecordId> = facts.iter().map(|fact| fact.id).collect();
     let united = United(storage.united(township).unwrap());
+    let late_days = LateDays::stored(storage.setting(LATE_SETTING).unwrap().as_deref());
     let subjects = facts.iter().filter_map(|fact| fact.subject).chain(known.clone());
     for subject in subjects.map(|id| united.lead(id)).collect::<std::collections::BTreeSet<_>>() {
         let mut group = storage.figure_group(township, subject).unwrap();
@@ -66,7 +69,7 @@ pub(super) fn assert_as_computed(storage: &dyn Storage, township: AreaId) {
             group.facts.extend(led.facts);
             group.lines.extend(led.lines);
         }
-        let (right, right_stays) = plan::from_scratch(subject, &united, &group.facts, 3);
+        let (right, right_stays) = plan::from_scratch(subject, &united, &group.facts, &late_days);
         assert_eq!(group.stays, right_stays);
         for line in &right {
             assert_eq!(group.lines.iter().find(|l| l.born == line.born), Some(line));
@@ -353,10 +356,13 @@ fn figures_made_anew_are_the_same(storage: Arc<dyn Storage>) {
     assert_eq!(storage.rebuild_figures(TOWNSHIP).unwrap(), 4);
     assert_eq!(storage.figure_cells(TOWNSHIP).unwrap(), before);
     // other rules, other figures
-    storage.set_setting(crate::storage::figures::LATE_SETTING, "300").unwrap();
-    storage.rebuild_figures(TOWNSHIP).unwrap();
-    let visited = sums(&*storage, &query("all", ""), Kind::Records, "visit");
-    assert_eq!(visited, BTreeMap::from([(VILLAGE, reached(3, 0, 1, 4))]));
+    for (rule, late) in [("300", 0), ("300 visit=40", 1), ("0 visit=300", 0)] {
+        storage.set_setting(LATE_SETTING, rule).unwrap();
+        storage.rebuild_figures(TOWNSHIP).unwrap();
+        assert_as_computed(&*storage, TOWNSHIP);
+        let visited = sums(&*storage, &query("all", ""), Kind::Records, "visit");
+        assert_eq!(visited, BTreeMap::from([(VILLAGE, reached(3, late, 1, 4))]), "{rule}");
+    }
     assert_eq!(storage.rebuild_figures(OTHER_TOWNSHIP).unwrap(), 0);
 }
 

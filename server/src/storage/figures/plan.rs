@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use doorstep_core::id::{AreaId, RecordId};
 
 use super::super::links::United;
-use super::{Cell, Cells, Fact, Line, Stay, Sums};
+use super::{Cell, Cells, Fact, LateDays, Line, Stay, Sums};
 use crate::calendar::{Period, is_late, parse_day};
 
 /// A record stands for its household in its month.
@@ -136,7 +136,7 @@ fn stay_on<'a>(stays: &'a [Stay], day: &str) -> Option<&'a Stay> {
 }
 
 /// What a record adds, where it stands for nothing yet; `None` for a part without anything open.
-fn line(fact: &Fact, stays: &[Stay], late_days: u32) -> Option<Line> {
+fn line(fact: &Fact, stays: &[Stay], late_days: &LateDays) -> Option<Line> {
     let (differing, doubtful) = (fact.differences > 0, fact.doubts > 0);
     let part = is_part(&fact.record_type);
     if part && !differing && !doubtful {
@@ -148,7 +148,7 @@ fn line(fact: &Fact, stays: &[Stay], late_days: u32) -> Option<Line> {
     Some(Line {
         born: fact.born,
         record_type: fact.record_type.clone(),
-        late: is_late(&day, fact.received_ms, late_days),
+        late: is_late(&day, fact.received_ms, late_days.of(&fact.record_type)),
         round: round.map(RecordId::to_string).unwrap_or_default(),
         area: stay.map_or_else(|| place_on(fact, if day.is_empty() { FOREVER } else { &day }), |stay| stay.area),
         status: stay.map_or(&fact.status, |stay| &stay.status).clone(),
@@ -251,7 +251,7 @@ impl Tally {
 
 /// The lines about one subject, and about what is united into it, that become others, where `facts` are those of its records
 /// that changed and `lines` what is stored, at least of the same types. The subject's own line isn't among them.
-pub fn regroup(lines: &[Line], facts: &[&Fact], stays: &[Stay], late_days: u32) -> Vec<LineChange> {
+pub fn regroup(lines: &[Line], facts: &[&Fact], stays: &[Stay], late_days: &LateDays) -> Vec<LineChange> {
     let mut before: BTreeMap<u64, &Line> = lines.iter().map(|line| (line.born, line)).collect();
     let mut now: BTreeMap<u64, Line> = before.iter().map(|(born, line)| (*born, (*line).clone())).collect();
     for fact in facts {
@@ -306,7 +306,7 @@ impl Loaded {
     }
 
     /// The lines that become others.
-    pub fn changes(&self, late_days: u32) -> Vec<LineChange> {
+    pub fn changes(&self, late_days: &LateDays) -> Vec<LineChange> {
         let mut groups: BTreeMap<Option<RecordId>, (Vec<Line>, Vec<&Fact>)> = BTreeMap::new();
         for fact in self.facts.values() {
             groups.entry(fact.subject.map(|id| self.united.lead(id))).or_default().1.push(fact);
@@ -348,7 +348,12 @@ impl LineChange {
 
 /// Everything of one subject, and of what is united into it, from scratch: the lines by birth, and the stays. `facts` are
 /// those of all of them.
-pub fn from_scratch(subject: RecordId, united: &United, facts: &[Fact], late_days: u32) -> (Vec<Line>, Vec<Stay>) {
+pub fn from_scratch(
+    subject: RecordId,
+    united: &United,
+    facts: &[Fact],
+    late_days: &LateDays,
+) -> (Vec<Line>, Vec<Stay>) {
     let own = facts.iter().find(|fact| fact.id == subject);
     let stays = own.map(stays).unwrap_or_default();
     let is_about = |fact: &&Fact| fact.subject.is_some_and(|id| united.lead(id) == subject);

@@ -10,7 +10,7 @@ use super::super::columns::to_identity;
 use super::super::figures::plan::{LineChange, Loaded, Tally};
 use super::super::figures::{
     Cells, Fact, FigureEntry, FigureFilter, FigureGroup, FigureQuery, FigureRow, FigureStorage, FrozenReport, Kind,
-    LATE_DAYS, LATE_SETTING, Line, Stay, Sums,
+    LATE_SETTING, LateDays, Line, Stay, Sums,
 };
 use super::super::{Result, TownshipId, relocation};
 use super::{Param, PostgresStorage, array, get, links, number, number32, optional, rights, rows, run, settings};
@@ -36,13 +36,12 @@ pub(super) async fn settle(
     let mut tally = Tally::default();
     let ids: Vec<&[u8]> = touched.iter().map(|id| id.0.as_slice()).collect();
     let facts = facts_where(c, tenant, township, "r.id = ANY($3)", &ids).await?;
-    tally_up(c, tenant, township, facts, late_days(c, tenant).await?, &mut tally).await?;
+    tally_up(c, tenant, township, facts, &late_days(c, tenant).await?, &mut tally).await?;
     write(c, tenant, township, tally).await
 }
 
-async fn late_days(c: &impl GenericClient, tenant: &[u8]) -> Result<u32> {
-    let set = settings::setting(c, tenant, LATE_SETTING).await?;
-    Ok(set.and_then(|days| days.parse().ok()).unwrap_or(LATE_DAYS))
+async fn late_days(c: &impl GenericClient, tenant: &[u8]) -> Result<LateDays> {
+    Ok(LateDays::stored(settings::setting(c, tenant, LATE_SETTING).await?.as_deref()))
 }
 
 async fn tally_up(
@@ -50,7 +49,7 @@ async fn tally_up(
     tenant: &[u8],
     township: TownshipId,
     facts: Vec<Fact>,
-    late_days: u32,
+    late_days: &LateDays,
     tally: &mut Tally,
 ) -> Result<()> {
     let mut loaded = Loaded { facts: facts.into_iter().map(|fact| (fact.born, fact)).collect(), ..Loaded::default() };
@@ -365,7 +364,7 @@ async fn rebuild(c: &impl GenericClient, tenant: &[u8], township: TownshipId) ->
         done += found.len() as u64;
         let ids: Vec<&[u8]> = found.iter().map(|r| get(r, 0)).collect::<Result<_>>()?;
         let facts = facts_where(c, tenant, township, "r.id = ANY($3)", &ids).await?;
-        tally_up(c, tenant, township, facts, late_days, &mut tally).await?;
+        tally_up(c, tenant, township, facts, &late_days, &mut tally).await?;
     }
     write(c, tenant, township, tally).await?;
     Ok(done)

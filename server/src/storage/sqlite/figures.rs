@@ -10,7 +10,7 @@ use super::super::columns::to_identity;
 use super::super::figures::plan::{LineChange, Loaded, Tally};
 use super::super::figures::{
     Cells, Fact, FigureEntry, FigureFilter, FigureGroup, FigureQuery, FigureRow, FigureStorage, FrozenReport, Kind,
-    LATE_DAYS, LATE_SETTING, Line, Stay, Sums,
+    LATE_SETTING, LateDays, Line, Stay, Sums,
 };
 use super::super::{Result, TownshipId, relocation};
 use crate::calendar::Period;
@@ -37,18 +37,23 @@ pub(super) fn settle(c: &Connection, touched: &Touched) -> Result<()> {
     }
     for (township_no, touched) in townships {
         let mut tally = Tally::default();
-        tally_up(c, township_no, &touched, late_days, &mut tally)?;
+        tally_up(c, township_no, &touched, &late_days, &mut tally)?;
         write(c, township_no, tally)?;
     }
     Ok(())
 }
 
-pub(super) fn late_days(c: &Connection) -> Result<u32> {
-    let set = settings::setting(c, LATE_SETTING)?;
-    Ok(set.and_then(|days| days.parse().ok()).unwrap_or(LATE_DAYS))
+pub(super) fn late_days(c: &Connection) -> Result<LateDays> {
+    Ok(LateDays::stored(settings::setting(c, LATE_SETTING)?.as_deref()))
 }
 
-fn tally_up(c: &Connection, township_no: i64, touched: &Touched, late_days: u32, tally: &mut Tally) -> Result<()> {
+fn tally_up(
+    c: &Connection,
+    township_no: i64,
+    touched: &Touched,
+    late_days: &LateDays,
+    tally: &mut Tally,
+) -> Result<()> {
     let mut loaded = Loaded::default();
     for no in touched {
         if let Some(fact) = fact(c, *no)? {
@@ -290,7 +295,7 @@ pub(super) fn rebuild(c: &Connection, township: TownshipId) -> Result<u64> {
         let chunk: Touched = rows.collect::<rusqlite::Result<_>>()?;
         let Some(newest) = chunk.last() else { break };
         (after, done) = (*newest, done + chunk.len() as u64);
-        tally_up(c, township_no, &chunk, late_days, &mut tally)?;
+        tally_up(c, township_no, &chunk, &late_days, &mut tally)?;
     }
     write(c, township_no, tally)?;
     Ok(done)
