@@ -243,6 +243,37 @@ class Pages(unittest.TestCase):
         self.assertIn("400", " ".join(browser.complaints()))  # as it has to be
         self.looks_right("no-reason")
 
+    def member_of(self, household):
+        """A household's first member: the instance and the name."""
+        with urllib.request.urlopen("%s/api/records/%s" % (self.address, household)) as answer:
+            answers = json.load(answer)["merged"]["answers"]
+        key = next(key for key in answers if key.startswith("member#") and key.endswith("/name"))
+        return key[len("member#"):-len("/name")], answers[key]
+
+    @at_every_width("member-link")
+    def test_that_two_members_are_one_person_is_taken_back_on_the_page(self, browser):
+        browser.go(self.address + "/households")
+        links = browser.run("return [...document.querySelectorAll('tbody a')].map(a => a.href.split('/').pop())")
+        first = WIDTHS.index(int(self.name.rsplit("-", 1)[1])) * 2
+        households = list(dict.fromkeys(links))[10 + first : 12 + first]
+        members = [self.member_of(household) for household in households]
+        sides = [{"household": h, "member": m} for h, (m, _) in zip(households, members)]
+        body = json.dumps({"sides": sides, "verdict": "same"}).encode()
+        urllib.request.urlopen(
+            urllib.request.Request(self.address + "/api/links", body, {"Content-Type": "application/json"})
+        ).close()
+        browser.go(self.address + "/duplicates")
+        for _, name in members:
+            self.assertIn(name, browser.text())
+        self.assertIn("是同一人", browser.text())
+        self.looks_right("decided")
+        browser.follow(browser.find("form:has(input[name=member_a][value='%s']) button" % members[0][0]))
+        self.assertEqual(browser.url(), self.address + "/duplicates")
+        self.assertNotIn("是同一人\n撤销", browser.text())
+        with urllib.request.urlopen(self.address + "/api/links") as answer:
+            self.assertEqual([link for link in json.load(answer)["links"] if link["of_members"]], [])
+        self.looks_right("taken-back")
+
     @at_every_width("doubts")
     def test_doubtful_data_are_listed_filtered_and_lead_to_their_records(self, browser):
         browser.go(self.address + "/")
