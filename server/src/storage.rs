@@ -24,6 +24,7 @@ mod conformance;
 pub mod devices;
 pub mod doubts;
 pub mod erasure;
+mod error;
 pub mod events;
 pub mod figures;
 pub mod forms;
@@ -46,6 +47,7 @@ pub use audit::{AuditEntry, AuditFilter, AuditRow, AuditStorage};
 pub use devices::{Decision, DeviceStorage, InvitationState, Lost, QuarantineFilter, QuarantineRow, WipeStep};
 pub use doubts::{Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 pub use erasure::ErasureStorage;
+pub use error::{Result, StorageError};
 pub use events::EventStorage;
 pub use figures::FigureStorage;
 pub use forms::{FormChange, FormLogEntry};
@@ -68,35 +70,6 @@ pub const READS_CLOSED: &str = "reads_closed";
 
 /// A township, by the area that it is.
 pub type TownshipId = AreaId;
-
-/// Why storage could not do its work.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StorageError {
-    /// Busy, deadlocked or disconnected: try again later.
-    #[error("the database is busy or out of reach")]
-    Busy(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// No room on the disk.
-    #[error("the database's disk is full")]
-    Full,
-    /// The database was made by a newer program; it was not touched.
-    #[error("the database has schema {found}, this program knows up to {known}: use a newer program")]
-    Newer {
-        /// Version in the database.
-        found: u32,
-        /// Newest version that this program knows.
-        known: u32,
-    },
-    /// The file is damaged.
-    #[error("the database is damaged")]
-    Damaged(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Anything else.
-    #[error("the database refused a statement")]
-    Other(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// Short form of results here.
-pub type Result<T> = std::result::Result<T, StorageError>;
 
 /// A stored change with its circumstances.
 #[derive(Debug, Clone, PartialEq, Eq)]

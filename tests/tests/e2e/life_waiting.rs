@@ -1,5 +1,7 @@
 //! Events that can't be applied when they come: they wait with a reason, and are tried again.
 
+use std::sync::Arc;
+
 use doorstep_core::client::Phone;
 use doorstep_core::id::{AreaId, RecordId};
 use doorstep_core::protocol::AreaEntry;
@@ -7,6 +9,7 @@ use doorstep_core::record::{ChangeNote, Edit, Value};
 use doorstep_core::store::PlannedDocument;
 use doorstep_server::service::audit::Actor;
 use doorstep_server::service::grants::NewGrant;
+use doorstep_server::storage::{PostgresStorage, SqliteStorage, Storage};
 use doorstep_tests::harness::{TestServer, edit, sync, visit};
 
 use super::life::{correct, family, on_server, persons, phone_of, said, scratch, settled, writes_alone};
@@ -138,9 +141,21 @@ fn an_event_that_waits_and_is_taken_back_waits_no_longer() {
 
 #[test]
 fn a_move_to_another_township_waits_with_a_reason_and_the_household_stays_with_all_about_it() {
-    let dirs = scratch::<2>();
-    let server = TestServer::start(dirs[0].path());
-    let a = server.phone(dirs[1].path(), "甲");
+    let dirs = scratch::<1>();
+    let storage = SqliteStorage::open(&dirs[0].path().join("doorstep.db")).unwrap();
+    moves_to_another_township(Arc::new(storage), ["--data", dirs[0].path().to_str().unwrap()]);
+}
+
+#[test]
+fn a_move_to_another_township_waits_with_a_reason_on_postgresql_too() {
+    let Some(url) = super::postgres::fresh_database("doorstep_elsewhere") else { return };
+    moves_to_another_township(Arc::new(PostgresStorage::connect(&url).unwrap()), ["--database", &url]);
+}
+
+fn moves_to_another_township(storage: Arc<dyn Storage>, database: [&str; 2]) {
+    let dirs = scratch::<1>();
+    let server = TestServer::on(storage);
+    let a = server.phone(dirs[0].path(), "甲");
     let (household, _) = family(&a, server.villages[0], "0001", "李四");
     visit(&a, household, "记事");
     sync(&a);
@@ -164,10 +179,11 @@ fn a_move_to_another_township_waits_with_a_reason_and_the_household_stays_with_a
     assert_eq!(area(household), server.villages[0]);
     assert_eq!(persons(&a), [(household, 3)]);
     assert!(server.service.storage.placements(server.township, household).unwrap().is_empty());
-    let (data, township) = (dirs[0].path().to_str().unwrap(), server.township.to_string());
-    let listed = crate::cli::run(&["event", "waiting", "--data", data, "--township", &township]);
+    let township = server.township.to_string();
+    let event = |command| crate::cli::run(&["event", command, database[0], database[1], "--township", &township]);
+    let listed = event("waiting");
     assert!(listed.contains("属于另一个乡镇") && listed.contains("belongs to another township"), "{listed}");
-    let tried = crate::cli::run(&["event", "retry", "--data", data, "--township", &township]);
+    let tried = event("retry");
     assert!(tried.contains("0 done, 1 still waiting"), "{tried}");
     // tried again it is the same; corrected to a village of this township it moves, and waits no longer
     assert_eq!(server.service.retry_events(server.township).unwrap(), (0, 1));

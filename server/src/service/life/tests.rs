@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::register::office_user;
 use crate::service::Committer;
+use crate::storage::events::UNTRIED;
 use crate::storage::relocation::past;
 use crate::storage::{SqliteStorage, Storage};
 
@@ -57,6 +58,30 @@ fn register(office: &Office) {
     let identity = Identity::of_type("household");
     let instance = FormInstance { id: HOUSEHOLD, identity, area: VILLAGES[0], subject: None, answers };
     office.write(&[instance]).unwrap();
+}
+
+#[test]
+fn an_event_that_a_server_stored_and_stopped_before_trying_is_applied_by_the_next_one_that_starts() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let day = ("happened_on".to_owned(), Value::from(DAYS[0]));
+    let event = RecordId([100; 16]);
+    {
+        let service = service(dir.path());
+        let office = Office::for_events(&service, TOWNSHIP).unwrap();
+        register(&office);
+        let answers = vec![day, ("member".to_owned(), Value::from("a"))];
+        let (identity, area, subject) = (Identity::of_type("death"), VILLAGES[0], Some(HOUSEHOLD));
+        office.write(&[FormInstance { id: event, identity, area, subject, answers }]).unwrap();
+        let filed = service.storage.waiting_events(TOWNSHIP, None, 10).unwrap();
+        assert_eq!(filed.iter().map(|w| (w.event, w.reason.as_str())).collect::<Vec<_>>(), [(event, UNTRIED)]);
+    }
+    let service = service(dir.path());
+    // as the housekeeping of a server that starts does first
+    service.retry_all_events().unwrap();
+    assert!(service.storage.waiting_events(TOWNSHIP, None, 10).unwrap().is_empty());
+    let stored = service.storage.load_records(TOWNSHIP, &[HOUSEHOLD]).unwrap().pop().flatten().unwrap();
+    let answers = open_record(&stored).unwrap().answers();
+    assert_eq!(answers.get("member#a/left_on"), Some(&Value::from(DAYS[0])));
 }
 
 proptest! {
