@@ -28,10 +28,11 @@ fn entry(area: AreaId, parent: Option<AreaId>) -> AreaEntry {
     AreaEntry { area, parent, level: "village".to_owned(), code, name_zh, name_en }
 }
 
-fn service(dir: &std::path::Path) -> Arc<Service> {
+/// A server's process; each start has keys of its own, by its seed.
+fn service(dir: &std::path::Path, seed: u64) -> Arc<Service> {
     let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&dir.join("doorstep.db")).unwrap());
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1_700_000_000_000));
-    let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(1));
+    let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(seed));
     let service = Service::open(storage, clock, entropy, Committer::Inline).unwrap();
     for (township, villages) in [(TOWNSHIP, &VILLAGES[..3]), (OTHER_TOWNSHIP, &VILLAGES[3..])] {
         let below = villages.iter().map(|village| entry(*village, Some(township)));
@@ -66,7 +67,7 @@ fn an_event_that_a_server_stored_and_stopped_before_trying_is_applied_by_the_nex
     let day = ("happened_on".to_owned(), Value::from(DAYS[0]));
     let event = RecordId([100; 16]);
     {
-        let service = service(dir.path());
+        let service = service(dir.path(), 1);
         let office = Office::for_events(&service, TOWNSHIP).unwrap();
         register(&office);
         let answers = vec![day, ("member".to_owned(), Value::from("a"))];
@@ -75,7 +76,7 @@ fn an_event_that_a_server_stored_and_stopped_before_trying_is_applied_by_the_nex
         let filed = service.storage.waiting_events(TOWNSHIP, None, 10).unwrap();
         assert_eq!(filed.iter().map(|w| (w.event, w.reason.as_str())).collect::<Vec<_>>(), [(event, UNTRIED)]);
     }
-    let service = service(dir.path());
+    let service = service(dir.path(), 2);
     // as the housekeeping of a server that starts does first
     service.retry_all_events().unwrap();
     assert!(service.storage.waiting_events(TOWNSHIP, None, 10).unwrap().is_empty());
@@ -93,7 +94,7 @@ proptest! {
         order in prop::collection::vec(any::<prop::sample::Index>(), 20),
     ) {
         let dir = tempfile::TempDir::new().unwrap();
-        let service = service(dir.path());
+        let service = service(dir.path(), 1);
         let office = Office::start(&service, office_user(&service).unwrap(), TOWNSHIP).unwrap();
         let events: BTreeMap<RecordId, &Vec<Telling>> =
             told.iter().enumerate().map(|(n, told)| (RecordId([100 + n as u8; 16]), told)).collect();
