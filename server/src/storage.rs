@@ -238,6 +238,8 @@ pub struct PreparedPush {
     pub quarantined: Vec<(DeviceId, HeldChange)>,
     /// Records that lie elsewhere from now on, with everything about them.
     pub moves: Vec<Move>,
+    /// The version of the township's areas by which places were judged; if it is another one by then, the push is merged again.
+    pub areas_version: Option<u64>,
     /// Grants that follow from it: whoever makes a record may read and write it.
     pub grants: Vec<(UserId, Grant)>,
     /// What an act writes beside records, and its entries of the audit log.

@@ -13,8 +13,8 @@ use super::error::{Result, StoreError};
 use crate::id::{ChangeHash, MacTag, RecordId};
 use crate::protocol::records::{restore_change, strip_change};
 use crate::protocol::{
-    Batch, BatchHeader, LOST_DEVICE, ManifestEntry, Outcome, RecordBody, RecordFrame, State, UploadKind, WireChange,
-    forbidden_keys, limits, stream,
+    Batch, BatchHeader, LOST_DEVICE, ManifestEntry, NOT_KEPT, Outcome, RecordBody, RecordFrame, State, UploadKind,
+    WireChange, forbidden_keys, limits, stream,
 };
 
 /// Where a batch stands; numbers are stored.
@@ -366,6 +366,8 @@ impl Work<'_> {
                 State::Known => report.known += 1,
                 State::Waiting => report.waiting += 1,
                 _ if outcome.reason == OLD_INCARNATION => report.waiting += 1,
+                // it is made anew
+                _ if outcome.reason == NOT_KEPT => {}
                 _ => report.refused.push(outcome.reason.clone()),
             }
             let Some((record, change)) = self.change_of(entry)? else { continue };
@@ -376,7 +378,8 @@ impl Work<'_> {
         }
         self.keep_receipt(as_of, receipt, &acknowledged)?;
         // what a lost phone sends is kept as it is, until the office has looked at it
-        report.needs_remake = report.refused.iter().any(|reason| reason != LOST_DEVICE) && !self.is_wiping()?;
+        let refused = report.refused.iter().any(|reason| reason != LOST_DEVICE) || !remake.is_empty();
+        report.needs_remake = refused && !self.is_wiping()?;
         for record in touched {
             if report.needs_remake {
                 let held = held_by_no(self.db, record)?;
@@ -417,6 +420,10 @@ impl Work<'_> {
                     remake.insert(change.no);
                 }
                 self.set_state(change, state::QUARANTINED, &outcome.reason)?;
+            }
+            State::Denied if outcome.reason == NOT_KEPT => {
+                remake.insert(change.no);
+                self.set_state(change, state::QUARANTINED, NOT_KEPT)?;
             }
             State::Denied => self.set_state(change, state::DENIED, &outcome.reason)?,
         }

@@ -185,6 +185,7 @@ mod tests {
             settled: Vec::new(),
             quarantined: Vec::new(),
             moves: Vec::new(),
+            areas_version: None,
             grants: Vec::new(),
             writes: Vec::new(),
             entries: Vec::new(),

@@ -210,29 +210,34 @@ impl Service {
         (from, into): (AreaId, AreaId),
         day: &str,
     ) -> Result<usize, GrantError> {
-        let (_, areas) = self.storage.areas(township)?;
+        let tree = self.storage.area_tree(township)?;
+        let areas = tree.all();
         let entry = areas.iter().find(|a| a.area == from).cloned().ok_or(GrantError::UnknownArea)?;
-        if !areas.iter().any(|a| a.area == into) {
+        if !tree.live().any(|a| a.area == into) {
             return Err(GrantError::UnknownArea);
         }
-        if is_below(&areas, into, from) {
-            return Err(GrantError::Circle);
+        match tree.became(from) {
+            // it was cut while the records moved
+            Some((now, _)) if now == into => return self.empty_area(office, township, (from, into), day),
+            Some(_) => return Err(GrantError::UnknownArea),
+            None if is_below(areas, into, from) => return Err(GrantError::Circle),
+            None => {}
         }
-        let act = || Act::new(Action::AreaChanged).in_township(township).area(from).area(into).with("day", day);
+        let act = Act::new(Action::AreaChanged).in_township(township).area(from).area(into).with("day", day);
         let at_ms = self.clock.now_ms();
-        // the grants first: whoever had the area must not lose it between two syncs
+        // in one act with the area's end: what is made in it from now on goes on to the other, and whoever had it has that
         let other = |g: &Grant| Grant { entry: GrantEntry { area: into, ..g.entry.clone() }, at_ms, ..g.clone() };
         let mut writes = self.held_grants(|grant| grant.entry.area == from, other)?;
         let below = areas.iter().filter(|a| a.parent == Some(from));
         let below = below.map(|area| AreaEntry { parent: Some(into), ..area.clone() }).collect();
-        writes.extend(self.put_below(township, &areas, below, day)?);
-        self.act(actor, act().with("merges", true), writes)?;
-        let moved = self.empty_area(office, township, (from, into), day)?;
-        let at_ms = self.clock.now_ms();
+        writes.extend(self.put_below(township, areas, below, day)?);
         let change = AreaChange { entry, from_day: day.to_owned(), merged_into: Some(into), at_ms };
-        self.act(actor, act().with("merged", true), [Write::ChangeArea(township, change)])?;
-        Ok(moved)
+        writes.push(Write::ChangeArea(township, change));
+        self.act(actor, act.with("merged", true), writes)?;
+        self.empty_area(office, township, (from, into), day)
     }
+
+    /// Moves what lies in an area that went into another one: records about nothing first, what is about them goes with them.
 
     fn empty_area(
         &self,
@@ -242,18 +247,27 @@ impl Service {
         day: &str,
     ) -> Result<usize, GrantError> {
         let mut moved = 0;
-        loop {
-            // what moved isn't in the area any more: the first page is always the next one
-            let filter = RecordFilter { area: Some(from), limit: MOVED_AT_ONCE, ..RecordFilter::default() };
-            let rows = self.storage.list_records(township, &filter)?;
-            if rows.is_empty() {
-                return Ok(moved);
+        for about in [false, true] {
+            let mut after = 0;
+            loop {
+                let filter = RecordFilter { area: Some(from), after, limit: MOVED_AT_ONCE, ..RecordFilter::default() };
+                let rows = self.storage.list_records(township, &filter)?;
+                let Some(last) = rows.last() else { break };
+                after = last.born;
+                let mut moves = Vec::new();
+                for row in rows.iter().filter(|row| row.subject.is_some() == about) {
+                    // it may have come there on a later day
+                    let came = self.storage.placements(township, row.id)?.into_iter().map(|p| p.until_day).max();
+                    let from_day = came.map_or(day.to_owned(), |came| came.max(day.to_owned()));
+                    moves.push(Move { only_from: Some(from), ..Move::by_office(row.id, into, from_day) });
+                }
+                moved += moves.len();
+                if !moves.is_empty() {
+                    office.move_records(moves)?;
+                }
             }
-            let goes = |record| Move { only_from: Some(from), ..Move::by_office(record, into, day) };
-            let moves = rows.iter().map(|row| goes(row.id));
-            office.move_records(moves.collect())?;
-            moved += rows.len();
         }
+        Ok(moved)
     }
 }
 

@@ -126,6 +126,7 @@ impl<'a> Merge<'a> {
             settled: Vec::new(),
             quarantined: Vec::new(),
             moves: Vec::new(),
+            areas_version: None,
             grants: Vec::new(),
             writes: Vec::new(),
             entries: Vec::new(),
@@ -435,14 +436,8 @@ impl<'a> Merge<'a> {
     }
 
     /// Keeps a refused change with its reason, as far as there is room for this device.
-    fn hold(
-        &mut self,
-        frame: &RecordFrame,
-        hash: ChangeHash,
-        bytes: &[u8],
-        state: State,
-        reason: &str,
-    ) -> Result<(), StorageError> {
+    /// Takes room for a refused change of the sender on the shelf of refused ones; false when that is full.
+    fn takes_quarantine(&mut self, bytes: usize) -> Result<bool, StorageError> {
         let left = match &mut self.quarantine_left {
             Some(left) => left,
             None => {
@@ -451,11 +446,25 @@ impl<'a> Merge<'a> {
                     .insert((QUARANTINE_CHANGES_MAX.saturating_sub(changes), QUARANTINE_BYTES_MAX.saturating_sub(size)))
             }
         };
-        if left.0 == 0 || left.1 < bytes.len() as u64 {
+        let fits = left.0 > 0 && left.1 >= bytes as u64;
+        if fits {
+            *left = (left.0 - 1, left.1 - bytes as u64);
+        }
+        Ok(fits)
+    }
+
+    fn hold(
+        &mut self,
+        frame: &RecordFrame,
+        hash: ChangeHash,
+        bytes: &[u8],
+        state: State,
+        reason: &str,
+    ) -> Result<(), StorageError> {
+        if !self.takes_quarantine(bytes.len())? {
             self.outcomes.push(Outcome { state: State::Denied, reason: "quarantine_full".to_owned() });
             return Ok(());
         }
-        *left = (left.0 - 1, left.1 - bytes.len() as u64);
         self.push.quarantined.push((self.push.device, held(frame, hash, bytes, reason)));
         self.outcomes.push(Outcome { state, reason: reason.to_owned() });
         Ok(())

@@ -28,6 +28,8 @@ pub struct Hung {
 /// A township's areas.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Areas {
+    /// The version of the table.
+    version: u64,
     all: Vec<AreaEntry>,
     ids: HashSet<AreaId>,
     /// The areas that went into others.
@@ -42,7 +44,7 @@ impl Areas {
     pub fn new(all: Vec<AreaEntry>, ended: Vec<AreaEnd>, hung: Vec<Hung>) -> Self {
         let ended = ended.into_iter().filter_map(|e| Some((e.area, (e.into?, e.day)))).collect();
         let ids = all.iter().map(|entry| entry.area).collect();
-        let mut areas = Self { all, ids, ended, below: HashMap::new(), hung };
+        let mut areas = Self { version: 0, all, ids, ended, below: HashMap::new(), hung };
         areas.below = areas.children(&HashMap::new());
         areas
     }
@@ -56,6 +58,11 @@ impl Areas {
             }
         }
         below
+    }
+
+    /// The version of the township's areas.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// All areas, also those that ended.
@@ -143,7 +150,7 @@ impl AreasCache {
 
     /// Keeps a version; when there are too many townships, all others are forgotten.
     pub fn put(&self, township: TownshipId, version: u64, areas: Areas) -> Arc<Areas> {
-        let areas = Arc::new(areas);
+        let areas = Arc::new(Areas { version, ..areas });
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KEPT && !known.contains_key(&township) {
             known.clear();

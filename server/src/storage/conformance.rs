@@ -173,6 +173,7 @@ fn push(device: &Device, records: Vec<PreparedRecord>) -> PreparedPush {
         settled: Vec::new(),
         quarantined: Vec::new(),
         moves: Vec::new(),
+        areas_version: None,
         grants: Vec::new(),
         writes: Vec::new(),
         entries: Vec::new(),

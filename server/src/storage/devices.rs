@@ -105,6 +105,11 @@ pub struct QuarantineFilter {
     pub limit: u32,
 }
 
+/// What became of a change to an incarnation that was replaced: its author makes it anew.
+pub(super) fn anew() -> Outcome {
+    Outcome { state: State::Equivocation, reason: "old_incarnation".to_owned() }
+}
+
 /// What became of a change that isn't stored: it waits (no reason), was refused, or isn't there.
 pub(super) fn fate(kept: Option<Option<String>>) -> Outcome {
     match kept {

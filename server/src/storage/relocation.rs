@@ -106,7 +106,7 @@ pub(super) fn apply(rows: &mut Vec<Relocation>, moved: &Move, lies: AreaId, seq:
     };
     let known = match (moved.event, moved.only_from) {
         (Some(_), _) => rows.iter().any(|r| r.by == by && (&r.from_day, r.area) == (&moved.from_day, area)),
-        (None, Some(from)) => rows.iter().any(|row| row.only_from == Some(from)),
+        (None, Some(from)) => rows.iter().any(|row| row.only_from == Some(from) && row.from_day >= moved.from_day),
         (None, None) => past(rows).1.unwrap_or(lies) == area,
     };
     if known {

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use doorstep_core::client::Phone;
-use doorstep_core::id::{AreaId, RecordId, UserId};
+use doorstep_core::id::{AreaId, Identity, RecordId, UserId};
 use doorstep_core::protocol::AreaEntry;
 use doorstep_core::rights::Standing;
 use doorstep_core::store::ListFilter;
 use doorstep_server::service::audit::Actor;
 use doorstep_server::service::grants::NewGrant;
-use doorstep_server::service::office::Office;
-use doorstep_server::storage::{Grant, Move};
+use doorstep_server::service::office::{FormInstance, Office};
+use doorstep_server::storage::{Grant, Move, RecordFilter};
 use doorstep_tests::harness::{TestServer, add_household, copy_folder, edit, open_phone, person, sync, visit};
 use tempfile::TempDir;
 
@@ -377,6 +377,34 @@ fn an_area_that_goes_into_another_takes_its_records_and_its_people_along() {
     let circle =
         service.merge_area(&town.desk(), Actor::CommandLine, town.server.township, (villages[1], villages[1]), "x");
     assert!(circle.is_err());
+}
+
+#[test]
+fn an_area_goes_into_another_with_what_came_there_on_a_later_day_and_what_the_office_makes_there_afterwards() {
+    let town = Town::new();
+    let (service, villages) = (&town.server.service, town.server.villages);
+    // it came there after the day from which on the area isn't there
+    town.move_to(2, 0);
+    let merged = (villages[0], villages[1]);
+    let merge = || service.merge_area(&town.desk(), Actor::CommandLine, town.server.township, merged, "2026-10-01");
+    merge().unwrap();
+    let lies = |id| service.storage.record_row(town.server.township, id).unwrap().unwrap().area;
+    for household in town.households {
+        assert_eq!(lies(household), villages[1]);
+    }
+    let left = RecordFilter { area: Some(villages[0]), limit: 10, ..RecordFilter::default() };
+    assert!(service.storage.list_records(town.server.township, &left).unwrap().is_empty());
+    assert_eq!(merge().unwrap(), 0, "once more");
+    let back = (villages[1], villages[0]);
+    let back = service.merge_area(&town.desk(), Actor::CommandLine, town.server.township, back, "2026-11-02");
+    assert!(back.is_err(), "an area that ended takes nothing in");
+    // the office's program hasn't heard either
+    let made = RecordId([0x44; 16]);
+    let answers = vec![("head_name".to_owned(), "made later".into()), ("household_no".to_owned(), "0044".into())];
+    let identity = Identity::of_type("household");
+    town.desk().write(&[FormInstance { id: made, identity, area: villages[0], subject: None, answers }]).unwrap();
+    assert_eq!(lies(made), villages[1]);
+    assert_eq!(service.verify_figures(town.server.township).unwrap().differing, 0);
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::NOT_KEPT;
 
 fn actors(frames: &[RecordFrame]) -> Vec<crate::id::ActorId> {
     let mut actors = Vec::new();
@@ -165,4 +166,24 @@ fn a_superseded_change_that_the_server_had_after_all_is_taken() {
     assert_eq!(json(&phone), json(&other));
     assert_eq!(phone.store.row(id).unwrap().unwrap().differences, 0);
     phone.check_digest();
+}
+
+#[test]
+fn a_change_that_waited_on_a_server_that_has_nothing_of_it_any_more_is_made_anew() {
+    let phone = TestPhone::new(1);
+    let id = phone.household(&[("head_name", "A")]);
+    phone.push();
+    phone.edit(id, &[("address", "1")]);
+    let batch = phone.upload().unwrap();
+    let waits = [Outcome::of(State::Waiting)];
+    phone.store.apply_statuses(batch.header.branch, batch.header.number, &waits, 1, MacTag([0; 16])).unwrap();
+    let asked = phone.store.waiting_to_ask(1).unwrap();
+    assert_eq!(asked.len(), 1);
+    let gone = [Outcome { state: State::Denied, reason: NOT_KEPT.to_owned() }];
+    let report = phone.store.apply_fates(&asked, &gone, 2, MacTag([0; 16])).unwrap();
+    assert!(report.needs_remake && report.refused.is_empty());
+    assert_eq!(phone.store.take_new_branch().unwrap().changes, 1);
+    assert_eq!(phone.text(id, "address"), "1");
+    assert!(phone.store.refused().unwrap().is_empty());
+    assert_eq!(hashes(&phone.upload().unwrap().records).len(), 1, "and is sent again");
 }

@@ -38,11 +38,14 @@ impl Merge<'_> {
     /// What an event moves to an area that the township doesn't have isn't moved by it. What was made in, or moves to, an area
     /// that went into another one goes on there.
     pub(super) fn check_moves(&mut self) -> Result<(), StorageError> {
+        if self.push.moves.is_empty() && self.push.records.iter().all(|r| r.base_heads.is_some()) {
+            return Ok(());
+        }
         let areas = match &self.rights {
             Some((_, claims)) => claims.areas.clone(),
-            None if self.push.moves.is_empty() => return Ok(()),
             None => self.storage.area_tree(self.push.township)?,
         };
+        self.push.areas_version = Some(areas.version());
         let goes_on = |record: RecordId, from: AreaId, after: &str| {
             let (area, day) = areas.became(from)?;
             let from_day = day.max(after).to_owned();

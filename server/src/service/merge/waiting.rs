@@ -6,7 +6,9 @@ use doorstep_core::id::{ChangeHash, DeviceId, RecordId};
 use doorstep_core::protocol::{Outcome, RecordBody, RecordFrame, State};
 use doorstep_core::record::Refusal;
 
-use super::{Merge, Merging, Sender, check, held, new_change, permit, take};
+use super::{
+    Merge, Merging, QUARANTINE_BYTES_MAX, QUARANTINE_CHANGES_MAX, Sender, check, held, new_change, permit, take,
+};
 use crate::storage::{HeldChange, PreparedPush, StorageError};
 
 /// Changes of one device that may wait for others.
@@ -79,10 +81,27 @@ impl Merge<'_> {
         Ok(())
     }
 
-    fn refuse_waiting(&mut self, merging: &mut Merging, device: DeviceId, change: HeldChange, reason: &str) {
+    /// A change that waited is refused. Beyond the bound of what is kept of its sender it is let go: its phone, which asks what
+    /// became of it, makes it anew.
+    fn refuse_waiting(
+        &mut self,
+        merging: &mut Merging,
+        device: DeviceId,
+        change: HeldChange,
+        reason: &str,
+    ) -> Result<(), StorageError> {
         merging.refused.insert(change.hash);
         self.push.settled.push((change.record, change.hash));
-        self.push.quarantined.push((device, HeldChange { reason: reason.to_owned(), ..change }));
+        let is_kept = if device == self.push.device {
+            self.takes_quarantine(change.bytes.len())?
+        } else {
+            let (changes, size) = self.storage.quarantined_of(device)?;
+            changes < QUARANTINE_CHANGES_MAX && size + (change.bytes.len() as u64) < QUARANTINE_BYTES_MAX
+        };
+        if is_kept {
+            self.push.quarantined.push((device, HeldChange { reason: reason.to_owned(), ..change }));
+        }
+        Ok(())
     }
 
     /// Tries what waited for this record, until nothing more fits.
@@ -105,7 +124,7 @@ impl Merge<'_> {
                     && let Err(forbidden) =
                         self.permit_waiting(device, frame, (&merging.record, merging.born), candidate)?
                 {
-                    self.refuse_waiting(merging, device, change, &forbidden.reason());
+                    self.refuse_waiting(merging, device, change, &forbidden.reason())?;
                     continue;
                 }
                 match checked.and_then(|candidate| take(&mut merging.record, change.hash, candidate)) {
@@ -118,10 +137,10 @@ impl Merge<'_> {
                         if !matches!(self.sender, Sender::Carrier { .. })
                             && missing.iter().any(|m| merging.refused.contains(m)) =>
                     {
-                        self.refuse_waiting(merging, device, change, "depends_on_refused");
+                        self.refuse_waiting(merging, device, change, "depends_on_refused")?;
                     }
                     Err(Refusal::MissingDependencies(_)) => still.push((device, change)),
-                    Err(refusal) => self.refuse_waiting(merging, device, change, refusal.code()),
+                    Err(refusal) => self.refuse_waiting(merging, device, change, refusal.code())?,
                 }
             }
             if still.is_empty() || still.len() == before {

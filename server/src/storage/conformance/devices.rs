@@ -132,11 +132,21 @@ fn a_change_s_fate_is_what_became_of_it_by_now(storage: Arc<dyn Storage>) {
         fates(&device),
         ([vec![Outcome::of(State::Stored), Outcome::of(State::Waiting)], rest.to_vec()].concat(), head)
     );
-    assert_eq!(fates(&other).0[1..], [denied(), denied(), denied(), denied()], "another's are nobody else's business");
+    assert_eq!(fates(&other).0[2..], [denied(), denied(), denied()], "another's are nobody else's business");
     let elsewhere = enrol(&*storage, OTHER_TOWNSHIP);
     assert_eq!(fates(&elsewhere).0, vec![denied(); 5]);
+    // whose it is doesn't change with who brings it once more
+    done(&*storage, PreparedPush { waiting: vec![waits.clone()], ..push(&other, Vec::new()) });
+    let kept = storage.waiting(TOWNSHIP, &[waits.record]).unwrap();
+    assert_eq!(kept.iter().map(|(by, _)| *by).collect::<Vec<_>>(), [device.id]);
     let settled = vec![(waits.record, waits.hash)];
     let refused = HeldChange { reason: "out_of_scope".to_owned(), ..waits };
     done(&*storage, PreparedPush { settled, quarantined: vec![(device.id, refused)], ..push(&other, Vec::new()) });
     assert_eq!(fates(&device).0[1], Outcome::quarantined("out_of_scope"));
+    // a record that was rooted anew
+    let anew = PreparedRecord { incarnation: 2, ..record(&device, "visit", VILLAGE, None) };
+    let before = ManifestEntry { record: anew.id, incarnation: 1, change: anew.heads[0] };
+    done(&*storage, push(&device, vec![anew]));
+    let (fates, _) = storage.fates(TOWNSHIP, device.id, &[before]).unwrap();
+    assert_eq!((fates[0].state, fates[0].reason.as_str()), (State::Equivocation, "old_incarnation"));
 }

@@ -14,6 +14,7 @@ claims!(
     grants_are_found_by_subject_and_by_their_end,
     a_changed_area_keeps_its_past,
     areas_know_what_went_into_them_and_where_they_lay_before,
+    a_push_that_was_judged_by_other_areas_is_merged_again,
     units_change_by_id,
     a_move_is_told_to_those_who_lose_and_to_those_who_get_the_record,
     a_move_takes_along_what_is_about_the_record,
@@ -228,4 +229,25 @@ fn whoever_makes_a_record_gets_its_grant_in_the_same_commit(storage: Arc<dyn Sto
     assert_eq!(storage.commit_group(&[stale]).unwrap().pop().unwrap().unwrap(), Committed::Moved);
     let (_, log) = storage.grants(USER, 0).unwrap();
     assert_eq!(log.iter().map(|(_, g)| g.entry.subject).collect::<Vec<_>>(), vec![Some(house.id)]);
+}
+
+fn a_push_that_was_judged_by_other_areas_is_merged_again(storage: Arc<dyn Storage>) {
+    let device = enrol(&*storage, TOWNSHIP);
+    let entry = |area, code: &str| AreaEntry {
+        area,
+        parent: None,
+        level: "village".to_owned(),
+        code: code.to_owned(),
+        name_zh: String::new(),
+        name_en: String::new(),
+    };
+    storage.put_areas(TOWNSHIP, &[entry(VILLAGE, "1")]).unwrap();
+    let judged = storage.area_tree(TOWNSHIP).unwrap().version();
+    let made = || push(&device, vec![record(&device, "visit", VILLAGE, None)]);
+    let by = |areas_version| PreparedPush { areas_version, ..made() };
+    assert!(matches!(commit(&*storage, by(Some(judged))), Committed::Done(_)));
+    storage.put_areas(TOWNSHIP, &[entry(VILLAGE, "2")]).unwrap();
+    assert_eq!(commit(&*storage, by(Some(judged))), Committed::Moved);
+    assert!(matches!(commit(&*storage, by(None)), Committed::Done(_)), "one that needn't be judged by them");
+    assert!(matches!(commit(&*storage, by(Some(judged + 1))), Committed::Done(_)));
 }

@@ -27,12 +27,14 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
     lock_records(tx, id, pushes, &mut known).await?;
     read_branches(tx, id, pushes, &mut known).await?;
     let before: BTreeSet<(TownshipId, RecordId)> = known.records.keys().copied().collect();
+    let mut feeds = BTreeMap::new();
+    for township in pushes.iter().map(|p| p.township).collect::<BTreeSet<_>>() {
+        let feed = lock_feed(tx, id, township).await?;
+        known.areas.insert(township, feed.areas_version);
+        feeds.insert(township, feed);
+    }
     let verdicts = plan::judge(&mut known, pushes);
     let taken: Vec<&PreparedPush> = pushes.iter().zip(&verdicts).filter(|(_, v)| v.is_none()).map(|(p, _)| p).collect();
-    let mut feeds = BTreeMap::new();
-    for township in taken.iter().map(|p| p.township).collect::<BTreeSet<_>>() {
-        feeds.insert(township, lock_feed(tx, id, township).await?);
-    }
     let (writes, mut answers) = plan::plan(&tenant.links, pushes, verdicts, feeds);
     fault::point("storage.commit.feed");
     let mut touched: BTreeMap<TownshipId, BTreeSet<RecordId>> = BTreeMap::new();
@@ -151,7 +153,8 @@ async fn read_branches(
 
 pub(super) async fn lock_feed(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Result<Feed> {
     let sql =
-        "SELECT seq, chain, changes, digest_sum, refused FROM feed WHERE tenant = $1 AND township = $2 FOR UPDATE";
+        "SELECT seq, chain, changes, digest_sum, refused, areas_version FROM feed WHERE tenant = $1 AND township = $2
+        FOR UPDATE";
     let id = township.0.as_slice();
     let found = match row(c, sql, &[&tenant, &id]).await? {
         Some(found) => found,
@@ -164,6 +167,7 @@ pub(super) async fn lock_feed(c: &impl GenericClient, tenant: &[u8], township: T
         position: people::position(&found, 0)?,
         digest: ScopeDigest { count: number(&found, 2)?, sum: number(&found, 3)? },
         refused: number(&found, 4)?,
+        areas_version: number(&found, 5)?,
     })
 }
 
@@ -464,8 +468,7 @@ const HELD_NAMES: &str =
 async fn wait(c: &impl GenericClient, tenant: &[u8], push: &PreparedPush, held: &HeldChange) -> Result<()> {
     let sql = format!(
         "INSERT INTO waiting ({HELD_NAMES}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-         ON CONFLICT (tenant, township, record, hash) DO UPDATE SET device = excluded.device,
-         received_ms = excluded.received_ms, area = excluded.area, subject = excluded.subject, bytes = excluded.bytes"
+         ON CONFLICT DO NOTHING"
     );
     run(c, &sql, held_values!(tenant, push, push.device, held;)).await?;
     Ok(())

@@ -7,7 +7,7 @@ use doorstep_core::protocol::{ManifestEntry, Outcome, Position, State};
 use tokio_postgres::Row;
 
 use super::super::devices::{
-    Decision, DeviceStorage, InvitationState, QuarantineFilter, QuarantineRow, WipeStep, fate,
+    Decision, DeviceStorage, InvitationState, QuarantineFilter, QuarantineRow, WipeStep, anew, fate,
 };
 use super::super::{Result, TownshipId};
 use super::{PostgresStorage, array, feed, get, held, number, row, run};
@@ -54,14 +54,18 @@ impl DeviceStorage for PostgresStorage {
                 AND c.hash = $5";
             let kept =
                 "SELECT NULL::TEXT FROM waiting WHERE tenant = $1 AND township = $2 AND record = $3 AND hash = $4
-                AND device = $5
-                UNION ALL SELECT reason FROM quarantine WHERE tenant = $1 AND record = $3 AND hash = $4 AND device = $5
-                LIMIT 1";
+                UNION ALL SELECT reason FROM quarantine WHERE tenant = $1 AND township = $2 AND record = $3
+                AND hash = $4 AND device = $5 LIMIT 1";
+            let rooted = "SELECT 1 FROM record WHERE tenant = $1 AND township = $2 AND id = $3 AND incarnation > $4";
             let mut fates = Vec::with_capacity(asked.len());
             for entry in asked {
                 let (record, hash) = (entry.record.0.as_slice(), entry.change.0.as_slice());
                 if row(c, stored, &[&t, &town, &record, &i64::from(entry.incarnation), &hash]).await?.is_some() {
                     fates.push(Outcome::of(State::Stored));
+                    continue;
+                }
+                if row(c, rooted, &[&t, &town, &record, &i64::from(entry.incarnation)]).await?.is_some() {
+                    fates.push(anew());
                     continue;
                 }
                 let found = row(c, kept, &[&t, &town, &record, &hash, &device]).await?;

@@ -25,11 +25,16 @@ pub(super) struct Known {
     pub records: HashMap<(TownshipId, RecordId), State>,
     /// Last batch of each branch.
     pub branches: HashMap<(DeviceId, u32), u64>,
+    /// Versions of townships' areas.
+    pub areas: HashMap<TownshipId, u64>,
 }
 
 impl Known {
     /// Judges a push and, if it is taken, moves on to what will be stored after it.
     fn take(&mut self, push: &PreparedPush) -> Option<Committed> {
+        if push.areas_version.is_some_and(|version| self.areas.get(&push.township) != Some(&version)) {
+            return Some(Committed::Moved);
+        }
         if let Some(batch) = &push.batch {
             let last = self.branches.get(&(push.device, batch.branch)).copied().unwrap_or(0);
             if batch.number != last + 1 {
@@ -91,6 +96,8 @@ pub(super) struct Feed {
     pub digest: ScopeDigest,
     /// Number of the newest refused change.
     pub refused: u64,
+    /// The version of the areas.
+    pub areas_version: u64,
 }
 
 /// A record's row as it will be.

@@ -116,6 +116,13 @@ fn push(
     pushed: &PreparedPush,
     touched: &mut Touched,
 ) -> Result<(Feed, Committed)> {
+    if let Some(version) = pushed.areas_version {
+        let mut now = tx.prepare_cached("SELECT areas_version FROM township WHERE no = ?")?;
+        let now: i64 = now.query_row([feed.no], |r| r.get(0))?;
+        if now.cast_unsigned() != version {
+            return Ok((feed, Committed::Moved));
+        }
+    }
     if let Some(batch) = &pushed.batch
         && !uploads::insert_batch(tx, pushed.device, batch, pushed.received_ms)?
     {

@@ -6,7 +6,7 @@ use doorstep_core::protocol::{ManifestEntry, Outcome, Position, State};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::devices::{
-    Decision, DeviceStorage, InvitationState, QuarantineFilter, QuarantineRow, WipeStep, fate,
+    Decision, DeviceStorage, InvitationState, QuarantineFilter, QuarantineRow, WipeStep, anew, fate,
 };
 use super::super::{Result, TownshipId};
 use super::{SqliteStorage, feed, held, people};
@@ -57,14 +57,20 @@ impl DeviceStorage for SqliteStorage {
                  WHERE r.id = ?1 AND r.township_no = ?2 AND r.incarnation = ?3 AND c.hash = ?4",
             )?;
             let mut kept = c.prepare_cached(
-                "SELECT NULL FROM waiting WHERE record = ?1 AND hash = ?2 AND township_no = ?3 AND device = ?4
-                 UNION ALL SELECT reason FROM quarantine WHERE record = ?1 AND hash = ?2 AND device = ?4",
+                "SELECT NULL FROM waiting WHERE record = ?1 AND hash = ?2 AND township_no = ?3
+                 UNION ALL SELECT reason FROM quarantine WHERE record = ?1 AND hash = ?2 AND township_no = ?3 AND device = ?4",
             )?;
+            let mut rooted =
+                c.prepare_cached("SELECT 1 FROM record WHERE id = ? AND township_no = ? AND incarnation > ?")?;
             let mut fates = Vec::with_capacity(asked.len());
             for entry in asked {
                 let (record, hash) = (entry.record.0, entry.change.0);
                 if stored.exists(params![record, town, entry.incarnation, hash])? {
                     fates.push(Outcome::of(State::Stored));
+                    continue;
+                }
+                if rooted.exists(params![record, town, entry.incarnation])? {
+                    fates.push(anew());
                     continue;
                 }
                 let reason = kept.query_row(params![record, hash, town, device.0], |r| r.get::<_, Option<String>>(0));

@@ -84,9 +84,9 @@ pub(super) fn insert(
     (township_no, device, received_ms): (i64, DeviceId, Millis),
     change: &HeldChange,
 ) -> Result<()> {
-    // what waits is replaced; evidence stays as it first came
+    // both stay as they first came: whose a change is doesn't change with who brings it once more
     let start = match shelf {
-        Shelf::Waiting => "INSERT OR REPLACE INTO waiting",
+        Shelf::Waiting => "INSERT OR IGNORE INTO waiting",
         Shelf::Quarantine => "INSERT OR IGNORE INTO quarantine",
     };
     c.prepare_cached(&format!(
