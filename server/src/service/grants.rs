@@ -238,7 +238,6 @@ impl Service {
     }
 
     /// Moves what lies in an area that went into another one: records about nothing first, what is about them goes with them.
-
     fn empty_area(
         &self,
         office: &Office,
