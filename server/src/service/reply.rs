@@ -112,7 +112,10 @@ impl ReplyStream {
                 encoder.flush()?;
             }
         }
-        let (encoder, held) = (Some(encoder), pushed.held);
+        // with news of grants or areas a phone may drop what it has just pushed, and get it back by the same reply
+        let may_drop = |frame: &ReplyFrame| matches!(frame, ReplyFrame::Grants { .. } | ReplyFrame::Areas { .. });
+        let held = if frames.iter().any(may_drop) { HashSet::new() } else { pushed.held };
+        let encoder = Some(encoder);
         Ok(Self { exchange, encoder, held, query, first, position, whole, known, _bulk: bulk })
     }
 

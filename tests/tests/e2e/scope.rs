@@ -446,6 +446,7 @@ fn a_household_that_leaves_with_an_ended_pairing_and_comes_back_by_a_move_in_one
     let phone = town.phone(2, user);
     sync(&phone);
     edit(&phone, town.households[0], &[("remark", "pushed with the sync that tells of both")]);
+    visit(&phone, town.households[0], "new with that sync");
     let (_, log) = town.server.service.storage.grants(user, 0).unwrap();
     let pairing = log.iter().find(|(_, grant)| grant.entry.subject.is_some()).unwrap().1.entry.grant;
     town.server.service.end_grant(Actor::CommandLine, user, pairing).unwrap();
@@ -454,7 +455,7 @@ fn a_household_that_leaves_with_an_ended_pairing_and_comes_back_by_a_move_in_one
     sync(&phone);
     assert!(value(&phone, town.households[0], "remark").is_some_and(|text| text.starts_with("pushed")));
     let about = ListFilter { record_type: Some("visit".into()), limit: 10, ..ListFilter::default() };
-    assert_eq!(phone.list(about).unwrap().len(), 2, "with its visit, beside the other household's");
+    assert_eq!(phone.list(about).unwrap().len(), 3, "with its visits, beside the other household's");
 }
 
 #[test]
