@@ -41,7 +41,10 @@ impl Phone {
     }
 
     fn record_rows(&self, record_type: String) -> Result<Vec<Item>, PhoneError> {
-        let filter = ListFilter { record_type: Some(record_type), limit: LISTED_RECORDS_MAX, ..ListFilter::default() };
+        // of households that are united the one that stands for them
+        let united = if record_type == "household" { self.united_here()? } else { Default::default() };
+        let limit = LISTED_RECORDS_MAX;
+        let filter = ListFilter { record_type: Some(record_type), united, limit, ..ListFilter::default() };
         let rows = self.store.list(&filter)?;
         let item = |row: &Row| Ok(record_item(row.id, row.area, &row.title, &self.record(row.id)?.answers()));
         rows.iter().map(item).collect()

@@ -1,5 +1,6 @@
 //! Households and members that stand twice: found with reasons, linked by office and phones, united once in lists.
 
+use doorstep_core::client::filling::FillOptions;
 use doorstep_core::client::{NewRecord, Phone};
 use doorstep_core::id::{AreaId, RecordId};
 use doorstep_core::link::{Side, Verdict};
@@ -196,6 +197,11 @@ fn a_phone_lists_united_households_as_one_and_finds_it_by_what_stands_in_the_oth
         let with: Vec<RecordId> = phone.united_with(other).unwrap().iter().map(|row| row.id).collect();
         assert_eq!(with, [one]);
         assert!(!phone.record(one).unwrap().history().is_empty(), "its history stays");
+        let draft = phone.start("household_union", Some(other)).unwrap();
+        let filling = phone.fill(draft, FillOptions::default()).unwrap();
+        let spot = filling.session().spot("other_household").unwrap();
+        let offered: Vec<String> = filling.session().choices(spot).iter().map(|c| c.name.to_string()).collect();
+        assert!(offered.len() == 1 && !offered.contains(&one.to_string()), "choices neither: {offered:?}");
     }
     town.b.link(&Side::of(one), &Side::of(other), Verdict::Open, None).unwrap();
     town.settle();
