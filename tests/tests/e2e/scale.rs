@@ -49,7 +49,8 @@ fn the_file_of_bench_scale_is_as_service_makes_it_and_nothing_walks_along_its_ta
     assert!(statements.iter().any(|line| line["statement"].as_str().unwrap().starts_with("INSERT INTO figure ")));
     for line in statements {
         let (sql, plan) = (line["statement"].as_str().unwrap(), line["plan"].as_array().unwrap());
-        let scans = plan.iter().any(|step| step.as_str().unwrap().starts_with("SCAN "));
+        let walks = |step: &str| step.starts_with("SCAN ") && step != "SCAN CONSTANT ROW";
+        let scans = plan.iter().any(|step| walks(step.as_str().unwrap()));
         assert!(!scans || SHORT.iter().any(|short| sql.contains(short)), "{sql}: {plan:?}");
     }
     let storage = Arc::new(SqliteStorage::open(&file).unwrap());
