@@ -363,10 +363,14 @@ impl History {
         if phone.store().row(household).map_err(text)?.is_some() {
             return Ok(());
         }
+        let Some(stored) = self.service.storage.full_record(self.township, household).map_err(text)? else {
+            return Ok(());
+        };
         let area = self.any_area();
         let canary = self.canary();
         let document = PlannedDocument {
-            identity: Identity::of_type("household"),
+            // one that a split made has a key
+            identity: stored.identity,
             id: household,
             area,
             subject: None,
