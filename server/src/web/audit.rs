@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use doorstep_core::id::{AreaId, DeviceId, UserId};
+use doorstep_core::rights::Roles;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -203,10 +204,24 @@ fn subject(
     (format!("{label} {}", if name.is_empty() { short } else { name }), href)
 }
 
+/// A detail in the page's language; one that has no words yet as it is.
+fn detail(shell: &Shell, name: &str, value: &Value) -> String {
+    let words = |key: &str| texts::find(&format!("audit.detail.{key}"), shell.language);
+    let text = match value {
+        Value::Bool(is) => words(if *is { "yes" } else { "no" }).unwrap_or_default().to_owned(),
+        Value::String(role) if name == "role" && Roles::builtin().contains(role) => {
+            Roles::builtin().get(role).label.in_language(shell.language.code()).unwrap_or(role).to_owned()
+        }
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    };
+    format!("{} {text}", words(name).unwrap_or(name))
+}
+
 fn entry(shell: &Shell, township: &Township, names: &People, row: &AuditRow) -> Entry {
     let about = row.entry.subjects.split(' ').filter_map(|one| one.split_once('/'));
     let details: Map<String, Value> = serde_json::from_str(&row.entry.details).unwrap_or_default();
-    let details: Vec<String> = details.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let details: Vec<String> = details.iter().map(|(name, value)| detail(shell, name, value)).collect();
     Entry {
         no: row.position.seq,
         kind: kind_text(shell, &row.entry.action),
@@ -214,7 +229,7 @@ fn entry(shell: &Shell, township: &Township, names: &People, row: &AuditRow) -> 
         at: shell.time(row.entry.at_ms),
         about: about.map(|(kind, id)| subject(shell, Some(township), names, kind, id)).collect(),
         reason: row.entry.reason.clone(),
-        details: details.join(", "),
+        details: details.join(" · "),
     }
 }
 
@@ -257,5 +272,20 @@ impl AuditPage {
             check_href: "/audit?check=1".to_owned(),
             shell,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::Language;
+
+    #[test]
+    fn details_stand_in_the_language_of_the_page() {
+        let said = |language, name: &str, value: Value| detail(&Shell::sample("audit", language), name, &value);
+        assert_eq!(said(Language::Zh, "role", "helper".into()), "岗位 帮扶责任人");
+        assert_eq!(said(Language::En, "role", "helper".into()), "role Helper");
+        assert_eq!(said(Language::Zh, "given", false.into()), "有效 否");
+        assert_eq!(said(Language::En, "new_word", 3.into()), "new_word 3");
     }
 }

@@ -98,9 +98,10 @@ fn every_text_that_a_page_asks_for_exists_and_every_text_is_used() {
     for (key, text) in texts::PAGES.iter() {
         assert!(!text.zh.is_empty() && !text.en.is_empty(), "{key}");
         let quoted = format!("\"{key}\"");
-        let looked_up = ["reason.", "error.", "duplicates.", "audit.action.", "audit.actor.", "audit.about."]
-            .iter()
-            .any(|start| key.starts_with(start));
+        let looked_up =
+            ["reason.", "error.", "duplicates.", "audit.action.", "audit.actor.", "audit.about.", "audit.detail."]
+                .iter()
+                .any(|start| key.starts_with(start));
         assert!(looked_up || sources.iter().any(|(_, s)| s.contains(&quoted)), "no page uses {key}");
     }
 }
