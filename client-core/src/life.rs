@@ -203,8 +203,6 @@ pub struct Effects {
     pub changed: BTreeMap<RecordId, Answers>,
     /// A new household.
     pub made: Option<MadeHousehold>,
-    /// Where a household and the records about it lie from a day on.
-    pub placement: Option<Placement>,
 }
 
 /// A household that an event makes.
@@ -212,8 +210,6 @@ pub struct Effects {
 pub struct MadeHousehold {
     /// Type and natural key; the id follows from them.
     pub identity: Identity,
-    /// The household in whose area it lies.
-    pub like: RecordId,
     /// Its answers.
     pub answers: Answers,
 }

@@ -24,6 +24,12 @@ pub fn text_of(day: Date) -> String {
     day.format(format_description!("[year]-[month]-[day]")).unwrap_or_default()
 }
 
+/// The last millisecond of a day (`YYYY-MM-DD`); `None` for what isn't a day.
+pub fn day_end(day: &str) -> Option<u64> {
+    let next = parse_day(day)?.next_day()?.midnight().assume_offset(ZONE).unix_timestamp();
+    u64::try_from(next * 1000 - 1).ok()
+}
+
 /// The day before; a text that is no day stays as it is.
 pub fn day_before(day: &str) -> String {
     parse_day(day).and_then(Date::previous_day).map_or_else(|| day.to_owned(), text_of)

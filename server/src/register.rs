@@ -29,9 +29,7 @@ pub mod sheet;
 pub mod undo;
 mod values;
 
-use doorstep_core::clock::Millis;
 use doorstep_core::id::{UserId, first16};
-use doorstep_core::record::USUAL_ZONE_MINUTES;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -311,12 +309,17 @@ impl Counts {
     }
 }
 
-/// The user in whose name the office imports.
-pub fn office_user(service: &Service) -> Result<UserId, StorageError> {
+/// Who stands for the office.
+pub fn office_user_id(service: &Service) -> UserId {
     let mut hash = Sha256::new();
     hash.update(b"doorstep/office-user/1");
     hash.update(service.secrets.tenant.0);
-    let id = UserId(first16(&hash.finalize()));
+    UserId(first16(&hash.finalize()))
+}
+
+/// The user in whose name the office imports, made if it isn't there yet.
+pub fn office_user(service: &Service) -> Result<UserId, StorageError> {
+    let id = office_user_id(service);
     if service.storage.users()?.iter().all(|u| u.id != id) {
         let user = User { id, name: fault::text("office_user").zh, unit: String::new() };
         service.storage.put_users(&[user])?;
@@ -354,12 +357,6 @@ fn import_done(
     let act = Act::new(Action::Imported).in_township(township).about("import", no).with("changes", changes);
     let done = Write::Import(township, no, ImportState::Done, service.clock.now_ms(), Some(summary));
     service.act(actor, act, [done]).map(drop)
-}
-
-/// The day of a moment where townships are, `YYYY-MM-DD`.
-fn day_of(now_ms: Millis) -> String {
-    let seconds = (now_ms / 1000).cast_signed() + i64::from(USUAL_ZONE_MINUTES) * 60;
-    time::OffsetDateTime::from_unix_timestamp(seconds).map_or_else(|_| String::new(), |at| at.date().to_string())
 }
 
 #[cfg(test)]

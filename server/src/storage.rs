@@ -458,7 +458,10 @@ pub trait Storage:
     /// Writes areas (insert or change by id) and raises the table's version. The township's feed row is made with it.
     fn put_areas(&self, township: TownshipId, areas: &[AreaEntry]) -> Result<u64>;
     /// The areas of a township and their table's version.
-    fn areas(&self, township: TownshipId) -> Result<(u64, Vec<AreaEntry>)>;
+    fn areas(&self, township: TownshipId) -> Result<(u64, Vec<AreaEntry>)> {
+        let tree = self.area_tree(township)?;
+        Ok((tree.version(), tree.all().to_vec()))
+    }
     /// All townships, the oldest first.
     fn townships(&self) -> Result<Vec<TownshipId>>;
     /// The log of forms.

@@ -1,8 +1,6 @@
 //! What each kind of event writes.
 
-use super::{
-    Answers, Effects, EventKind, Households, LifeEvent, MadeHousehold, Persons, asked, order_of, placement, text, told,
-};
+use super::{Answers, Effects, EventKind, Households, LifeEvent, MadeHousehold, Persons, asked, order_of, text, told};
 use crate::form::{AnswerKey, ListColumns};
 use crate::id::RecordId;
 use crate::record::Value;
@@ -114,7 +112,6 @@ impl Draft<'_> {
             let value = self.event.answers.get(name).cloned().unwrap_or(Value::Blank);
             self.write(self.own_id(), name.to_owned(), value);
         }
-        self.effects.placement = placement(self.event, self.own_id());
     }
 
     /// Those whom the event names leave, and are the persons of a new household.
@@ -143,7 +140,7 @@ impl Draft<'_> {
             say(told::JOINED_WHY, "split");
         }
         made.retain(|key, _| self.households.form.class_of(key).is_some());
-        self.effects.made = Some(MadeHousehold { identity, like: self.own_id(), answers: made });
+        self.effects.made = Some(MadeHousehold { identity, answers: made });
     }
 
     /// What a new household takes over: the event's answer where it gives one, else that of the household that stays.

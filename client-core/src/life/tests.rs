@@ -141,10 +141,12 @@ fn a_household_that_moves_has_another_place_from_that_day_on() {
     let own = household();
     let area = "0b".repeat(16);
     let to = format!("to_area={area}");
-    let moved = apply("household_move", &[&to, "village=新坪", "address=1号"], &own, None);
+    let told = [to.as_str(), "village=新坪", "address=1号"];
+    let moved = apply("household_move", &told, &own, None);
     let now = after(&own, &moved, OWN);
     assert_eq!((said(&now, "village"), said(&now, "address"), now.get("group")), ("新坪", "1号", Some(&Value::Blank)));
-    let placement = moved.placement.unwrap();
+    let (answers, form_of_event) = happened("household_move", &told);
+    let placement = placement(&LifeEvent { id: EVENT, form: form_of_event, answers: &answers }, OWN).unwrap();
     assert_eq!((placement.record, placement.area.to_string(), placement.from_day.as_str()), (OWN, area, "2020-05-02"));
     assert_eq!(persons(&now), 3);
 }

@@ -123,8 +123,18 @@ mod tests {
 
     #[test]
     fn refused_changes_have_texts_in_both_languages() {
-        for code in ["out_of_scope", "forbidden_type", "forbidden_answer", "locked", "forbidden_state", "unknown_area"]
-        {
+        for code in [
+            "out_of_scope",
+            "forbidden_type",
+            "forbidden_answer",
+            "locked",
+            "forbidden_state",
+            "unknown_area",
+            "foreign_author",
+            "foreign_user",
+            "identity",
+            "equivocation",
+        ] {
             assert!(CHANGE_TEXTS.contains_key(code), "{code}");
         }
         for text in CHANGE_TEXTS.values().flat_map(|t| [&t.what, &t.advice]) {

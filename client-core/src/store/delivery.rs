@@ -263,7 +263,7 @@ impl Work<'_> {
 
     /// Kept uploads that hold changes of these records lose their bytes. None is sent again: pending ones were set aside where a
     /// change of such a record was open.
-    fn forget_uploads(&self, records: &[RecordId]) -> Result<()> {
+    pub(super) fn forget_uploads(&self, records: &[RecordId]) -> Result<()> {
         for record in records {
             self.db
                 .prepare_cached("UPDATE batch SET upload = zeroblob(0) WHERE state <> ? AND instr(entries, ?) > 0")?

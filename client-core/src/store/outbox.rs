@@ -133,8 +133,11 @@ impl Store {
                 "FROM change c JOIN record r ON r.no = c.record WHERE c.state = 3 AND c.state <> 2 AND c.reason <> ?1";
             let count = format!("SELECT count(*) {waiting}");
             let count: i64 = db.prepare_cached(&count)?.query_row([OLD_INCARNATION], |r| r.get(0))?;
+            if count == 0 {
+                return Ok(Vec::new());
+            }
             let most = limits::WAITING_ASKED_MAX as u64;
-            let rounds = count.cast_unsigned().div_ceil(most).max(1);
+            let rounds = count.cast_unsigned().div_ceil(most);
             let sql = format!("SELECT r.id, r.incarnation, c.hash {waiting} ORDER BY c.no LIMIT ?2 OFFSET ?3");
             let mut statement = db.prepare_cached(&sql)?;
             let from = (turn % rounds * most).cast_signed();
@@ -156,6 +159,9 @@ impl Store {
     ) -> Result<StatusReport> {
         if asked.len() != outcomes.len() {
             return Err(StoreError::StatusCount);
+        }
+        if outcomes.iter().all(|outcome| outcome.state == State::Waiting) {
+            return Ok(StatusReport { waiting: outcomes.len() as u64, ..StatusReport::default() });
         }
         self.in_transaction(Durability::Power, |work| {
             let report = work.take_outcomes(asked, outcomes, as_of, receipt)?;
@@ -335,11 +341,6 @@ impl Work<'_> {
             server_ms.cast_signed(),
             batch
         ])?;
-        if outcomes.iter().any(|outcome| outcome.reason == OLD_INCARNATION) {
-            // it holds what an erasure took out of a record
-            self.db.prepare_cached("UPDATE batch SET upload = zeroblob(0) WHERE no = ?")?.execute([batch])?;
-            self.note_deleted()?;
-        }
         self.upload_taken()?;
         let report = self.take_outcomes(&entries, outcomes, as_of, receipt)?;
         self.drop_lost()?;
@@ -377,6 +378,14 @@ impl Work<'_> {
             self.settle(&change, outcome, server_ms, &mut remake)?;
         }
         self.keep_receipt(as_of, receipt, &acknowledged)?;
+        let replaced =
+            |(entry, outcome): (&ManifestEntry, &Outcome)| (outcome.reason == OLD_INCARNATION).then_some(entry.record);
+        let replaced: Vec<RecordId> = entries.iter().zip(outcomes).filter_map(replaced).collect();
+        if !replaced.is_empty() {
+            // what was sent of them holds what an erasure took out
+            self.forget_uploads(&replaced)?;
+            self.note_deleted()?;
+        }
         // what a lost phone sends is kept as it is, until the office has looked at it
         let refused = report.refused.iter().any(|reason| reason != LOST_DEVICE) || !remake.is_empty();
         report.needs_remake = refused && !self.is_wiping()?;

@@ -97,6 +97,16 @@ pub struct SyncReport {
     pub clock_off_ms: i64,
 }
 
+/// A phone's clock that is off by more is wrong.
+const CLOCK_OFF_MS: u64 = 5 * 60 * 1000;
+
+impl SyncReport {
+    /// What a person is told whose phone's clock is wrong, in Chinese (`zh`) or English.
+    pub fn clock_advice(&self, language: &str) -> Option<&'static str> {
+        (self.clock_off_ms.unsigned_abs() > CLOCK_OFF_MS).then(|| crate::messages::text("clock_off", language))
+    }
+}
+
 /// Hears how a sync goes on. Called between frames, from the syncing thread.
 pub trait Progress: Send + Sync {
     /// `report` so far.

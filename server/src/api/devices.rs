@@ -171,6 +171,12 @@ struct Reason {
     reason: String,
 }
 
+/// A phone as it stands after what was done with it.
+fn standing(service: &Service, device: DeviceId) -> Result<Value, ApiError> {
+    let device = service.storage.device(device)?.ok_or_else(ApiError::not_found)?;
+    Ok(device_json(service, &device, &view::people(service, device.township)?)?)
+}
+
 async fn report_lost(
     office: Office,
     State(app): State<Arc<App>>,
@@ -178,8 +184,11 @@ async fn report_lost(
     Path(id): Path<String>,
     body: Result<Json<Reason>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    change(&app, &headers, id, body, move |service, device, reason| service.report_lost(office.actor(), device, reason))
-        .await
+    for_reason(&app, &headers, id, body, move |service, device, reason| {
+        service.report_lost(office.actor(), device, reason)?;
+        standing(service, device)
+    })
+    .await
 }
 
 /// Withdraws a report; a phone that has erased itself, or isn't reported, is answered with 409 and what to do.
@@ -190,24 +199,15 @@ async fn withdraw_lost(
     Path(id): Path<String>,
     body: Result<Json<Reason>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    same_origin(&headers)?;
-    let Json(Reason { reason }) = body.map_err(|_| ApiError::bad_request("body"))?;
-    let shared = app.clone();
-    app.blocking(move || {
-        let device = known(&shared.service, &id)?;
-        let done = shared.service.withdraw_lost(office.actor(), device.id, &reason)?;
+    for_reason(&app, &headers, id, body, move |service, device, reason| {
+        let done = service.withdraw_lost(office.actor(), device, reason)?;
         if !done.is_done() {
             return Err(ApiError::new(StatusCode::CONFLICT, done.code()));
         }
-        let (names, text) = (view::people(&shared.service, device.township)?, messages::error(done.code()));
-        let device = shared.service.storage.device(device.id)?.ok_or_else(ApiError::not_found)?;
-        Ok(Json(json!({
-            "result": done.code(),
-            "message": {"zh": text.zh, "en": text.en},
-            "device": device_json(&shared.service, &device, &names)?,
-        })))
+        let (text, device) = (messages::error(done.code()), standing(service, device)?);
+        Ok(json!({"result": done.code(), "message": {"zh": text.zh, "en": text.en}, "device": device}))
     })
-    .await?
+    .await
 }
 
 async fn revoke(
@@ -217,27 +217,11 @@ async fn revoke(
     Path(id): Path<String>,
     body: Result<Json<Reason>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    change(&app, &headers, id, body, move |service, device, reason| service.revoke(office.actor(), device, reason))
-        .await
-}
-
-async fn change(
-    app: &Arc<App>,
-    headers: &HeaderMap,
-    id: String,
-    body: Result<Json<Reason>, JsonRejection>,
-    change: impl FnOnce(&Service, DeviceId, &str) -> Result<Option<Device>, StorageError> + Send + 'static,
-) -> Result<Json<Value>, ApiError> {
-    same_origin(headers)?;
-    let Json(Reason { reason }) = body.map_err(|_| ApiError::bad_request("body"))?;
-    let shared = app.clone();
-    app.blocking(move || {
-        let device = known(&shared.service, &id)?;
-        let device = change(&shared.service, device.id, &reason)?.ok_or_else(ApiError::not_found)?;
-        let names = view::people(&shared.service, device.township)?;
-        Ok(Json(device_json(&shared.service, &device, &names)?))
+    for_reason(&app, &headers, id, body, move |service, device, reason| {
+        service.revoke(office.actor(), device, reason)?;
+        standing(service, device)
     })
-    .await?
+    .await
 }
 
 async fn accept_unsent(
@@ -247,13 +231,27 @@ async fn accept_unsent(
     Path(id): Path<String>,
     body: Result<Json<Reason>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    same_origin(&headers)?;
+    for_reason(&app, &headers, id, body, move |service, device, reason| {
+        let released = service.accept_unsent(office.actor(), device, reason)?;
+        Ok(released_json(&released.ok_or_else(ApiError::not_found)?))
+    })
+    .await
+}
+
+/// Does something with a known phone for a reason, when a page of this server or a program asks for it.
+async fn for_reason(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    id: String,
+    body: Result<Json<Reason>, JsonRejection>,
+    act: impl FnOnce(&Arc<Service>, DeviceId, &str) -> Result<Value, ApiError> + Send + 'static,
+) -> Result<Json<Value>, ApiError> {
+    same_origin(headers)?;
     let Json(Reason { reason }) = body.map_err(|_| ApiError::bad_request("body"))?;
     let shared = app.clone();
     app.blocking(move || {
         let device = known(&shared.service, &id)?;
-        let released = shared.service.accept_unsent(office.actor(), device.id, &reason)?;
-        Ok(Json(released_json(&released.ok_or_else(ApiError::not_found)?)))
+        Ok(Json(act(&shared.service, device.id, &reason)?))
     })
     .await?
 }

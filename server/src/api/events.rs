@@ -23,7 +23,7 @@ use crate::service::life::{EventError, NewEvent};
 use crate::service::office::WriteError;
 use crate::storage::events::WaitingEvent;
 
-/// The route.
+/// The routes.
 pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/api/events", post(post_event))

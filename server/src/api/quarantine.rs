@@ -65,9 +65,7 @@ impl QuarantineQuery {
 
 /// A reason in plain words of both languages.
 pub(super) fn reason_json(code: &str) -> Value {
-    let key = format!("reason.{code}");
-    let text = |language| texts::find(&key, language).unwrap_or_else(|| texts::text("reason.other", language));
-    json!({"zh": text(Language::Zh), "en": text(Language::En)})
+    json!({"zh": texts::reason(code, Language::Zh), "en": texts::reason(code, Language::En)})
 }
 
 async fn list_quarantine(

@@ -9,7 +9,7 @@ use doorstep_core::id::{AreaId, UserId};
 use doorstep_core::protocol::AreaEntry;
 
 use super::admin::the_township;
-use super::grant::{area_by, end_of};
+use super::grant::{area_among, area_by, end_of};
 use super::serve::open_service;
 use super::{DataOptions, Outcome};
 use crate::say;
@@ -123,7 +123,10 @@ pub fn area(args: &AreaArgs) -> Outcome {
             end_of(from)?;
             let user = UserId(random(&*service.entropy));
             let office = Office::start(&service, user, township)?;
-            let moved = service.merge_area(&office, actor, township, (by(area)?, by(into)?), from)?;
+            // one whose merging was cut has ended already
+            let areas = service.storage.area_tree(township)?;
+            let gone = area_among(areas.all().iter(), area)?;
+            let moved = service.merge_area(&office, actor, township, (gone, by(into)?), from)?;
             say!("merged from {from} on: {moved} records moved");
         }
     }

@@ -10,6 +10,7 @@ use doorstep_core::protocol::AreaEntry;
 use super::admin::the_township;
 use super::serve::open_service;
 use super::{DataOptions, Outcome};
+use crate::calendar::day_end;
 use crate::say;
 use crate::service::Service;
 use crate::service::audit::Actor;
@@ -121,7 +122,7 @@ impl Terms {
 
 /// The end of a day in the zone of the pages.
 pub(super) fn end_of(day: &str) -> Result<Millis, Failure> {
-    times::day_end(day).ok_or_else(|| "a day looks like 2026-12-31".into())
+    day_end(day).ok_or_else(|| "a day looks like 2026-12-31".into())
 }
 
 fn list(service: &Service, township: TownshipId) -> Result<(), Failure> {
@@ -158,12 +159,16 @@ pub(super) fn named(service: &Service, person: &str) -> Result<UserId, Failure> 
     }
 }
 
+/// An area that there is, by name, code or id.
 pub(super) fn area_by(service: &Service, township: TownshipId, name: &str) -> Result<AreaId, Failure> {
-    let (_, areas) = service.storage.areas(township)?;
+    area_among(service.storage.area_tree(township)?.live(), name)
+}
+
+pub(super) fn area_among<'a>(areas: impl Iterator<Item = &'a AreaEntry>, name: &str) -> Result<AreaId, Failure> {
     let is_meant = |a: &&AreaEntry| {
         a.area.to_string() == name || a.name_zh == name || a.name_en == name || (!a.code.is_empty() && a.code == name)
     };
-    let found: Vec<&AreaEntry> = areas.iter().filter(is_meant).collect();
+    let found: Vec<&AreaEntry> = areas.filter(is_meant).collect();
     match found.as_slice() {
         [one] => Ok(one.area),
         [] => Err("no area has this name, code or id; `doorstep area list` lists them".into()),

@@ -497,8 +497,10 @@ fn sync(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
         if report.upload_refused.is_some() {
             refused_upload(phone)?;
         }
-        if report.clock_off_ms.abs() > 300_000 {
-            say!("this phone's clock is {} minutes off", report.clock_off_ms / 60_000);
+        for language in ["zh", "en"] {
+            if let Some(advice) = report.clock_advice(language) {
+                say!("{advice}");
+            }
         }
     }
     Ok(())

@@ -48,6 +48,14 @@ pub struct Columns {
 /// A mapping by header: the name of a question, or [`LEFT`].
 pub type Mapping = BTreeMap<String, String>;
 
+/// SHA-256 of the set of headers, by which a mapping is remembered.
+pub fn fingerprint<'a>(headers: impl Iterator<Item = &'a str>) -> [u8; 32] {
+    let mut headers: Vec<String> = headers.map(clean::compared).collect();
+    headers.sort_unstable();
+    headers.dedup();
+    Sha256::digest(headers.join("\0").as_bytes()).into()
+}
+
 impl Columns {
     /// Finds the header among the first rows: the row of which the most is understood. Cells that span two rows of a header
     /// fill the lower one.
@@ -98,12 +106,9 @@ impl Columns {
         self.list.iter().find(|c| c.index == index).map_or("", |c| c.header.as_str())
     }
 
-    /// SHA-256 of the set of headers, by which a mapping is remembered.
+    /// By what a mapping of these columns is remembered.
     pub fn fingerprint(&self) -> [u8; 32] {
-        let mut headers: Vec<String> = self.list.iter().map(|c| clean::compared(&c.header)).collect();
-        headers.sort_unstable();
-        headers.dedup();
-        Sha256::digest(headers.join("\0").as_bytes()).into()
+        fingerprint(self.list.iter().map(|c| c.header.as_str()))
     }
 
     /// True for a row that repeats the header, as below a page break.

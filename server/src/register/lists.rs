@@ -11,16 +11,13 @@ pub(super) mod undo;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use doorstep_core::clock::Millis;
 use doorstep_core::id::{UserId, first16, keyed};
-use doorstep_core::record::USUAL_ZONE_MINUTES;
 use hmac::Mac;
 use serde_json::{Value as Json, json};
-use sha2::{Digest, Sha256};
 
 use items::Written;
 
-use super::columns::{LEFT, Mapping};
+use super::columns::{self, LEFT, Mapping};
 use super::fault::Fault;
 use super::planned::State;
 use super::schema::Words;
@@ -237,8 +234,12 @@ impl List {
         };
         let no = super::begin_import(service, self.township, &import, actor)?;
         done.no = Some(no);
+        let past = match self.kind {
+            Kind::Areas => service.storage.area_past(self.township)?.0,
+            _ => Vec::new(),
+        };
         for items in items.chunks(ROWS_AT_ONCE) {
-            self.write(service, items, no, actor)?;
+            self.write(service, items, &past, (no, actor))?;
         }
         let summary = serde_json::to_string(&done).unwrap_or_default();
         super::import_done(service, (self.township, no), actor, summary, writes)?;
@@ -252,15 +253,20 @@ impl List {
 
     /// Some rows in one transaction, with their entries of the audit log and what undoing them needs; roles and pairings as when
     /// they are given by hand. An import that is interrupted between two is run again.
-    fn write(&self, service: &Service, items: &[Item], no: u64, actor: Actor) -> Result<(), RegisterError> {
+    fn write(
+        &self,
+        service: &Service,
+        items: &[Item],
+        past: &[AreaPast],
+        (no, actor): (u64, Actor),
+    ) -> Result<(), RegisterError> {
         let mut giving = Giving::new(service, self.township);
         let mut areas = 0_u64;
-        let (past, _) = service.storage.area_past(self.township)?;
         for item in items {
             let mut written = Vec::new();
             for write in &item.writes {
                 areas += u64::from(matches!(write, Write::Area(_) | Write::ChangedArea(_)));
-                written.extend(self.write_one(&mut giving, write, &past)?);
+                written.extend(self.write_one(&mut giving, write, past)?);
             }
             if !written.is_empty() {
                 let json = serde_json::to_string(&written).unwrap_or_default();
@@ -351,12 +357,8 @@ pub fn counts(items: &[Item]) -> Counts {
 /// A header's row and the columns by field.
 type Header = (usize, BTreeMap<String, u16>);
 
-/// SHA-256 of the set of headers in a row, by which a mapping is remembered.
 fn fingerprint(sheet: &Sheet, row: usize) -> [u8; 32] {
-    let mut headers: Vec<String> = sheet.cells(row).map(|cell| clean::compared(cell.text)).collect();
-    headers.sort_unstable();
-    headers.dedup();
-    Sha256::digest(headers.join("\0").as_bytes()).into()
+    columns::fingerprint(sheet.cells(row).map(|cell| cell.text))
 }
 
 /// The header as it was understood last.
@@ -406,14 +408,6 @@ fn derived(service: &Service, purpose: &str, parts: &[&[u8]]) -> [u8; 16] {
         mac.update(part);
     }
     first16(&mac.finalize().into_bytes())
-}
-
-/// The end of a day where townships are.
-fn end_of_day(day: &str) -> Option<Millis> {
-    let format = time::macros::format_description!("[year]-[month]-[day]");
-    let date = time::Date::parse(day, format).ok()?.next_day()?;
-    let at = date.midnight().assume_utc().unix_timestamp() - i64::from(USUAL_ZONE_MINUTES) * 60;
-    u64::try_from(at * 1000).ok()
 }
 
 #[cfg(test)]

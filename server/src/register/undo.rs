@@ -8,9 +8,10 @@ use doorstep_core::id::{ChangeHash, DeviceId, Identity, RecordId, UserId};
 use doorstep_core::record::{Section, Value};
 use serde::Serialize;
 
+use super::RegisterError;
 use super::documents;
 use super::schema::Schema;
-use super::{RegisterError, day_of};
+use crate::calendar::day_of;
 use crate::service::Service;
 use crate::service::audit::{Act, Action, Actor};
 use crate::service::merge::open_record;

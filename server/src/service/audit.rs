@@ -140,7 +140,7 @@ actions! {
 
 /// What was done, to what, why.
 #[derive(Debug, Clone)]
-#[must_use = "an act counts once `Service::audit` wrote it"]
+#[must_use = "an act counts once `Service::act` wrote it"]
 pub struct Act {
     entry: AuditEntry,
     details: Map<String, Value>,

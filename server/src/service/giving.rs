@@ -1,6 +1,6 @@
 //! Giving and ending grants, several in one transaction with their entries of the audit log.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use doorstep_core::id::{RecordId, UserId};
 use doorstep_core::protocol::GrantEntry;
@@ -112,15 +112,9 @@ impl<'a> Giving<'a> {
 
     /// Ends a grant; gives what it was.
     pub fn end(&mut self, user: UserId, grant: u64) -> Result<Grant, GrantError> {
-        let (_, log) = self.service.storage.grants(user, 0)?;
-        let held = current(&log).into_iter().find(|(_, g)| g.entry.grant == grant && g.entry.active);
-        let held = held.map(|(_, grant)| grant.clone()).ok_or(GrantError::UnknownGrant)?;
-        let action = if held.entry.subject.is_some() { Action::PairingChanged } else { Action::GrantEnded };
-        let mut act = Act::new(action).user(user).area(held.entry.area).with("role", held.entry.role.as_str());
-        if let Some(household) = held.entry.subject {
-            act = act.record(household).with("given", false);
-        }
-        self.acts.add(act, [Write::Grants(user, vec![held.ended(self.service.clock.now_ms())])]);
+        let held = self.service.held(user, grant)?;
+        let (act, ended) = self.service.ends(user, &held)?;
+        self.acts.add(act, [ended]);
         Ok(held)
     }
 
@@ -128,17 +122,12 @@ impl<'a> Giving<'a> {
     pub fn pair_anew(&mut self, new: &NewGrant) -> Result<Given, GrantError> {
         let household = new.household.ok_or(GrantError::UnknownHousehold)?;
         let mut given = self.give(new)?;
-        for (user, grant) in self.paired(household, &new.role)? {
+        for (user, grant) in paired(self.service, household, &new.role)? {
             if user != new.user {
                 given.before.push((user, self.end(user, grant.entry.grant)?));
             }
         }
         Ok(given)
-    }
-
-    /// Who is paired with a household as such: active grants, the last entry of each.
-    fn paired(&self, household: RecordId, role: &str) -> Result<Vec<(UserId, Grant)>, StorageError> {
-        paired(self.service, household, role)
     }
 
     /// Does it all in one transaction, with the entries; nothing where nothing changes. False as of [`Service::act`].
@@ -147,17 +136,36 @@ impl<'a> Giving<'a> {
     }
 }
 
+impl Service {
+    /// An active grant of a person.
+    pub(super) fn held(&self, user: UserId, grant: u64) -> Result<Grant, GrantError> {
+        let (_, log) = self.storage.grants(user, 0)?;
+        let held = current(&log).into_iter().find(|(_, g)| g.entry.grant == grant && g.entry.active);
+        held.map(|(_, grant)| grant.clone()).ok_or(GrantError::UnknownGrant)
+    }
+
+    /// What ends a person's grant, with its entry of the audit log.
+    pub(super) fn ends(&self, user: UserId, held: &Grant) -> Result<(Act, Write), StorageError> {
+        let action = if held.entry.subject.is_some() { Action::PairingChanged } else { Action::GrantEnded };
+        let mut act = Act::new(action).user(user).area(held.entry.area).with("role", held.entry.role.as_str());
+        if let Some(household) = held.entry.subject {
+            act = act.record(household).with("given", false);
+        }
+        for township in self.storage.townships()? {
+            if township == held.entry.area || self.storage.area_tree(township)?.contains(held.entry.area) {
+                act = act.in_township(township);
+                break;
+            }
+        }
+        Ok((act, Write::Grants(user, vec![held.ended(self.clock.now_ms())])))
+    }
+}
+
 /// Who is paired with a household as such: active grants, the last entry of each.
 pub(crate) fn paired(service: &Service, household: RecordId, role: &str) -> Result<Vec<(UserId, Grant)>, StorageError> {
     let about = service.storage.grants_about(household)?;
-    let mut last: HashMap<(UserId, u64), Grant> = HashMap::new();
-    for (user, grant) in about {
-        last.insert((user, grant.entry.grant), grant);
-    }
-    let mut found = BTreeSet::new();
-    last.retain(|key, g| {
-        let pairs = g.entry.active && g.entry.role == role && g.stand_in_for.is_none();
-        pairs && found.insert(*key)
-    });
-    Ok(found.into_iter().filter_map(|key| last.remove(&key).map(|grant| (key.0, grant))).collect())
+    let last: BTreeMap<(UserId, u64), Grant> =
+        about.into_iter().map(|(user, grant)| ((user, grant.entry.grant), grant)).collect();
+    let pairs = |grant: &Grant| grant.entry.active && grant.entry.role == role && grant.stand_in_for.is_none();
+    Ok(last.into_iter().filter(|(_, grant)| pairs(grant)).map(|((user, _), grant)| (user, grant)).collect())
 }

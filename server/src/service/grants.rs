@@ -14,7 +14,7 @@ use super::giving::Giving;
 use super::office::{Office, WriteError};
 use super::rights::current;
 use crate::storage::rights::ROLES;
-use crate::storage::{AreaChange, Grant, Move, RecordFilter, StorageError, TownshipId, Write};
+use crate::storage::{AreaChange, Areas, Grant, Move, RecordFilter, StorageError, TownshipId, Write, relocation};
 
 /// Households that are moved in one commit when an area goes into another.
 const MOVED_AT_ONCE: u32 = 200;
@@ -80,10 +80,8 @@ impl Service {
 
     /// Ends a grant.
     pub fn end_grant(&self, actor: Actor, user: UserId, grant: u64) -> Result<(), GrantError> {
-        // a grant's end names no township
-        let mut giving = Giving::new(self, AreaId([0; 16]));
-        giving.end(user, grant)?;
-        giving.done(actor)?;
+        let (act, ended) = self.ends(user, &self.held(user, grant)?)?;
+        self.act(actor, act, [ended])?;
         Ok(())
     }
 
@@ -98,13 +96,11 @@ impl Service {
     /// Ends grants whose time is over. Nobody reads or writes by them from that time on; with the entry the phones drop what
     /// no other grant covers.
     pub fn end_overdue_grants(&self) -> Result<usize, StorageError> {
-        let now_ms = self.clock.now_ms();
-        let overdue = self.storage.overdue_grants(now_ms)?;
+        let overdue = self.storage.overdue_grants(self.clock.now_ms())?;
         let mut acts = Acts::new();
         for (user, grant) in &overdue {
-            let (area, role) = (grant.entry.area, grant.entry.role.as_str());
-            let act = Act::new(Action::GrantEnded).user(*user).area(area).with("role", role).with("over", true);
-            acts.add(act, [Write::Grants(*user, vec![grant.ended(now_ms)])]);
+            let (act, ended) = self.ends(*user, grant)?;
+            acts.add(act.with("over", true), [ended]);
         }
         self.act_all(Actor::Server, acts)?;
         Ok(overdue.len())
@@ -137,15 +133,15 @@ impl Service {
         entry: AreaEntry,
         from_day: &str,
     ) -> Result<(), GrantError> {
-        let (_, areas) = self.storage.areas(township)?;
-        if !areas.iter().any(|a| a.area == entry.area) {
+        let tree = self.storage.area_tree(township)?;
+        if !tree.contains(entry.area) {
             return Err(GrantError::UnknownArea);
         }
-        if entry.parent.is_some_and(|parent| is_below(&areas, parent, entry.area)) {
+        if entry.parent.is_some_and(|parent| tree.below(entry.area).contains(&parent)) {
             return Err(GrantError::Circle);
         }
         let act = Act::new(Action::AreaChanged).in_township(township).area(entry.area).with("day", from_day);
-        let writes = self.put_below(township, &areas, vec![entry], from_day)?;
+        let writes = self.put_below(township, &tree, vec![entry], from_day)?;
         self.act(actor, act, writes)?;
         Ok(())
     }
@@ -155,18 +151,17 @@ impl Service {
     fn put_below(
         &self,
         township: TownshipId,
-        areas: &[AreaEntry],
+        tree: &Areas,
         entries: Vec<AreaEntry>,
         from_day: &str,
     ) -> Result<Vec<Write>, StorageError> {
-        let above = |parent: Option<AreaId>, area: AreaId| parent.is_some_and(|parent| is_below(areas, parent, area));
-        let hung: Vec<(Option<AreaId>, Option<AreaId>)> = entries
-            .iter()
-            .map(|entry| (areas.iter().find(|a| a.area == entry.area).and_then(|a| a.parent), entry.parent))
-            .collect();
+        let before = |area: AreaId| tree.all().iter().find(|a| a.area == area).and_then(|a| a.parent);
+        let parents: Vec<(Option<AreaId>, Option<AreaId>)> =
+            entries.iter().map(|entry| (before(entry.area), entry.parent)).collect();
         let reaches = |area: AreaId| {
-            let gains = hung.iter().any(|(before, parent)| above(*parent, area) && !above(*before, area));
-            area != township && gains
+            let below = tree.below(area);
+            let lies = |parent: &Option<AreaId>| parent.is_some_and(|parent| below.contains(&parent));
+            area != township && parents.iter().any(|(before, parent)| lies(parent) && !lies(before))
         };
         let (from_day, at_ms) = (from_day.to_owned(), self.clock.now_ms());
         let change = |entry| AreaChange { entry, from_day: from_day.clone(), merged_into: None, at_ms };
@@ -220,7 +215,7 @@ impl Service {
             // it was cut while the records moved
             Some((now, _)) if now == into => return self.empty_area(office, township, (from, into), day),
             Some(_) => return Err(GrantError::UnknownArea),
-            None if is_below(areas, into, from) => return Err(GrantError::Circle),
+            None if tree.below(from).contains(&into) => return Err(GrantError::Circle),
             None => {}
         }
         let act = Act::new(Action::AreaChanged).in_township(township).area(from).area(into).with("day", day);
@@ -230,7 +225,7 @@ impl Service {
         let mut writes = self.held_grants(|grant| grant.entry.area == from, other)?;
         let below = areas.iter().filter(|a| a.parent == Some(from));
         let below = below.map(|area| AreaEntry { parent: Some(into), ..area.clone() }).collect();
-        writes.extend(self.put_below(township, areas, below, day)?);
+        writes.extend(self.put_below(township, &tree, below, day)?);
         let change = AreaChange { entry, from_day: day.to_owned(), merged_into: Some(into), at_ms };
         writes.push(Write::ChangeArea(township, change));
         self.act(actor, act.with("merged", true), writes)?;
@@ -256,8 +251,8 @@ impl Service {
                 let mut moves = Vec::new();
                 for row in rows.iter().filter(|row| row.subject.is_some() == about) {
                     // it may have come there on a later day
-                    let came = self.storage.placements(township, row.id)?.into_iter().map(|p| p.until_day).max();
-                    let from_day = came.map_or(day.to_owned(), |came| came.max(day.to_owned()));
+                    let came = relocation::past(&self.storage.relocations(township, row.id)?).0.pop();
+                    let from_day = came.map_or(day.to_owned(), |(came, _)| came.max(day.to_owned()));
                     moves.push(Move { only_from: Some(from), ..Move::by_office(row.id, into, from_day) });
                 }
                 moved += moves.len();
@@ -268,19 +263,4 @@ impl Service {
         }
         Ok(moved)
     }
-}
-
-/// True when an area is another one or lies below it.
-fn is_below(areas: &[AreaEntry], mut area: AreaId, above: AreaId) -> bool {
-    // a tree has no more steps than areas
-    for _ in 0..=areas.len() {
-        if area == above {
-            return true;
-        }
-        match areas.iter().find(|a| a.area == area).and_then(|a| a.parent) {
-            Some(parent) => area = parent,
-            None => return false,
-        }
-    }
-    true
 }

@@ -94,7 +94,7 @@ pub(super) fn cores(push: &PreparedPush) -> Vec<RecordId> {
 
 impl Service {
     /// Writes what follows from an event to households that don't say yet that it was written ([`LifeEvent::mark`]).
-    /// Without `replaces` nothing is overwritten: where an answer is there already, the event's stands beside it as a
+    /// Only what the `office` records itself overwrites; without it, where an answer is there already, the event's stands beside it as a
     /// difference, for people to decide. Only households that the event's author may edit as they are now are written: an
     /// event that names another one changes nothing there. As long as something is lacking nothing is written at all.
     fn apply_event(
@@ -103,7 +103,7 @@ impl Service {
         (forms, rights): (&Catalog, &AuthorRights),
         event: &LifeEvent<'_>,
         household: RecordId,
-        replaces: bool,
+        office: Option<&Office>,
     ) -> Result<Tried, WriteError> {
         let Some(own) = self.stored(township, forms, household)? else {
             return Ok(Tried::Waits(waiting::HOUSEHOLD, Some(household)));
@@ -150,7 +150,7 @@ impl Service {
         }
         let mut written: Vec<RecordId> = plan.iter().map(|(stored, _)| stored.core.id).collect();
         written.extend(made.iter().map(|(id, _)| *id));
-        self.write_effects(township, (forms, &form), plan, made.map(|(id, made)| (id, made, own.core.area)), replaces)?;
+        self.write_effects(township, (forms, &form), plan, made.map(|(id, made)| (id, made, own.core.area)), office)?;
         if let Some(made) = made_id {
             self.pair_like(township, (household, made)).map_err(Refused::from)?;
         }
@@ -163,14 +163,24 @@ impl Service {
         (forms, form): (&Catalog, &Arc<Form>),
         plan: Vec<(&Stored, Answers)>,
         made: Option<(RecordId, MadeHousehold, AreaId)>,
-        replaces: bool,
+        office: Option<&Office>,
     ) -> Result<(), WriteError> {
         if plan.is_empty() && made.is_none() {
             return Ok(());
         }
-        let office = Office::for_events(self, township)?;
+        let (replaces, own);
+        let office = match office {
+            Some(office) => {
+                replaces = true;
+                office
+            }
+            None => {
+                (replaces, own) = (false, Office::for_events(self, township)?);
+                &own
+            }
+        };
         for (stored, answers) in plan {
-            self.add(township, forms, &office, stored, answers, replaces)?;
+            self.add(township, forms, office, stored, answers, replaces)?;
         }
         if let Some((id, made, area)) = made {
             let mut answers = made.answers;
@@ -274,7 +284,7 @@ impl Service {
             answers: answers.clone().into_iter().collect(),
         }])?;
         let said = LifeEvent { id, form: &form, answers: &answers };
-        self.apply_event(township, (&forms, &None), &said, new.household, true)?;
+        self.apply_event(township, (&forms, &None), &said, new.household, Some(&office))?;
         // what couldn't be applied waits, with its reason; what the event changed may be what others wait for
         self.settle_arrived(township, &[id, new.household]);
         Ok(id)

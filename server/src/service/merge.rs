@@ -5,6 +5,7 @@ mod instances;
 mod permit;
 mod waiting;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -30,9 +31,7 @@ pub use permit::{core_of, subjects};
 use waiting::by_record;
 
 /// Refused changes of one device that are kept; what comes after them is denied, until an administrator looked.
-const QUARANTINE_CHANGES_MAX: u64 = 10_000;
-/// Their bytes.
-const QUARANTINE_BYTES_MAX: u64 = 64 << 20;
+const QUARANTINE_MAX: Room = Room { changes: 10_000, bytes: 64 << 20 };
 /// One change in so many is saved and loaded again in service, to notice what the guard doesn't know.
 const RELOAD_CHECK_EVERY: u32 = 100;
 
@@ -106,8 +105,8 @@ pub struct Merge<'a> {
     made: HashMap<RecordId, Arc<Role>>,
     /// States of instances as a device had heard of them, by how far it had read.
     states_seen: HashMap<(RecordId, u64), String>,
-    waiting_left: Option<(u64, u64)>,
-    quarantine_left: Option<(u64, u64)>,
+    waiting_room: Option<Room>,
+    quarantine_room: HashMap<DeviceId, Room>,
 }
 
 impl<'a> Merge<'a> {
@@ -146,8 +145,8 @@ impl<'a> Merge<'a> {
             places: Places::new(),
             made: HashMap::new(),
             states_seen: HashMap::new(),
-            waiting_left: None,
-            quarantine_left: None,
+            waiting_room: None,
+            quarantine_room: HashMap::new(),
         }
     }
 
@@ -220,7 +219,8 @@ impl<'a> Merge<'a> {
     /// where it is.
     pub fn release(mut self, frames: &[RecordFrame]) -> Result<(PreparedPush, Vec<Outcome>), StorageError> {
         // what can't be merged isn't kept a second time: no bound may hide why
-        (self.waiting_left, self.quarantine_left) = (Some((u64::MAX, u64::MAX)), Some((u64::MAX, u64::MAX)));
+        self.waiting_room = Some(Room::MAX);
+        self.quarantine_room.insert(self.push.device, Room::MAX);
         self.records(frames)?;
         self.push.quarantined.clear();
         self.push.waiting.clear();
@@ -435,24 +435,16 @@ impl<'a> Merge<'a> {
         Ok(())
     }
 
-    /// Keeps a refused change with its reason, as far as there is room for this device.
-    /// Takes room for a refused change of the sender on the shelf of refused ones; false when that is full.
-    fn takes_quarantine(&mut self, bytes: usize) -> Result<bool, StorageError> {
-        let left = match &mut self.quarantine_left {
-            Some(left) => left,
-            None => {
-                let (changes, size) = self.storage.quarantined_of(self.push.device)?;
-                self.quarantine_left
-                    .insert((QUARANTINE_CHANGES_MAX.saturating_sub(changes), QUARANTINE_BYTES_MAX.saturating_sub(size)))
-            }
+    /// Takes room for a refused change of a device on the shelf of refused ones; false when that is full.
+    fn takes_quarantine(&mut self, device: DeviceId, bytes: usize) -> Result<bool, StorageError> {
+        let room = match self.quarantine_room.entry(device) {
+            Entry::Occupied(room) => room.into_mut(),
+            Entry::Vacant(room) => room.insert(QUARANTINE_MAX.without(self.storage.quarantined_of(device)?)),
         };
-        let fits = left.0 > 0 && left.1 >= bytes as u64;
-        if fits {
-            *left = (left.0 - 1, left.1 - bytes as u64);
-        }
-        Ok(fits)
+        Ok(room.takes(bytes))
     }
 
+    /// Keeps a refused change with its reason, as far as there is room for this device.
     fn hold(
         &mut self,
         frame: &RecordFrame,
@@ -461,13 +453,38 @@ impl<'a> Merge<'a> {
         state: State,
         reason: &str,
     ) -> Result<(), StorageError> {
-        if !self.takes_quarantine(bytes.len())? {
+        if !self.takes_quarantine(self.push.device, bytes.len())? {
             self.outcomes.push(Outcome { state: State::Denied, reason: "quarantine_full".to_owned() });
             return Ok(());
         }
         self.push.quarantined.push((self.push.device, held(frame, hash, bytes, reason)));
         self.outcomes.push(Outcome { state, reason: reason.to_owned() });
         Ok(())
+    }
+}
+
+/// How many changes of a device, and bytes of them, may still be kept aside.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    changes: u64,
+    bytes: u64,
+}
+
+impl Room {
+    const MAX: Self = Self { changes: u64::MAX, bytes: u64::MAX };
+
+    /// What is left beside so many changes with so many bytes.
+    fn without(self, (changes, bytes): (u64, u64)) -> Self {
+        Self { changes: self.changes.saturating_sub(changes), bytes: self.bytes.saturating_sub(bytes) }
+    }
+
+    /// Takes one more change, if it fits.
+    fn takes(&mut self, bytes: usize) -> bool {
+        let fits = self.changes > 0 && self.bytes >= bytes as u64;
+        if fits {
+            *self = self.without((1, bytes as u64));
+        }
+        fits
     }
 }
 

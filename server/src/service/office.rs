@@ -104,7 +104,7 @@ impl Office {
         Ok(Self { service: service.clone(), device, key, chain, settles_events: true })
     }
 
-    /// Enrols it to write what follows from an event: its caller looks for events that wait for that.
+    /// Enrols this process to write what follows from an event: its caller looks for events that wait for that.
     pub(super) fn for_events(service: &Arc<Service>, township: TownshipId) -> Result<Self, Refused> {
         let office = Self::start(service, office_user(service)?, township)?;
         Ok(Self { settles_events: false, ..office })
@@ -216,12 +216,14 @@ impl Office {
     /// Moves records, each with everything about it.
     pub fn move_records(&self, moves: Vec<Move>) -> Result<(), WriteError> {
         let (service, sender) = (&self.service, Sender::Author { device: &self.device, branch: 0 });
-        let merge = service.merge(sender, 0, service.clock.now_ms()).map_err(Refused::from)?;
-        let push = merge.moving(moves).map_err(Refused::from)?;
-        match service.committer.commit(&*service.storage, push)? {
-            Committed::Done(_) => Ok(()),
-            Committed::Moved | Committed::BatchTaken => Err(Refused::Busy.into()),
+        for _ in 0..TRIES {
+            let merge = service.merge(sender, 0, service.clock.now_ms()).map_err(Refused::from)?;
+            let push = merge.moving(moves.clone()).map_err(Refused::from)?;
+            if let Committed::Done(_) = service.committer.commit(&*service.storage, push)? {
+                return Ok(());
+            }
         }
+        Err(Refused::Busy.into())
     }
 
     /// Puts a record into a state, such as approved.

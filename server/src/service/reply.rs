@@ -241,9 +241,9 @@ fn plan(exchange: &Exchange, standing: &Standing, welcome: &mut Welcome) -> Opti
         let own = if **roles == **Roles::builtin() { String::new() } else { roles.to_json() };
         frames.push(ReplyFrame::Grants { position: grants_head, entries: news, roles: own });
     }
-    if standing.areas_version != hello.areas {
+    if standing.claims.areas.version() != hello.areas {
         frames.push(ReplyFrame::Areas {
-            version: standing.areas_version,
+            version: standing.claims.areas.version(),
             areas: standing.claims.areas.live().cloned().collect(),
         });
     }
@@ -273,7 +273,7 @@ fn plan(exchange: &Exchange, standing: &Standing, welcome: &mut Welcome) -> Opti
     }
     // a first cursor is only news if the device has none
     let position = if hello.feed.is_none() { Position { seq: u64::MAX, ..Position::default() } } else { position };
-    let known = Known { areas: shown.areas.min(standing.areas_version), ..shown };
+    let known = Known { areas: shown.areas.min(standing.claims.areas.version()), ..shown };
     Some(Plan { frames, query, position, whole, known })
 }
 

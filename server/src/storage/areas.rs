@@ -40,11 +40,11 @@ pub struct Areas {
 }
 
 impl Areas {
-    /// Areas, those of them that ended, and where they lay before, oldest first.
-    pub fn new(all: Vec<AreaEntry>, ended: Vec<AreaEnd>, hung: Vec<Hung>) -> Self {
+    /// A version of the areas: all of them, those that ended, and where they lay before, oldest first.
+    pub fn new(version: u64, all: Vec<AreaEntry>, ended: Vec<AreaEnd>, hung: Vec<Hung>) -> Self {
         let ended = ended.into_iter().filter_map(|e| Some((e.area, (e.into?, e.day)))).collect();
         let ids = all.iter().map(|entry| entry.area).collect();
-        let mut areas = Self { version: 0, all, ids, ended, below: HashMap::new(), hung };
+        let mut areas = Self { version, all, ids, ended, below: HashMap::new(), hung };
         areas.below = areas.children(&HashMap::new());
         areas
     }
@@ -139,23 +139,23 @@ fn walk(below: &HashMap<AreaId, Vec<AreaId>>, area: AreaId) -> Vec<AreaId> {
 
 /// Areas of townships by version. The version is read with everything else, so that another server's change is seen at once.
 #[derive(Debug, Default)]
-pub(super) struct AreasCache(Mutex<HashMap<TownshipId, (u64, Arc<Areas>)>>);
+pub(super) struct AreasCache(Mutex<HashMap<TownshipId, Arc<Areas>>>);
 
 impl AreasCache {
     /// The areas, if this version of them is known.
     pub fn get(&self, township: TownshipId, version: u64) -> Option<Arc<Areas>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&township).filter(|(at, _)| *at == version).map(|(_, areas)| areas.clone())
+        known.get(&township).filter(|areas| areas.version == version).cloned()
     }
 
     /// Keeps a version; when there are too many townships, all others are forgotten.
-    pub fn put(&self, township: TownshipId, version: u64, areas: Areas) -> Arc<Areas> {
-        let areas = Arc::new(Areas { version, ..areas });
+    pub fn put(&self, township: TownshipId, areas: Areas) -> Arc<Areas> {
+        let areas = Arc::new(areas);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KEPT && !known.contains_key(&township) {
             known.clear();
         }
-        known.insert(township, (version, areas.clone()));
+        known.insert(township, areas.clone());
         areas
     }
 }
@@ -189,7 +189,7 @@ mod tests {
         let end = |n, into, day: &str| AreaEnd { area: id(n), day: day.to_owned(), into: Some(id(into)) };
         let hung = |n, parent: Option<u8>, version| Hung { area: id(n), parent: parent.map(id), version, at_ms: 100 };
         let hung = vec![hung(4, Some(3), 5), hung(5, Some(3), 7), hung(4, Some(1), 8), hung(6, Some(3), 9)];
-        Areas::new(all, vec![end(5, 4, "2026-02-01"), end(6, 5, "2026-03-01")], hung)
+        Areas::new(9, all, vec![end(5, 4, "2026-02-01"), end(6, 5, "2026-03-01")], hung)
     }
 
     #[test]

@@ -287,10 +287,6 @@ impl Storage for PostgresStorage {
         self.write(async |tx, t| people::put_areas(tx, &t.id, township, areas).await)
     }
 
-    fn areas(&self, township: TownshipId) -> Result<(u64, Vec<AreaEntry>)> {
-        self.read(async |c, t| people::areas(c, t, township).await)
-    }
-
     fn townships(&self) -> Result<Vec<TownshipId>> {
         self.ask(async |c, t| people::townships(c, t).await)
     }

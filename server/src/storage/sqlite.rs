@@ -286,11 +286,6 @@ impl Storage for SqliteStorage {
         self.write(|tx| people::put_areas(tx, township, areas))
     }
 
-    fn areas(&self, township: TownshipId) -> Result<(u64, Vec<AreaEntry>)> {
-        let (version, areas) = self.read(|c| standing::areas(c, &self.caches(), township))?;
-        Ok((version, areas.all().to_vec()))
-    }
-
     fn townships(&self) -> Result<Vec<TownshipId>> {
         self.read(people::townships)
     }

@@ -84,8 +84,6 @@ pub struct Standing {
     pub told_on_chain: bool,
     /// The user's grants, the township's areas, the roles.
     pub claims: Claims,
-    /// The version of the township's areas.
-    pub areas_version: u64,
     /// The log of forms.
     pub forms: Arc<[FormLogEntry]>,
 }

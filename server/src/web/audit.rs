@@ -259,7 +259,7 @@ impl AuditPage {
             at: "2020-06-01 08:00".to_owned(),
             about: vec![(label("record"), Some("/households/00".to_owned())), (label("user"), None)],
             reason: "<script>".to_owned(),
-            details: "n: 3".to_owned(),
+            details: "n 3".to_owned(),
         };
         let names = People::default();
         Self {

@@ -132,7 +132,7 @@ impl Decided {
 
 /// A reason in plain words.
 pub(super) fn reason_text(shell: &Shell, code: &str) -> &'static str {
-    texts::find(&format!("reason.{code}"), shell.language).unwrap_or_else(|| shell.t("reason.other"))
+    texts::reason(code, shell.language)
 }
 
 fn load(service: &Service, request: &Request, query: &QuarantineQuery) -> Result<QuarantinePage, ApiError> {

@@ -141,7 +141,6 @@ fn sensitive_and_unknown_answers_are_masked_even_in_a_core_record() {
 fn every_reason_of_the_server_has_words_of_its_own() {
     let merge = include_str!("../service/merge.rs");
     let refusal = include_str!("../../../client-core/src/record/refusal.rs");
-    let shell = Shell::sample("", Language::Zh);
     let mut codes: BTreeSet<&str> = BTreeSet::new();
     codes.extend(refusal.lines().filter_map(|l| l.trim().split_once(", \"")?.1.split('"').next()));
     for marker in [
@@ -157,7 +156,12 @@ fn every_reason_of_the_server_has_words_of_its_own() {
     }
     assert!(codes.len() > 30, "{codes:?}");
     for code in codes {
-        assert_ne!(quarantine::reason_text(&shell, code), shell.t("reason.other"), "no words for {code}");
+        for language in LANGUAGES {
+            let shell = Shell::sample("", language);
+            let text = quarantine::reason_text(&shell, code);
+            assert_ne!(text, shell.t("reason.other"), "no words for {code}");
+            assert!(text.ends_with(['。', '.']), "{code}: {text}");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::calendar::{ZONE, parse_day};
+use crate::calendar::{ZONE, day_end};
 
 /// `YYYY-MM-DD HH:MM`; `None` for 0 (never, unknown) and for times that no calendar has.
 pub fn minute(ms: u64) -> Option<String> {
@@ -17,12 +17,6 @@ pub fn minute_of_second(s: i64) -> Option<String> {
     }
     let at = OffsetDateTime::from_unix_timestamp(s).ok()?.checked_to_offset(ZONE)?;
     at.format(format_description!("[year]-[month]-[day] [hour]:[minute]")).ok()
-}
-
-/// The last millisecond of a day (`YYYY-MM-DD`) in the zone of the pages; `None` for what isn't a day.
-pub fn day_end(day: &str) -> Option<u64> {
-    let next = parse_day(day)?.next_day()?.midnight().assume_offset(ZONE).unix_timestamp();
-    u64::try_from(next * 1000 - 1).ok()
 }
 
 /// A day's first and last millisecond in the zone of the pages.

@@ -334,7 +334,9 @@ fn a_clock_wrong_by_years_leaves_server_and_sync_alone_and_marks_the_day_as_doub
         let household = add_household(&phone, server.villages[0], day, "李四");
         let first = sync(&phone);
         assert_eq!(first.changes_acknowledged, 1);
-        assert!(first.clock_off_ms.unsigned_abs() > 3 * YEAR_MS, "the person is told");
+        assert!(first.clock_off_ms.unsigned_abs() > 3 * YEAR_MS);
+        let told = ["zh", "en"].map(|language| first.clock_advice(language).unwrap());
+        assert!(told[0].contains("自动确定日期和时间") && told[1].contains("automatic date and time"));
         // an hour ago, so that the next sync is another one
         let storage = &server.service.storage;
         let device = storage.device(phone.enrolment().unwrap().unwrap().device).unwrap().unwrap();

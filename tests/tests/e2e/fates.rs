@@ -7,7 +7,6 @@ use doorstep_core::protocol::{
 };
 use doorstep_core::record::{Author, ChangeNote, Edit, Record};
 use doorstep_core::store::Enrolment;
-use doorstep_server::service::audit::Actor;
 use doorstep_server::storage::Grant;
 use doorstep_tests::harness::{TestServer, open_phone};
 use ed25519_dalek::SigningKey;
@@ -70,17 +69,8 @@ fn a_change_that_waited_for_one_that_is_refused_is_refused_with_it_and_its_phone
     let dirs = [TempDir::new().unwrap(), TempDir::new().unwrap()];
     let server = TestServer::start(dirs[0].path());
     let phone = open_phone(dirs[1].path());
-    let user = doorstep_tests::harness::person(&server.service, "甲");
-    let entry = doorstep_core::protocol::GrantEntry {
-        grant: 0,
-        role: "township_office".into(),
-        area: server.township,
-        subject: None,
-        active: true,
-    };
-    server.service.storage.append_grants(user, &[entry.into()]).unwrap();
-    let enrolment =
-        phone.enrol(&server.url(), &server.service.invite(Actor::Office, user, server.township).unwrap()).unwrap();
+    let enrolment = phone.enrol(&server.url(), &server.code("甲")).unwrap();
+    let user = enrolment.user;
     let mut device = Device { server: &server, enrolment, sent: 0, last: [0; 32] };
 
     let id = RecordId([1; 16]);

@@ -178,3 +178,29 @@ fn a_frozen_report_stays_and_tells_which_records_count_otherwise_today() {
     assert_eq!(status(&server, "/api/figures/frozen/2"), 404);
     assert_verified(&server);
 }
+
+#[test]
+fn verify_says_what_it_compared_and_ends_with_failure_when_a_figure_is_wrong() {
+    let dirs: Vec<TempDir> = (0..2).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let phone = server.phone(dirs[1].path(), "甲");
+    let household = family(&phone, &server, "0001", &["李四"]);
+    visit_on(&phone, household, "2026-11-20");
+    sync(&phone);
+    drop(server);
+    let verify = || {
+        let args = ["figures", "verify", "--data", dirs[0].path().to_str().unwrap()];
+        let output = std::process::Command::new(crate::BINARY).args(args).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), text.lines().last().unwrap().to_owned())
+    };
+    let (status, last) = verify();
+    assert_eq!(status, Some(0));
+    assert!(last.contains("compared") && last.ends_with(": equal"), "{last}");
+    let database = rusqlite::Connection::open(dirs[0].path().join("doorstep.db")).unwrap();
+    let changed = database.execute("UPDATE figure SET households = households + 1 WHERE households > 0", []).unwrap();
+    assert!(changed > 0);
+    let (status, last) = verify();
+    assert_eq!(status, Some(1));
+    assert!(last.contains("differ"), "{last}");
+}

@@ -328,15 +328,21 @@ fn a_household_that_moves_goes_to_the_phones_of_its_new_village_with_all_about_i
     assert_eq!(row.area, server.villages[0]);
 }
 
+/// A family on the office's phone and on that of the helper who is paired with it; the instances of its wife and son.
+fn paired_family(dirs: &[TempDir; 3], server: &TestServer) -> ([Phone; 2], RecordId, [String; 2]) {
+    let office = server.phone(dirs[1].path(), "站");
+    let (household, [_, wife, son]) = family(&office, server.villages[0], "0001", "李四");
+    sync(&office);
+    let helper = phone_of(server, dirs[2].path(), "helper", server.villages[0], Some(household));
+    settled(&[&helper]);
+    ([office, helper], household, [wife, son])
+}
+
 #[test]
 fn a_helper_who_registers_a_split_has_both_households() {
     let dirs = scratch::<3>();
     let server = TestServer::start(dirs[0].path());
-    let office = server.phone(dirs[1].path(), "站");
-    let (household, [_, wife, son]) = family(&office, server.villages[0], "0001", "李四");
-    sync(&office);
-    let helper = phone_of(&server, dirs[2].path(), "helper", server.villages[0], Some(household));
-    settled(&[&helper]);
+    let ([office, helper], household, [wife, son]) = paired_family(&dirs, &server);
     let both = format!("{wife} {son}");
     happens(&helper, "household_split", household, &[("members", &both), ("split_head", &son)]);
     settled(&[&helper, &office]);
@@ -351,13 +357,12 @@ fn a_helper_who_registers_a_split_has_both_households() {
 fn a_household_that_a_split_makes_is_paired_as_the_one_that_it_came_from() {
     let dirs = scratch::<3>();
     let server = TestServer::start(dirs[0].path());
-    let office = server.phone(dirs[1].path(), "站");
-    let (household, [_, wife, son]) = family(&office, server.villages[0], "0001", "李四");
-    sync(&office);
-    let helper = phone_of(&server, dirs[2].path(), "helper", server.villages[0], Some(household));
-    settled(&[&helper]);
-    let split =
-        |member: &str| BTreeMap::from([("members", member), ("split_head", member)].map(|(k, v)| (k.into(), v.into())));
+    let ([office, helper], household, [wife, son]) = paired_family(&dirs, &server);
+    // with its day: today at the office may be tomorrow where the phone is
+    let split = |member: &str| {
+        let answers = [("happened_on", "2026-05-01"), ("members", member), ("split_head", member)];
+        BTreeMap::from(answers.map(|(question, text)| (question.into(), text.into())))
+    };
     // one that the office records on the server, one that another phone brings
     let event = NewEvent { form: "household_split".into(), household, answers: split(&son) };
     let at_office = server.service.record_event(server.township, &event).unwrap();

@@ -11,7 +11,7 @@ pub struct Cost {
     /// Requests that it takes to send everything, if none is cut.
     pub requests: u32,
     /// Bytes of their bodies. The uploads in them are exact; what goes before each upload may grow by up to 32 bytes while
-    /// the sync moves on. Requests that only read more, HTTP's headers and repetitions after a cut come on top.
+    /// the sync moves on, by up to 1.7 KB where changes come to wait. Requests that only read more, HTTP's headers and repetitions after a cut come on top.
     pub bytes_up: u64,
     /// Changes in them; exact.
     pub changes_up: u64,

@@ -7,10 +7,11 @@ use doorstep_core::id::AreaId;
 use doorstep_core::protocol::AreaEntry;
 
 use super::{Item, List, Write, derived};
+use crate::calendar::day_of;
 use crate::register::fault::Fault;
 use crate::register::planned::State;
 use crate::register::schema::Words;
-use crate::register::{RegisterError, clean, day_of};
+use crate::register::{RegisterError, clean};
 use crate::service::Service;
 use crate::storage::AreaChange;
 
@@ -18,7 +19,8 @@ impl List {
     /// Areas are known by their code, else by name and the area above. A new name or code counts from today; what it was stays
     /// in the area's past.
     pub(super) fn plan_areas(&self, service: &Service) -> Result<Vec<Item>, RegisterError> {
-        let (_, mut areas) = service.storage.areas(self.township)?;
+        let tree = service.storage.area_tree(self.township)?;
+        let mut areas: Vec<AreaEntry> = tree.live().cloned().collect();
         let now_ms = service.clock.now_ms();
         let mut seen: HashMap<AreaId, u32> = HashMap::new();
         let mut items = Vec::new();
@@ -26,6 +28,7 @@ impl List {
             let item = Item::new(self.sheet.number(row), &self.text(row, "name"));
             items.push(match self.area(service, row, &areas) {
                 Err(fault) => item.fail(fault),
+                Ok(entry) if tree.became(entry.area).is_some() => item.fail(self.fault("area_ended", row, "name")),
                 Ok(entry) => match seen.insert(entry.area, item.row) {
                     Some(other) => item.fail(Fault::new("area_twice", row).with("other", other)),
                     None => planned(item, entry, &mut areas, now_ms),

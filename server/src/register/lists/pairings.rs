@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use doorstep_core::id::{RecordId, UserId};
 
 use super::people::{Found, HELPER, People};
-use super::{Item, List, Write, end_of_day};
+use super::{Item, List, Write};
+use crate::calendar::{day_end, day_of};
 use crate::register::content::{self, Content, Standing};
 use crate::register::fault::Fault;
 use crate::register::planned::State;
-use crate::register::{RegisterError, clean, day_of};
+use crate::register::{RegisterError, clean};
 use crate::service::Service;
 use crate::service::giving::paired;
 use crate::service::grants::NewGrant;
@@ -61,7 +62,7 @@ impl List {
         if self.day(row, "from")?.is_some_and(|from| from > day_of(now_ms)) {
             return Err(self.fault("period_later", row, "from"));
         }
-        let until_ms = self.day(row, "until")?.and_then(|day| end_of_day(&day));
+        let until_ms = self.day(row, "until")?.and_then(|day| day_end(&day));
         if until_ms.is_some_and(|until| until <= now_ms) {
             return Err(self.fault("period_over", row, "until"));
         }

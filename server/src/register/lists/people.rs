@@ -4,7 +4,8 @@ use doorstep_core::id::{AreaId, UserId};
 use doorstep_core::protocol::AreaEntry;
 use doorstep_core::rights::Roles;
 
-use super::{Item, List, Write, derived, end_of_day};
+use super::{Item, List, Write, derived};
+use crate::calendar::day_end;
 use crate::register::fault::Fault;
 use crate::register::planned::State;
 use crate::register::{RegisterError, clean};
@@ -19,7 +20,7 @@ pub(super) const HELPER: &str = "helper";
 impl List {
     /// People are known by name and unit. A role in an area is given once; roles that the table doesn't name stay.
     pub(super) fn plan_people(&self, service: &Service) -> Result<Vec<Item>, RegisterError> {
-        let (_, areas) = service.storage.areas(self.township)?;
+        let areas: Vec<AreaEntry> = service.storage.area_tree(self.township)?.live().cloned().collect();
         let roles = service.storage.claims(self.township, UserId([0; 16]))?.roles;
         let mut people = People::read(service)?;
         let mut given: Vec<(UserId, String, AreaId)> = Vec::new();
@@ -55,7 +56,7 @@ impl List {
             self.fault("unknown_role", row, "role").with("choices", names.join("、"))
         })?;
         let now_ms = service.clock.now_ms();
-        let until_ms = self.day(row, "until")?.and_then(|day| end_of_day(&day));
+        let until_ms = self.day(row, "until")?.and_then(|day| day_end(&day));
         if until_ms.is_some_and(|until| until <= now_ms) {
             return Err(self.fault("period_over", row, "until").into());
         }

@@ -19,16 +19,20 @@ impl Service {
         township: TownshipId,
         (old, new): (RecordId, RecordId),
     ) -> Result<usize, StorageError> {
+        let thought_of: BTreeSet<UserId> = self.storage.grants_about(new)?.into_iter().map(|(user, _)| user).collect();
+        let about_old = self.storage.grants_about(old)?;
+        let users: BTreeSet<UserId> = about_old.into_iter().map(|(user, _)| user).collect();
+        let users: Vec<UserId> = users.difference(&thought_of).copied().collect();
+        if users.is_empty() {
+            return Ok(0);
+        }
         let stored = self.storage.load_records(township, &[new])?;
         let Some(made_ms) = stored.iter().flatten().flat_map(|s| &s.changes).map(|c| c.received_ms).min() else {
             return Ok(0);
         };
-        let thought_of: BTreeSet<UserId> = self.storage.grants_about(new)?.into_iter().map(|(user, _)| user).collect();
-        let about_old = self.storage.grants_about(old)?;
-        let users: BTreeSet<UserId> = about_old.into_iter().map(|(user, _)| user).collect();
         let areas = self.storage.area_tree(township)?;
         let mut given = 0;
-        for user in users.difference(&thought_of).copied() {
+        for user in users {
             let (_, log) = self.storage.grants(user, 0)?;
             for (_, grant) in current(&log) {
                 let paired = grant.holds_at(self.clock.now_ms()) && grant.entry.subject == Some(old);

@@ -7,7 +7,7 @@ use doorstep_core::id::RecordId;
 use doorstep_core::life::{LifeEvent, placement};
 
 use super::{AuthorRights, Rights, Tried, WriteError};
-use crate::register::office_user;
+use crate::register::office_user_id;
 use crate::service::{Refused, Service};
 use crate::storage::events::WaitingEvent;
 use crate::storage::{Known, StorageError, TownshipId};
@@ -45,7 +45,7 @@ impl Service {
             let due = self.storage.events_waiting_for(township, &arrived)?;
             arrived.clear();
             for waiting in &due {
-                arrived.extend(self.try_event(township, waiting)?);
+                arrived.extend(self.try_event(township, waiting)?.unwrap_or_default());
             }
             if arrived.is_empty() {
                 break;
@@ -63,24 +63,22 @@ impl Service {
 
     /// Tries all events of a township that wait; gives how many are done with, and how many still wait.
     pub fn retry_events(self: &Arc<Self>, township: TownshipId) -> Result<(usize, usize), Refused> {
-        let (mut tried, mut after) = (0, None);
+        let (mut done, mut left, mut after) = (0, 0, None);
         loop {
             let page = self.storage.waiting_events(township, after, PAGE)?;
             let Some(last) = page.last() else { break };
             after = Some(last.event);
             for waiting in &page {
-                let changed = self.try_event(township, waiting)?;
-                self.settle_events(township, &changed)?;
+                match self.try_event(township, waiting)? {
+                    Some(changed) => {
+                        self.settle_events(township, &changed)?;
+                        done += 1;
+                    }
+                    None => left += 1,
+                }
             }
-            tried += page.len();
         }
-        let (mut left, mut after) = (0, None);
-        loop {
-            let page = self.storage.waiting_events(township, after, PAGE)?;
-            let Some(last) = page.last() else { break };
-            (left, after) = (left + page.len(), Some(last.event));
-        }
-        Ok((tried.saturating_sub(left), left))
+        Ok((done, left))
     }
 
     /// The same for every township.
@@ -91,12 +89,17 @@ impl Service {
         Ok(())
     }
 
-    /// Tries one event and writes down what came of it; gives the households that it changed.
-    fn try_event(self: &Arc<Self>, township: TownshipId, waiting: &WaitingEvent) -> Result<Vec<RecordId>, Refused> {
+    /// Tries one event and writes down what came of it; gives the households that it changed; `None` if it goes on
+    /// waiting.
+    fn try_event(
+        self: &Arc<Self>,
+        township: TownshipId,
+        waiting: &WaitingEvent,
+    ) -> Result<Option<Vec<RecordId>>, Refused> {
         let (reason, waits_for) = match self.apply_waiting(township, waiting) {
             Ok(Tried::Done(changed)) => {
                 self.storage.end_waiting(township, waiting)?;
-                return Ok(changed);
+                return Ok(Some(changed));
             }
             Ok(Tried::Waits(reason, waits_for)) => (reason, waits_for),
             Err(error) => {
@@ -108,7 +111,7 @@ impl Service {
             let reason = reason.to_owned();
             self.storage.keep_waiting(township, &WaitingEvent { reason, waits_for, ..waiting.clone() })?;
         }
-        Ok(Vec::new())
+        Ok(None)
     }
 
     fn apply_waiting(self: &Arc<Self>, township: TownshipId, waiting: &WaitingEvent) -> Result<Tried, WriteError> {
@@ -123,7 +126,7 @@ impl Service {
             return done();
         }
         let rights = self.author_rights(township, waiting).map_err(Refused::from)?;
-        let tried = self.apply_event(township, (&forms, &rights), &event, household, false)?;
+        let tried = self.apply_event(township, (&forms, &rights), &event, household, None)?;
         if matches!(tried, Tried::Done(_)) {
             self.move_waited(township, &event, household)?;
         }
@@ -132,7 +135,7 @@ impl Service {
 
     /// What the author may edit; `None`: the office, which may everything.
     fn author_rights(&self, township: TownshipId, waiting: &WaitingEvent) -> Result<AuthorRights, StorageError> {
-        if waiting.author == office_user(self)? {
+        if waiting.author == office_user_id(self) {
             return Ok(None);
         }
         let claims = self.storage.claims(township, waiting.author)?;

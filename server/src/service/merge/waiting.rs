@@ -6,15 +6,11 @@ use doorstep_core::id::{ChangeHash, DeviceId, RecordId};
 use doorstep_core::protocol::{Outcome, RecordBody, RecordFrame, State};
 use doorstep_core::record::Refusal;
 
-use super::{
-    Merge, Merging, QUARANTINE_BYTES_MAX, QUARANTINE_CHANGES_MAX, Sender, check, held, new_change, permit, take,
-};
+use super::{Merge, Merging, Room, Sender, check, held, new_change, permit, take};
 use crate::storage::{HeldChange, PreparedPush, StorageError};
 
 /// Changes of one device that may wait for others.
-const WAITING_CHANGES_MAX: u64 = 1_000;
-/// Their bytes.
-const WAITING_BYTES_MAX: u64 = 4 << 20;
+const WAITING_MAX: Room = Room { changes: 1_000, bytes: 4 << 20 };
 
 impl Merge<'_> {
     /// Merges what waits for these records and fits by now; `None` if nothing does. A change can be put on waiting while
@@ -62,20 +58,15 @@ impl Merge<'_> {
             self.hold(frame, hash, bytes, State::Quarantined, "depends_on_refused")?;
             return Ok(());
         }
-        let left = match &mut self.waiting_left {
-            Some(left) => left,
-            None => {
-                let (changes, size) = self.storage.waiting_of(self.push.device)?;
-                self.waiting_left
-                    .insert((WAITING_CHANGES_MAX.saturating_sub(changes), WAITING_BYTES_MAX.saturating_sub(size)))
-            }
+        let room = match &mut self.waiting_room {
+            Some(room) => room,
+            None => self.waiting_room.insert(WAITING_MAX.without(self.storage.waiting_of(self.push.device)?)),
         };
-        if left.0 == 0 || left.1 < bytes.len() as u64 {
+        if !room.takes(bytes.len()) {
             merging.refused.insert(hash);
             self.hold(frame, hash, bytes, State::Quarantined, "too_many_waiting")?;
             return Ok(());
         }
-        *left = (left.0 - 1, left.1 - bytes.len() as u64);
         self.push.waiting.push(held(frame, hash, bytes, ""));
         self.outcomes.push(Outcome::of(State::Waiting));
         Ok(())
@@ -92,13 +83,7 @@ impl Merge<'_> {
     ) -> Result<(), StorageError> {
         merging.refused.insert(change.hash);
         self.push.settled.push((change.record, change.hash));
-        let is_kept = if device == self.push.device {
-            self.takes_quarantine(change.bytes.len())?
-        } else {
-            let (changes, size) = self.storage.quarantined_of(device)?;
-            changes < QUARANTINE_CHANGES_MAX && size + (change.bytes.len() as u64) < QUARANTINE_BYTES_MAX
-        };
-        if is_kept {
+        if self.takes_quarantine(device, change.bytes.len())? {
             self.push.quarantined.push((device, HeldChange { reason: reason.to_owned(), ..change }));
         }
         Ok(())

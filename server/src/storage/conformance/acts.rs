@@ -155,7 +155,7 @@ fn nothing_is_written_without_its_entry(storage: Arc<dyn Storage>) {
     let refused = audited("refused");
     assert!(storage.act(&[setting("a"), Write::Grants(USER, vec![grant()])], std::slice::from_ref(&refused)).is_err());
     let pushed = PreparedPush { entries: vec![refused.clone()], ..push(&device, vec![next(&house, &device)]) };
-    assert!(storage.commit_group(&[pushed]).is_ok_and(|a| a[0].is_err()) || storage.head(TOWNSHIP).unwrap().0 == head);
+    assert!(storage.commit_group(&[pushed]).map_or(true, |answers| answers[0].is_err()));
     let anew = PreparedRecord { incarnation: 1, ..next(&house, &device) };
     assert!(storage.reroot(TOWNSHIP, &[anew], std::slice::from_ref(&refused), 9).is_err());
     storage.put_invitation([1; 32], USER, TOWNSHIP, 1_000).unwrap();

@@ -88,7 +88,10 @@ fn area(id: AreaId, parent: Option<AreaId>, code: &str) -> AreaEntry {
 
 fn a_reply_is_planned_from_one_snapshot(storage: Arc<dyn Storage>) {
     let unknown = standing(&*storage, &asked(&[]));
-    assert_eq!((unknown.head, unknown.areas_version, unknown.claims.areas.all().len()), (Position::default(), 0, 0));
+    assert_eq!(
+        (unknown.head, unknown.claims.areas.version(), unknown.claims.areas.all().len()),
+        (Position::default(), 0, 0)
+    );
     assert!(!unknown.reads_closed && unknown.claims.grants.is_empty() && unknown.told_on_chain);
 
     let device = enrol(&*storage, TOWNSHIP);
@@ -102,7 +105,7 @@ fn a_reply_is_planned_from_one_snapshot(storage: Arc<dyn Storage>) {
     let found = standing(&*storage, &ReplyQuery { branch: Some((device.id, 2)), ..asked(&[]) });
     assert_eq!((found.head, found.last_batch, found.reads_closed), (head, 1, true));
     assert_eq!(found.claims.grants, storage.grants(USER, 0).unwrap().1);
-    assert_eq!((found.areas_version, found.claims.areas.all().to_vec()), storage.areas(TOWNSHIP).unwrap());
+    assert_eq!((found.claims.areas.version(), found.claims.areas.all().to_vec()), storage.areas(TOWNSHIP).unwrap());
     let other = ReplyQuery { branch: Some((device.id, 0)), user: UserId([88; 16]), ..asked(&[]) };
     let other = standing(&*storage, &other);
     assert_eq!((other.last_batch, other.claims.grants.len()), (0, 0));
@@ -143,7 +146,10 @@ fn areas_of_a_new_version_are_seen_at_once(storage: Arc<dyn Storage>) {
     storage.put_areas(TOWNSHIP, &[renamed.clone(), area(OTHER_VILLAGE, None, "2")]).unwrap();
     storage.put_areas(OTHER_TOWNSHIP, &[area(OTHER_VILLAGE, None, "3")]).unwrap();
     let now = standing(&*storage, &asked(&[]));
-    assert_eq!((now.areas_version, &now.claims.areas.all()[0], now.claims.areas.all().len()), (2, &renamed, 2));
+    assert_eq!(
+        (now.claims.areas.version(), &now.claims.areas.all()[0], now.claims.areas.all().len()),
+        (2, &renamed, 2)
+    );
     let there = standing(&*storage, &ReplyQuery { township: OTHER_TOWNSHIP, ..asked(&[]) });
     assert_eq!(there.claims.areas.all().to_vec(), vec![area(OTHER_VILLAGE, None, "3")]);
 }

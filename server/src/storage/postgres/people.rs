@@ -46,12 +46,7 @@ pub(super) async fn areas_version(c: &impl GenericClient, tenant: &[u8], townshi
     row(c, sql, &[&tenant, &township.0.as_slice()]).await?.map_or(Ok(0), |r| number(&r, 0))
 }
 
-pub(super) async fn areas(
-    c: &impl GenericClient,
-    tenant: &[u8],
-    township: TownshipId,
-) -> Result<(u64, Vec<AreaEntry>)> {
-    let version = areas_version(c, tenant, township).await?;
+pub(super) async fn areas(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Result<Vec<AreaEntry>> {
     let township = township.0.as_slice();
     let sql = "SELECT area, parent, level, code, name_zh, name_en FROM area WHERE tenant = $1 AND township = $2
         ORDER BY code COLLATE \"C\", area";
@@ -65,8 +60,7 @@ pub(super) async fn areas(
             name_en: get(r, 5)?,
         })
     };
-    let areas = rows(c, sql, &[&tenant, &township]).await?.iter().map(read).collect::<Result<_>>()?;
-    Ok((version, areas))
+    rows(c, sql, &[&tenant, &township]).await?.iter().map(read).collect()
 }
 
 pub(super) async fn townships(c: &impl GenericClient, tenant: &[u8]) -> Result<Vec<TownshipId>> {

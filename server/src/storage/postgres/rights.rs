@@ -118,7 +118,7 @@ async fn ended(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> R
 }
 
 /// The areas with all that became of them.
-pub(super) async fn areas(c: &impl GenericClient, tenant: &[u8], township: TownshipId) -> Result<Areas> {
+pub(super) async fn areas(c: &impl GenericClient, tenant: &[u8], township: TownshipId, version: u64) -> Result<Areas> {
     let sql = "SELECT version, area, parent, at_ms FROM area_hung WHERE tenant = $1 AND township = $2
         ORDER BY version, area";
     let hung = rows(c, sql, &[&tenant, &township.0.as_slice()]).await?;
@@ -127,8 +127,7 @@ pub(super) async fn areas(c: &impl GenericClient, tenant: &[u8], township: Towns
         Ok(Hung { area: AreaId(array(r, 1)?), parent: optional(r, 2)?.map(AreaId), version, at_ms })
     };
     let hung = hung.iter().map(read).collect::<Result<_>>()?;
-    let (_, all) = people::areas(c, tenant, township).await?;
-    Ok(Areas::new(all, ended(c, tenant, township).await?, hung))
+    Ok(Areas::new(version, people::areas(c, tenant, township).await?, ended(c, tenant, township).await?, hung))
 }
 
 /// Changes an area from a day on; what it was goes into its past.

@@ -73,7 +73,7 @@ pub(super) async fn areas(
 ) -> Result<Arc<Areas>> {
     match caches.areas.get(township, version) {
         Some(known) => Ok(known),
-        None => Ok(caches.areas.put(township, version, rights::areas(c, tenant, township).await?)),
+        None => Ok(caches.areas.put(township, rights::areas(c, tenant, township, version).await?)),
     }
 }
 
@@ -109,7 +109,6 @@ pub(super) async fn begin_reply(
         common: query.points.iter().find(|p| is_on_chain(p)).copied(),
         told_on_chain: query.told.as_ref().is_none_or(is_on_chain),
         claims: Claims { grants, areas, roles: caches.roles.of(roles) },
-        areas_version,
         forms: forms::log_at(c, tenant, caches.forms, forms_head).await?,
     };
     match plan(standing) {

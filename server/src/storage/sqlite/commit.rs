@@ -20,6 +20,7 @@ pub(super) struct Feed {
     pub no: i64,
     pub position: Position,
     pub digest: ScopeDigest,
+    pub areas_version: u64,
 }
 
 /// Not every push of a group was taken.
@@ -87,12 +88,13 @@ pub(super) fn notes(tx: &Transaction<'_>, notes: &[SyncNote]) -> Result<()> {
 
 pub(super) fn load_feed(tx: &Transaction<'_>, township: TownshipId) -> Result<Feed> {
     let no = people::township_no_or_new(tx, township)?;
-    let mut statement = tx.prepare_cached("SELECT seq, chain, changes, digest_sum FROM township WHERE no = ?")?;
+    let mut statement =
+        tx.prepare_cached("SELECT seq, chain, changes, digest_sum, areas_version FROM township WHERE no = ?")?;
     Ok(statement.query_row([no], |r| {
         let position = people::position(r, 0)?;
         let digest =
             ScopeDigest { count: r.get::<_, i64>(2)?.cast_unsigned(), sum: r.get::<_, i64>(3)?.cast_unsigned() };
-        Ok(Feed { no, position, digest })
+        Ok(Feed { no, position, digest, areas_version: r.get::<_, i64>(4)?.cast_unsigned() })
     })?)
 }
 
@@ -116,12 +118,8 @@ fn push(
     pushed: &PreparedPush,
     touched: &mut Touched,
 ) -> Result<(Feed, Committed)> {
-    if let Some(version) = pushed.areas_version {
-        let mut now = tx.prepare_cached("SELECT areas_version FROM township WHERE no = ?")?;
-        let now: i64 = now.query_row([feed.no], |r| r.get(0))?;
-        if now.cast_unsigned() != version {
-            return Ok((feed, Committed::Moved));
-        }
+    if pushed.areas_version.is_some_and(|version| version != feed.areas_version) {
+        return Ok((feed, Committed::Moved));
     }
     if let Some(batch) = &pushed.batch
         && !uploads::insert_batch(tx, pushed.device, batch, pushed.received_ms)?

@@ -25,9 +25,13 @@ impl EventStorage for SqliteStorage {
     fn events_waiting_for(&self, township: TownshipId, records: &[RecordId]) -> Result<Vec<WaitingEvent>> {
         self.read(|c| {
             let Some(no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
+            let any = "SELECT EXISTS (SELECT 1 FROM waiting_event WHERE township_no = ?)";
+            if !c.prepare_cached(any)?.query_row([no], |r| r.get::<_, bool>(0))? {
+                return Ok(Vec::new());
+            }
             let sql = format!(
                 "SELECT {COLUMNS} WHERE township_no = ?1 AND event = ?2
-                 UNION SELECT {COLUMNS} WHERE township_no = ?1 AND waits_for = ?2"
+                 UNION ALL SELECT {COLUMNS} WHERE township_no = ?1 AND waits_for = ?2"
             );
             let mut statement = c.prepare_cached(&sql)?;
             let mut found = Vec::new();

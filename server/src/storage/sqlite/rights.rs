@@ -55,7 +55,7 @@ impl RightsStorage for SqliteStorage {
     }
 
     fn area_tree(&self, township: TownshipId) -> Result<Arc<Areas>> {
-        self.read(|c| Ok(standing::areas(c, &self.caches(), township)?.1))
+        self.read(|c| standing::areas(c, &self.caches(), township))
     }
 
     fn area_past(&self, township: TownshipId) -> Result<(Vec<AreaPast>, Vec<AreaEnd>)> {
@@ -126,7 +126,7 @@ fn ended(c: &Connection, township_no: i64) -> Result<Vec<AreaEnd>> {
 }
 
 /// The areas with all that became of them.
-pub(super) fn areas(c: &Connection, township: TownshipId) -> Result<Areas> {
+pub(super) fn areas(c: &Connection, township: TownshipId, version: u64) -> Result<Areas> {
     let Some(no) = people::township_no(c, township)? else { return Ok(Areas::default()) };
     let mut statement = c.prepare_cached(
         "SELECT version, area, parent, at_ms FROM area_hung WHERE township_no = ? ORDER BY version, area",
@@ -135,7 +135,7 @@ pub(super) fn areas(c: &Connection, township: TownshipId) -> Result<Areas> {
         let (version, at_ms) = (r.get::<_, i64>(0)?.cast_unsigned(), r.get::<_, i64>(3)?.cast_unsigned());
         Ok(Hung { area: AreaId(r.get(1)?), parent: r.get::<_, Option<_>>(2)?.map(AreaId), version, at_ms })
     })?;
-    Ok(Areas::new(people::areas(c, township)?, ended(c, no)?, hung.collect::<rusqlite::Result<_>>()?))
+    Ok(Areas::new(version, people::areas(c, township)?, ended(c, no)?, hung.collect::<rusqlite::Result<_>>()?))
 }
 
 /// Changes an area from a day on; what it was goes into its past.

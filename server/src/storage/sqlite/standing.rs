@@ -61,22 +61,21 @@ fn standing(c: &Connection, caches: &Caches<'_>, query: &ReplyQuery<'_>, head: O
         common,
         told_on_chain: query.told.map_or(Ok(true), on_chain)?,
         claims: claims(c, caches, query.township, areas_version, query.user)?,
-        areas_version,
         forms: forms::log(c, caches.forms)?,
     })
 }
 
-/// A township's areas with their version: what is kept of them, if that is this version.
-pub(super) fn areas(c: &Connection, caches: &Caches<'_>, township: TownshipId) -> Result<(u64, Arc<Areas>)> {
+/// A township's areas: what is kept of them, if that is their version.
+pub(super) fn areas(c: &Connection, caches: &Caches<'_>, township: TownshipId) -> Result<Arc<Areas>> {
     let version = feed::read_head(c, township)?.map_or(0, |head| head.areas_version);
-    Ok((version, areas_at(c, caches, township, version)?))
+    areas_at(c, caches, township, version)
 }
 
 /// The areas, of which this is the version.
 fn areas_at(c: &Connection, caches: &Caches<'_>, township: TownshipId, version: u64) -> Result<Arc<Areas>> {
     match caches.areas.get(township, version) {
         Some(known) => Ok(known),
-        None => Ok(caches.areas.put(township, version, rights::areas(c, township)?)),
+        None => Ok(caches.areas.put(township, rights::areas(c, township, version)?)),
     }
 }
 
