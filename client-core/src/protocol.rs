@@ -16,6 +16,7 @@ pub mod records;
 pub mod refill;
 pub mod refused;
 pub mod reply;
+pub mod sealed;
 pub mod status;
 pub mod stream;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use records::{ChangeHead, RecordBody, RecordFrame, WireChange};
 pub use refill::{Receipt, Refill};
 pub use refused::{RefusalText, UploadRefusal, change_refusal_text, refusal_text};
 pub use reply::{AreaEntry, Delivery, Done, GrantEntry, ReplyFrame, ScopeDigest, Source, Welcome};
+pub use sealed::{SealError, SealedBatch, SealedBy, SealedPart};
 pub use status::{NOT_KEPT, Outcome, REASON_BYTES, State, forbidden_keys, reason_code};
 pub use stream::{ReplyDecoder, ReplyEncoder, Weight};
 pub use wipe::{LOST_DEVICE, WipeOrder};

@@ -24,6 +24,7 @@ mod refused;
 mod remake;
 mod salvage;
 mod scope;
+mod sealed;
 #[cfg(test)]
 mod tests;
 mod wipe;

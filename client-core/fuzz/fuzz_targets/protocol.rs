@@ -2,7 +2,7 @@
 //! Any bytes as a request, a batch, a refill, a reply or one of its frames: an error, or what reads back the same after
 //! it was written again. The first byte chooses.
 
-use doorstep_core::protocol::{Batch, Hello, Refill, ReplyDecoder, ReplyFrame};
+use doorstep_core::protocol::{Hello, Refill, ReplyDecoder, ReplyFrame, SealedBatch};
 use doorstep_fuzz::TENANT_KEY;
 use libfuzzer_sys::fuzz_target;
 
@@ -15,9 +15,9 @@ fuzz_target!(|data: &[u8]| {
             }
         }
         1 => {
-            if let Ok(batch) = Batch::decode(bytes, &TENANT_KEY) {
+            if let Ok(batch) = SealedBatch::decode(bytes, &TENANT_KEY) {
                 let written = batch.encode().expect("what was read can be written");
-                assert_eq!(Batch::decode(&written, &TENANT_KEY), Ok(batch));
+                assert_eq!(SealedBatch::decode(&written, &TENANT_KEY), Ok(batch));
             }
         }
         2 => {

@@ -110,7 +110,7 @@ fn protocol(changes: Vec<WireChange>) -> Vec<(u8, Vec<u8>)> {
     let batch = Batch::sign(header, vec![frame.clone()], &key);
     let entry = ManifestEntry { record: frame.id, incarnation: 1, change: ChangeHash([4; 32]) };
     let receipt = Receipt { as_of: 9, tag: MacTag([5; 16]), entries: vec![entry] };
-    let refill = Refill { receipts: vec![receipt], records: vec![frame] };
+    let refill = Refill { receipts: vec![receipt], records: vec![frame], sealed: vec![vec![7; 60]] };
     let statuses = ReplyFrame::Statuses {
         branch: 1,
         number: 2,

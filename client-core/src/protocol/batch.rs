@@ -8,8 +8,10 @@ use super::limits;
 use super::records::{RecordBody, RecordFrame, read_records, write_records};
 use crate::id::{ChangeHash, DeviceId, Incarnation, RecordId, TenantId, TenantKey};
 
-/// Format of batches that this code writes.
+/// Format of a batch whose records are all clear.
 const FORMAT: u8 = 1;
+/// Format of a batch that sealed parts follow, see [`super::SealedBatch`].
+pub(super) const FORMAT_SEALED: u8 = 2;
 /// Ed25519 over SHA-256.
 const ALGORITHM: u8 = 1;
 
@@ -110,7 +112,7 @@ impl Batch {
         }
         let mut w = Writer::new();
         w.raw(b"doorstep/batch/1");
-        self.write_header(&mut w);
+        self.write_header(&mut w, FORMAT);
         w.raw(&(manifest.len() as u32).to_be_bytes());
         w.raw(&hash.finalize());
         w.raw(&self.placement_hash());
@@ -137,8 +139,8 @@ impl Batch {
         Sha256::digest(self.signed_message()).into()
     }
 
-    fn write_header(&self, w: &mut Writer) {
-        w.byte(FORMAT);
+    fn write_header(&self, w: &mut Writer, format: u8) {
+        w.byte(format);
         w.byte(ALGORITHM);
         w.raw(&self.header.tenant.0);
         w.raw(&self.header.device.0);
@@ -149,8 +151,17 @@ impl Batch {
 
     /// The bytes before compression.
     pub fn encode(&self) -> Result<Vec<u8>, DecodeError> {
+        self.encode_as(FORMAT)
+    }
+
+    /// The same, to be followed by sealed parts.
+    pub(super) fn encode_sealed(&self) -> Result<Vec<u8>, DecodeError> {
+        self.encode_as(FORMAT_SEALED)
+    }
+
+    fn encode_as(&self, format: u8) -> Result<Vec<u8>, DecodeError> {
         let mut w = Writer::new();
-        self.write_header(&mut w);
+        self.write_header(&mut w, format);
         w.raw(&self.signature);
         write_records(&mut w, &self.records)?;
         Ok(w.0)
@@ -158,8 +169,16 @@ impl Batch {
 
     /// Reads a batch; the signature isn't checked yet.
     pub fn decode(bytes: &[u8], tenant_key: &TenantKey) -> Result<Self, DecodeError> {
-        let mut r = Reader::new(bytes);
-        if r.byte()? != FORMAT || r.byte()? != ALGORITHM {
+        match Self::read(&mut Reader::new(bytes), tenant_key)? {
+            (batch, false) => Ok(batch),
+            (_, true) => Err(DecodeError::Version),
+        }
+    }
+
+    /// Reads a batch, and whether sealed parts follow.
+    pub(super) fn read(r: &mut Reader<'_>, tenant_key: &TenantKey) -> Result<(Self, bool), DecodeError> {
+        let format = r.byte()?;
+        if !matches!(format, FORMAT | FORMAT_SEALED) || r.byte()? != ALGORITHM {
             return Err(DecodeError::Version);
         }
         let header = BatchHeader {
@@ -170,7 +189,7 @@ impl Batch {
             previous: r.array()?,
         };
         let signature = r.array()?;
-        let mut records = read_records(&mut r, limits::BATCH_CHANGES_MAX, tenant_key)?;
+        let mut records = read_records(r, limits::BATCH_CHANGES_MAX, tenant_key)?;
         for record in &mut records {
             match &mut record.body {
                 // nobody signed a time of receipt
@@ -178,6 +197,6 @@ impl Batch {
                 RecordBody::Snapshot { .. } => return Err(DecodeError::Value("snapshot in a batch")),
             }
         }
-        Ok(Self { header, records, signature })
+        Ok((Self { header, records, signature }, format == FORMAT_SEALED))
     }
 }

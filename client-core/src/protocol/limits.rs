@@ -30,3 +30,7 @@ pub const POSITIONS_MAX: usize = 64;
 pub const REFILL_RECEIPTS_MAX: usize = 256;
 /// Changes in one refill.
 pub const REFILL_CHANGES_MAX: usize = 4_000;
+/// A sealed part of a batch or refill: one change of the largest size, or more smaller ones, with what they belong to.
+pub const SEALED_MAX: usize = 96 << 10;
+/// Sealed parts in one refill.
+pub const REFILL_SEALED_MAX: usize = 1_024;

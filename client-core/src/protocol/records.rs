@@ -53,6 +53,20 @@ pub struct RecordFrame {
     pub body: RecordBody,
 }
 
+impl RecordFrame {
+    /// The same record with these changes.
+    pub fn with(&self, changes: Vec<WireChange>) -> Self {
+        Self {
+            id: self.id,
+            identity: self.identity.clone(),
+            incarnation: self.incarnation,
+            area: self.area,
+            subject: self.subject,
+            body: RecordBody::Changes(changes),
+        }
+    }
+}
+
 const CHUNK_MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 const CHUNK_CHANGE: u8 = 1;
 

@@ -53,6 +53,8 @@ pub struct Refill {
     pub receipts: Vec<Receipt>,
     /// The changes, in causal order.
     pub records: Vec<RecordFrame>,
+    /// Changes that the phone itself can't read any more, see [`super::SealedBy`].
+    pub sealed: Vec<Vec<u8>>,
 }
 
 impl Refill {
@@ -71,6 +73,10 @@ impl Refill {
             }
         }
         write_records(&mut w, &self.records)?;
+        if !self.sealed.is_empty() {
+            w.number(self.sealed.len() as u64);
+            self.sealed.iter().for_each(|part| w.counted(part));
+        }
         Ok(w.0)
     }
 
@@ -95,6 +101,10 @@ impl Refill {
             receipts.push(Receipt { as_of, tag, entries });
         }
         let records = read_records(&mut r, limits::REFILL_CHANGES_MAX, tenant_key)?;
-        Ok(Self { receipts, records })
+        let n = if r.is_empty() { 0 } else { r.count(limits::REFILL_SEALED_MAX, "number of sealed parts")? };
+        let sealed = (0..n)
+            .map(|_| Ok(r.counted(limits::SEALED_MAX, "sealed part")?.to_vec()))
+            .collect::<Result<Vec<_>, DecodeError>>()?;
+        Ok(Self { receipts, records, sealed })
     }
 }

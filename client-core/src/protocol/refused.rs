@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::DecodeError;
+use super::{DecodeError, SealError};
 use super::status::reason_code;
 
 /// Why an upload isn't taken. Single changes of a batch that is taken get final states of their own instead.
@@ -17,6 +17,9 @@ pub enum UploadRefusal {
     /// It doesn't inflate, or isn't a batch or refill.
     #[error("the upload can't be read: {0}")]
     Unreadable(DecodeError),
+    /// A sealed part of it can't be opened.
+    #[error("{0}")]
+    Sealed(SealError),
     /// Another version of the format.
     #[error("the upload has another format version")]
     Version,
@@ -48,6 +51,7 @@ impl UploadRefusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unreadable(_) => "upload_unreadable",
+            Self::Sealed(_) => "upload_sealed",
             Self::Version => "upload_version",
             Self::TooLarge => "upload_too_large",
             Self::Signature => "upload_signature",
@@ -72,6 +76,12 @@ impl From<DecodeError> for UploadRefusal {
             DecodeError::Limit(_) => Self::TooLarge,
             error => Self::Unreadable(error),
         }
+    }
+}
+
+impl From<SealError> for UploadRefusal {
+    fn from(error: SealError) -> Self {
+        Self::Sealed(error)
     }
 }
 
@@ -148,6 +158,7 @@ mod tests {
     fn every_refusal_has_texts_of_its_own_in_both_languages() {
         let all = [
             UploadRefusal::Unreadable(DecodeError::Compression),
+            UploadRefusal::Sealed(SealError::Closed),
             UploadRefusal::Version,
             UploadRefusal::TooLarge,
             UploadRefusal::Signature,

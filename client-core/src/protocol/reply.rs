@@ -26,6 +26,8 @@ pub struct Welcome {
     pub reads_closed: bool,
     /// The device must ask again from older points: the server went back in time.
     pub rewound: bool,
+    /// The server opens sealed parts of batches and refills.
+    pub opens_sealed: bool,
     /// Where a rewound feed and the device's points meet; set in the answer to a hello with older points.
     pub common: Option<Position>,
     /// Seconds to wait before the next request; 0 for none.
@@ -258,7 +260,8 @@ impl ReplyFrame {
                 w.byte(
                     u8::from(welcome.upload_refused)
                         | u8::from(welcome.reads_closed) << 1
-                        | u8::from(welcome.rewound) << 2,
+                        | u8::from(welcome.rewound) << 2
+                        | u8::from(welcome.opens_sealed) << 3,
                 );
                 w.optional(welcome.common, |w, p| write_position(w, &p));
                 w.number(u64::from(welcome.retry_after_s));
@@ -360,6 +363,7 @@ impl ReplyFrame {
                     upload_refused: flags & 1 != 0,
                     reads_closed: flags & 2 != 0,
                     rewound: flags & 4 != 0,
+                    opens_sealed: flags & 8 != 0,
                     common: r.optional(read_position)?,
                     retry_after_s: r.number32()?,
                 })

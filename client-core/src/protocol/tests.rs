@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::clock::SeededEntropy;
 use crate::id::*;
 use crate::record::{Author, ChangeNote, Edit, Record, Section, Value};
 
@@ -274,8 +275,110 @@ fn a_receipt_holds_only_for_its_device_and_list() {
     assert!(!receipt.is_genuine(&[2; 32], TenantId([1; 16]), DeviceId([2; 16])));
     let shorter = Receipt { entries: receipt.entries[1..].to_vec(), ..receipt.clone() };
     assert!(!shorter.is_genuine(&[1; 32], TenantId([1; 16]), DeviceId([2; 16])));
-    let refill = Refill { receipts: vec![receipt], records: batch().records };
+    let refill = Refill { receipts: vec![receipt], records: batch().records, sealed: Vec::new() };
     assert_eq!(Refill::decode(&refill.encode().unwrap(), &key()).unwrap(), refill);
+}
+
+/// The server of these tests, to which phones seal.
+fn server() -> SigningKey {
+    SigningKey::from_bytes(&[11; 32])
+}
+
+/// The batch as a phone keeps it when the records at these places have left its scope.
+fn sealed(batch: &Batch, places: &[usize], server_identity: &[u8; 32]) -> SealedBatch {
+    let by = SealedBy { tenant: batch.header.tenant, device: batch.header.device };
+    let (mut clear, mut parts) = (batch.clone(), Vec::new());
+    clear.records.clear();
+    for (place, frame) in batch.records.iter().enumerate() {
+        if !places.contains(&place) {
+            clear.records.push(frame.clone());
+            continue;
+        }
+        for (_, content) in by.seal(frame, server_identity, &SeededEntropy::new(place as u64)).unwrap() {
+            parts.push(SealedPart { place: place as u32, content });
+        }
+    }
+    SealedBatch { clear, sealed: parts }
+}
+
+#[test]
+fn a_batch_with_sealed_records_opens_only_for_its_server_as_it_was_signed() {
+    let batch = batch();
+    let identity = server().verifying_key().to_bytes();
+    for places in [vec![], vec![0], vec![19], vec![0, 1, 7, 19], (0..20).collect()] {
+        let sealed = sealed(&batch, &places, &identity);
+        let bytes = sealed.encode().unwrap();
+        let read = SealedBatch::decode(&bytes, &key()).unwrap();
+        assert_eq!(read, sealed);
+        assert_eq!(read.clone().open(&server(), &key()).unwrap(), batch);
+        if places.is_empty() {
+            assert_eq!(bytes, batch.encode().unwrap());
+            continue;
+        }
+        assert_eq!(Batch::decode(&bytes, &key()), Err(DecodeError::Version), "an old server says so");
+        assert_eq!(read.open(&signing_key(), &key()), Err(SealError::Closed));
+    }
+}
+
+#[test]
+fn a_sealed_part_that_is_damaged_foreign_or_misplaced_is_refused_with_its_reason() {
+    let (batch, identity) = (batch(), server().verifying_key().to_bytes());
+    let good = sealed(&batch, &[3, 4], &identity);
+    for at in 0..good.sealed[0].content.len() {
+        let mut bad = good.clone();
+        bad.sealed[0].content[at] ^= 1;
+        let expected = if at == 0 { SealError::Version } else { SealError::Closed };
+        assert_eq!(bad.open(&server(), &key()), Err(expected), "byte {at}");
+    }
+    let mut other_device = good.clone();
+    other_device.clear.header.device = DeviceId([77; 16]);
+    assert_eq!(other_device.open(&server(), &key()), Err(SealError::Closed));
+    for (first, second) in [(3, 3), (4, 3), (3, 90), (u32::MAX, u32::MAX)] {
+        let mut misplaced = good.clone();
+        (misplaced.sealed[0].place, misplaced.sealed[1].place) = (first, second);
+        assert_eq!(misplaced.open(&server(), &key()), Err(SealError::Misplaced), "{first} {second}");
+    }
+    let by = SealedBy { tenant: batch.header.tenant, device: batch.header.device };
+    assert_eq!(by.open(&[], &server(), &key()), Err(SealError::Closed));
+    assert_eq!(by.open(&[1; 40], &server(), &key()), Err(SealError::Closed));
+    assert_eq!(by.open(&[1; limits::SEALED_MAX + 1], &server(), &key()), Err(SealError::TooLarge));
+    let no_key = [2; 32];
+    assert_eq!(by.seal(&batch.records[0], &no_key, &SeededEntropy::new(1)), Err(SealError::Identity));
+}
+
+#[test]
+fn a_refill_opens_what_it_can_and_joins_the_parts_of_a_record() {
+    let by = SealedBy { tenant: TenantId([1; 16]), device: DeviceId([2; 16]) };
+    let identity = server().verifying_key().to_bytes();
+    let frames: Vec<RecordFrame> = (0..3).map(visit).collect();
+    let part = |n: usize| by.seal(&frames[n], &identity, &SeededEntropy::new(n as u64)).unwrap().remove(0).1;
+    let mut bad = part(1);
+    bad[50] ^= 1;
+    let refill = Refill { records: frames[..1].to_vec(), sealed: vec![part(0), bad, part(2)], ..Refill::default() };
+    let read = Refill::decode(&refill.encode().unwrap(), &key()).unwrap();
+    assert_eq!(read, refill);
+    let (opened, closed) = read.open(by, &server(), &key()).unwrap();
+    assert_eq!(closed, [SealError::Closed]);
+    let ids: Vec<RecordId> = opened.records.iter().map(|r| r.id).collect();
+    assert_eq!(ids, [frames[0].id, frames[2].id]);
+    let RecordBody::Changes(changes) = &opened.records[0].body else { panic!("changes") };
+    assert_eq!(changes.len(), 2, "the sealed one and the clear one");
+}
+
+#[test]
+fn a_long_record_is_sealed_in_parts_within_their_limit() {
+    let frame = visit(1);
+    let RecordBody::Changes(changes) = &frame.body else { panic!("changes") };
+    let frame = frame.with(vec![changes[0].clone(); 900]);
+    let by = SealedBy { tenant: TenantId([1; 16]), device: DeviceId([2; 16]) };
+    let parts = by.seal(&frame, &server().verifying_key().to_bytes(), &SeededEntropy::new(1)).unwrap();
+    assert!(parts.len() > 1);
+    assert_eq!(parts.iter().map(|(hashes, _)| hashes.len()).sum::<usize>(), 900);
+    for (hashes, content) in parts {
+        assert!(content.len() < limits::SEALED_MAX * 2 / 3);
+        let opened = by.open(&content, &server(), &key()).unwrap();
+        assert_eq!(sealed::count_changes(&[opened]), hashes.len());
+    }
 }
 
 #[test]
@@ -304,7 +407,10 @@ proptest! {
         let _ = Hello::decode(&[b"DOOR\x01".as_slice(), &bytes].concat());
         let _ = Batch::decode(&bytes, &key());
         let _ = Batch::decode(&[&[1, 1], bytes.as_slice()].concat(), &key());
-        let _ = Refill::decode(&bytes, &key());
+        let _ = Refill::decode(&bytes, &key()).map(|refill| {
+            refill.open(SealedBy { tenant: TenantId([1; 16]), device: DeviceId([2; 16]) }, &server(), &key())
+        });
+        let _ = SealedBatch::decode(&[&[2, 1], bytes.as_slice()].concat(), &key());
         let _ = ChangeHead::read(&bytes);
         let _ = stream::inflate(&bytes, 1 << 20);
         for kind in 0..16 {

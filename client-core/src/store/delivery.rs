@@ -11,7 +11,7 @@ use super::error::Result;
 use super::outbox::batch_state;
 use super::remake::ReRooted;
 use crate::fault;
-use crate::id::{ActorId, AreaId, ChangeHash, RecordId};
+use crate::id::{ActorId, AreaId, ChangeHash, Incarnation, RecordId};
 use crate::protocol::{ChangeHead, Delivery, RecordBody, RecordFrame, Source, WireChange};
 use crate::record::Record;
 
@@ -36,8 +36,8 @@ pub struct DeliveryReport {
 struct Aftermath {
     clash: bool,
     rerooted: Vec<ReRooted>,
-    /// Records whose older incarnations must leave no trace here.
-    forgotten: Vec<RecordId>,
+    /// Records whose incarnations below this one must leave no trace here.
+    forgotten: Vec<(RecordId, Incarnation)>,
 }
 
 impl Store {
@@ -93,14 +93,18 @@ impl Work<'_> {
             Some(held) if frame.incarnation < held.incarnation => return Ok(()),
             Some(held) if frame.incarnation > held.incarnation => self.reroot(held, frame, after)?,
             Some(held) => self.place(held, frame)?,
-            None => self.insert_record(Held {
-                no: 0,
-                id: frame.id,
-                identity: frame.identity.clone(),
-                incarnation: frame.incarnation,
-                area: frame.area,
-                subject: frame.subject,
-            })?,
+            None => {
+                // it may have been here before, in an incarnation of which own batches still hold something
+                self.forget_sealed(frame.id, frame.incarnation)?;
+                self.insert_record(Held {
+                    no: 0,
+                    id: frame.id,
+                    identity: frame.identity.clone(),
+                    incarnation: frame.incarnation,
+                    area: frame.area,
+                    subject: frame.subject,
+                })?
+            }
         };
         let snapshot;
         let incoming: &[WireChange] = match &frame.body {
@@ -249,7 +253,7 @@ impl Work<'_> {
     fn reroot(&mut self, held: Held, frame: &RecordFrame, after: &mut Aftermath) -> Result<Held> {
         let old = changes(self.db, held.no)?;
         self.delete_changes(held.no, &old)?;
-        after.forgotten.push(held.id);
+        after.forgotten.push((held.id, frame.incarnation));
         let mut held = self.place(held, frame)?;
         held.incarnation = frame.incarnation;
         self.db
@@ -263,8 +267,9 @@ impl Work<'_> {
 
     /// Kept uploads that hold changes of these records lose their bytes. None is sent again: pending ones were set aside where a
     /// change of such a record was open.
-    pub(super) fn forget_uploads(&self, records: &[RecordId]) -> Result<()> {
-        for record in records {
+    pub(super) fn forget_uploads(&mut self, records: &[(RecordId, Incarnation)]) -> Result<()> {
+        for (record, below) in records {
+            self.forget_sealed(*record, *below)?;
             self.db
                 .prepare_cached("UPDATE batch SET upload = zeroblob(0) WHERE state <> ? AND instr(entries, ?) > 0")?
                 .execute(params![batch_state::PENDING, record.0])?;

@@ -28,6 +28,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_form.sql"),
     include_str!("migrations/0003_subjects.sql"),
     include_str!("migrations/0004_rights.sql"),
+    include_str!("migrations/0005_sealed.sql"),
 ];
 
 impl Store {

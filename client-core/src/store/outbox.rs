@@ -10,7 +10,7 @@ use super::Store;
 use super::connection::{Durability, Work, meta, number, set_meta};
 use super::content::{Stored, held_by_no, state};
 use super::error::{Result, StoreError};
-use crate::id::{ChangeHash, MacTag, RecordId};
+use crate::id::{ChangeHash, Incarnation, MacTag, RecordId};
 use crate::protocol::records::{restore_change, strip_change};
 use crate::protocol::{
     Batch, BatchHeader, LOST_DEVICE, ManifestEntry, NOT_KEPT, Outcome, RecordBody, RecordFrame, State, UploadKind,
@@ -192,15 +192,20 @@ impl Work<'_> {
     fn rewind_batches(&mut self, branch: u32, last: u64) -> Result<()> {
         let current = number(self.db, "branch")? as u32 == branch;
         let after = last.cast_signed();
-        // one whose bytes were let go can't be sent again
-        let (kept, newest): (Option<i64>, Option<i64>) = self
-            .db
-            .prepare_cached(
-                "SELECT sum(length(upload) > 0), max(number) FROM batch WHERE branch = ? AND number > ? AND state <> 2",
-            )?
-            .query_row(params![branch, after], |r| Ok((r.get(0)?, r.get(1)?)))?;
-        let made = if current { number(self.db, "batch_number")?.cast_signed() } else { newest.unwrap_or(after) };
-        let unbroken = kept.unwrap_or(0) >= made - after;
+        // one of which something was let go can't be sent again
+        let kept: Vec<(i64, i64)> = {
+            let sql = "SELECT no, number FROM batch WHERE branch = ? AND number > ? AND state <> 2 ORDER BY number";
+            let mut statement = self.db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![branch, after], |r| Ok((r.get(0)?, r.get(1)?)))?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        let mut whole = 0;
+        for (no, _) in &kept {
+            whole += i64::from(self.whole_upload(*no)?.is_some());
+        }
+        let newest = kept.last().map_or(after, |(_, number)| *number);
+        let made = if current { number(self.db, "batch_number")?.cast_signed() } else { newest };
+        let unbroken = whole >= made - after;
         if !unbroken && current {
             self.take_branch(&HashSet::new(), &[])?;
             return Ok(());
@@ -213,20 +218,27 @@ impl Work<'_> {
     }
 
     fn pending_batch(&self) -> Result<Option<PendingUpload>> {
-        let mut statement = self.db.prepare_cached(
-            "SELECT branch, number, digest, upload, length(entries) FROM batch WHERE state = 0 ORDER BY no LIMIT 1",
-        )?;
-        let found = statement.query_row([], |r| {
-            Ok(PendingUpload {
-                kind: UploadKind::Batch,
-                branch: r.get(0)?,
-                number: r.get::<_, i64>(1)?.cast_unsigned(),
-                digest: r.get(2)?,
-                bytes: r.get(3)?,
-                changes: r.get::<_, i64>(4)? as usize / ManifestEntry::LEN,
-            })
-        });
-        Ok(found.optional()?)
+        loop {
+            let mut statement = self.db.prepare_cached(
+                "SELECT no, branch, number, length(entries) FROM batch WHERE state = 0 ORDER BY no LIMIT 1",
+            )?;
+            let found = statement.query_row([], |r| {
+                let changes = r.get::<_, i64>(3)? as usize / ManifestEntry::LEN;
+                Ok((r.get(0)?, r.get(1)?, r.get::<_, i64>(2)?.cast_unsigned(), changes))
+            });
+            let Some((no, branch, number, changes)) = found.optional()? else { return Ok(None) };
+            if let Some(bytes) = self.whole_upload(no)? {
+                let digest: [u8; 32] = Sha256::digest(&bytes).into();
+                self.db
+                    .prepare_cached("UPDATE batch SET digest = ?1 WHERE no = ?2 AND digest <> ?1")?
+                    .execute(params![digest, no])?;
+                return Ok(Some(PendingUpload { kind: UploadKind::Batch, digest, bytes, changes, branch, number }));
+            }
+            // what it lacks was let go: the server finds the gap, and a new branch is taken
+            self.db
+                .prepare_cached("UPDATE batch SET state = ? WHERE no = ?")?
+                .execute(params![batch_state::SET_ASIDE, no])?;
+        }
     }
 
     /// Unsent changes, oldest first, within the limits of a batch; damaged ones are put aside.
@@ -378,9 +390,10 @@ impl Work<'_> {
             self.settle(&change, outcome, server_ms, &mut remake)?;
         }
         self.keep_receipt(as_of, receipt, &acknowledged)?;
-        let replaced =
-            |(entry, outcome): (&ManifestEntry, &Outcome)| (outcome.reason == OLD_INCARNATION).then_some(entry.record);
-        let replaced: Vec<RecordId> = entries.iter().zip(outcomes).filter_map(replaced).collect();
+        let replaced = |(entry, outcome): (&ManifestEntry, &Outcome)| {
+            (outcome.reason == OLD_INCARNATION).then_some((entry.record, entry.incarnation.saturating_add(1)))
+        };
+        let replaced: Vec<(RecordId, Incarnation)> = entries.iter().zip(outcomes).filter_map(replaced).collect();
         if !replaced.is_empty() {
             // what was sent of them holds what an erasure took out
             self.forget_uploads(&replaced)?;

@@ -257,6 +257,7 @@ impl Store {
         let before = server_ms.saturating_sub(KEEP_MS).cast_signed();
         self.in_transaction(Durability::Process, |work| {
             if work.db.execute("DELETE FROM batch WHERE state <> 0 AND closed_ms < ?", [before])? > 0 {
+                work.drop_sealed_without_batch()?;
                 work.note_deleted()?;
             }
             work.db.execute("DELETE FROM receipt WHERE received_ms < ? AND bring_from IS NULL", [before])?;

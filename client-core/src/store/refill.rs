@@ -142,7 +142,8 @@ impl Work<'_> {
             }
             return Ok(());
         }
-        let refill = Refill { receipts, records: gathered.frames() };
+        let sealed = std::mem::take(&mut gathered.sealed).into_values().collect();
+        let refill = Refill { receipts, records: gathered.frames(), sealed };
         let upload = stream::compress(&refill.encode()?)?;
         let digest: [u8; 32] = Sha256::digest(&upload).into();
         self.db
@@ -157,6 +158,8 @@ impl Work<'_> {
 struct Gathered {
     records: BTreeMap<i64, (Held, Vec<Stored>, HashSet<ChangeHash>)>,
     known: HashMap<RecordId, Option<i64>>,
+    /// Parts that only the server can read, by row number.
+    sealed: BTreeMap<i64, Vec<u8>>,
     changes: usize,
     bytes: usize,
 }
@@ -167,16 +170,21 @@ impl Gathered {
     fn take(&mut self, work: &Work<'_>, receipt: &Receipt, from: usize) -> Result<usize> {
         self.bytes += receipt.entries.len() * (ManifestEntry::LEN + 1) + 32;
         for (at, entry) in receipt.entries.iter().enumerate().skip(from) {
-            let full = self.changes >= limits::REFILL_CHANGES_MAX / 2 || self.bytes >= REFILL_BYTES_MAX;
+            let full = self.changes >= limits::REFILL_CHANGES_MAX / 2
+                || self.bytes >= REFILL_BYTES_MAX
+                || self.sealed.len() >= limits::REFILL_SEALED_MAX;
             if full && self.changes > 0 {
                 return Ok(at);
             }
-            self.add(work, entry)?;
+            if !self.add(work, entry)? {
+                self.add_sealed(work, entry)?;
+            }
         }
         Ok(receipt.entries.len())
     }
 
-    fn add(&mut self, work: &Work<'_>, entry: &ManifestEntry) -> Result<()> {
+    /// Adds a change that is here, and what it builds on; false if it isn't.
+    fn add(&mut self, work: &Work<'_>, entry: &ManifestEntry) -> Result<bool> {
         let no = match self.known.get(&entry.record) {
             Some(no) => *no,
             None => {
@@ -190,10 +198,11 @@ impl Gathered {
                 no
             }
         };
-        let Some((held, rows, wanted)) = no.and_then(|no| self.records.get_mut(&no)) else { return Ok(()) };
+        let Some((held, rows, wanted)) = no.and_then(|no| self.records.get_mut(&no)) else { return Ok(false) };
         if held.incarnation != entry.incarnation {
-            return Ok(());
+            return Ok(false);
         }
+        let here = rows.iter().any(|c| c.hash == entry.change && c.state == state::ACKNOWLEDGED);
         let mut next = vec![entry.change];
         while let Some(hash) = next.pop() {
             let row = rows.iter().find(|c| c.hash == hash && c.state == state::ACKNOWLEDGED);
@@ -203,6 +212,18 @@ impl Gathered {
                 self.bytes += row.bytes.len() + 16;
                 next.extend(row.dependencies());
             }
+        }
+        Ok(here)
+    }
+
+    /// Adds the sealed part with a change, if there is one.
+    fn add_sealed(&mut self, work: &Work<'_>, entry: &ManifestEntry) -> Result<()> {
+        let parts = work.sealed_of(entry.record, entry.incarnation)?;
+        let Some(part) = parts.into_iter().find(|part| part.changes.contains(&entry.change)) else { return Ok(()) };
+        let (changes, bytes) = (part.changes.len(), part.content.len());
+        if self.sealed.insert(part.no, part.content).is_none() {
+            self.changes += changes;
+            self.bytes += bytes + 16;
         }
         Ok(())
     }

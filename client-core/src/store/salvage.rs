@@ -64,6 +64,7 @@ const TABLES: &[(&str, &[&str])] = &[
     ("change", &["no", "record", "hash", "state", "branch", "received_ms", "reason", "origin", "bytes"]),
     ("area", &["rowid", "area", "parent", "level", "code", "name_zh", "name_en"]),
     ("batch", &["no", "branch", "number", "state", "closed_ms", "hash", "digest", "entries", "upload"]),
+    ("sealed", &["no", "batch", "place", "record", "incarnation", "changes", "content"]),
     ("receipt", &["no", "as_of", "received_ms", "bring_from", "tag", "entries"]),
     ("grant_entry", &["grant_no", "role", "area", "subject", "active"]),
     ("form", &["no", "name", "version", "hash", "retired", "published_ms", "type", "list", "wanted", "definition"]),

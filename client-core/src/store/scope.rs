@@ -1,5 +1,6 @@
 //! Losing scope: records that no grant covers any more go physically, as soon as own changes in them have a final state.
-//! What has its only copy here stays: changes that nobody else keeps, and what a draft is about.
+//! What has its only copy here stays: changes that nobody else keeps, and what a draft is about. Own changes in kept batches
+//! stay sealed to the server (see `sealed`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,13 +14,14 @@ use super::grants;
 use crate::rights::Role;
 
 /// All records, each with whether it has to stay: own changes have no final state, or were denied, or could not be made anew
-/// here (the server keeps no copy of those), or a draft is about it.
+/// here (the server keeps no copy of those), or a draft is about it, or a batch with own changes of it is on its way (again).
 const RECORDS: &str = "
     SELECT no, id, area, subject, type, unsent > 0
         OR EXISTS (SELECT 1 FROM change c WHERE c.record = r.no AND (c.state = 6
                    OR c.state = 4 AND c.reason IN ('cannot_remake', 'unreadable', 'damaged_on_phone')))
         OR EXISTS (SELECT 1 FROM draft d WHERE r.id IN (d.record, d.subject))
         OR EXISTS (SELECT 1 FROM draft_heads h WHERE h.record = r.id)
+        OR EXISTS (SELECT 1 FROM batch b WHERE b.state = 0 AND instr(b.entries, r.id) > 0)
     FROM record r";
 
 /// What an active grant lets the phone hold.
@@ -76,6 +78,7 @@ impl Work<'_> {
                 }
             }
         }
+        let dropped = lost.iter().any(|(_, stays)| !stays);
         let mut waiting = false;
         for (no, stays) in lost {
             if stays {
@@ -86,6 +89,9 @@ impl Work<'_> {
             self.delete_changes(no, &rows)?;
             self.db.prepare_cached("DELETE FROM about WHERE record = ?")?.execute([no])?;
             self.db.prepare_cached("DELETE FROM record WHERE no = ?")?.execute([no])?;
+        }
+        if dropped {
+            self.seal_absent()?;
         }
         if waiting { Ok(()) } else { clear_meta(self.db, LOSING) }
     }

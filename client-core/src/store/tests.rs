@@ -10,6 +10,7 @@ mod outbox;
 mod remake;
 mod rewind;
 mod scope;
+mod sealed;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,6 +31,10 @@ pub(super) fn open_dir(dir: &Path, seed: u64) -> std::result::Result<Opened, Ope
     Store::open(dir, OpenOptions { clock, entropy: Arc::new(SeededEntropy::new(seed)) })
 }
 
+pub(super) fn server_identity() -> ed25519_dalek::SigningKey {
+    ed25519_dalek::SigningKey::from_bytes(&[4; 32])
+}
+
 pub(super) fn enrolment(device: u8) -> Enrolment {
     Enrolment {
         tenant: TenantId([1; 16]),
@@ -40,7 +45,7 @@ pub(super) fn enrolment(device: u8) -> Enrolment {
         user_name: "测试".into(),
         signing_seed: [device; 32],
         server_url: "http://localhost".into(),
-        server_identity: [4; 32],
+        server_identity: server_identity().verifying_key().to_bytes(),
         certificate: None,
     }
 }

@@ -19,13 +19,13 @@ const ORDERED: &str = "wipe_ordered";
 const WIPING: &str = "wiping";
 /// The note that stays until the phone is enrolled anew.
 const WIPED: &str = "wiped";
-/// Tables with what isn't needed to send what waits: all but those that say who the phone is, and its batches.
+/// Tables with what isn't needed to send what waits: all but those that say who the phone is, and its batches with their parts.
 const CONTENT: &str = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
-    AND name NOT IN ('meta', 'batch')";
+    AND name NOT IN ('meta', 'batch', 'sealed')";
 /// What meta keeps: who the phone is, where its batches stand, its counter.
 const KEPT_META: &str =
     "'enrolment', 'counter', 'branch', 'batch_number', 'batch_hash', 'attempt', 'server_ms', 'feed_seq',
-    'feed_chain', 'digest_count', 'digest_sum', 'unflushed', 'wipe_ordered'";
+    'feed_chain', 'digest_count', 'digest_sum', 'unflushed', 'wipe_ordered', 'opens_sealed'";
 
 impl Store {
     /// Takes the server's order: what waits to be sent becomes batches, everything else goes at once, drafts included.
@@ -70,6 +70,7 @@ impl Work<'_> {
             self.db.execute(&format!("DELETE FROM \"{table}\""), [])?;
         }
         self.db.execute("DELETE FROM batch WHERE state <> 0", [])?;
+        self.drop_sealed_without_batch()?;
         self.db.execute(&format!("DELETE FROM meta WHERE name NOT IN ({KEPT_META})"), [])?;
         self.digest = crate::protocol::ScopeDigest::default();
         set_meta(self.db, ORDERED, 1)?;

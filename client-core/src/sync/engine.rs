@@ -549,6 +549,7 @@ impl Engine {
         report: &mut SyncReport,
     ) -> Result<(), SyncError> {
         self.store.note_server_time(welcome.server_ms)?;
+        self.store.note_opens_sealed(welcome.opens_sealed)?;
         report.clock_off_ms = self.clock.now_ms() as i64 - welcome.server_ms as Millis as i64;
         report.reads_closed = welcome.reads_closed;
         if welcome.upload_refused {

@@ -62,6 +62,7 @@ impl From<UploadRefusal> for ApiError {
     fn from(refusal: UploadRefusal) -> Self {
         let (status, details) = match refusal {
             UploadRefusal::Unreadable(error) => (StatusCode::BAD_REQUEST, json!({"reason": error.to_string()})),
+            UploadRefusal::Sealed(error) => (StatusCode::BAD_REQUEST, json!({"reason": error.to_string()})),
             UploadRefusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Value::Null),
             UploadRefusal::Signature => (StatusCode::UNAUTHORIZED, Value::Null),
             UploadRefusal::Foreign => (StatusCode::FORBIDDEN, Value::Null),

@@ -10,8 +10,8 @@ use doorstep_core::fault;
 use doorstep_core::id::{ChangeHash, DeviceId, MacTag, RecordId};
 use doorstep_core::protocol::hello::SignedHello;
 use doorstep_core::protocol::{
-    Batch, ChangeHead, Hello, ManifestEntry, Outcome, Position, Receipt, RecordBody, Refill, ReplyFrame, State, Upload,
-    UploadKind, UploadRefusal, Welcome, limits, stream,
+    Batch, ChangeHead, Hello, ManifestEntry, Outcome, Position, Receipt, RecordBody, Refill, ReplyFrame, SealedBatch, SealedBy, State,
+    Upload, UploadKind, UploadRefusal, Welcome, limits, stream,
 };
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
@@ -113,6 +113,7 @@ impl Exchange {
         let service = &self.service;
         pushed.frames.extend(self.wipe_order()?);
         pushed.welcome.server_ms = self.received_ms;
+        pushed.welcome.opens_sealed = true;
         if self.hello.diverged {
             add(&service.metrics.diverged, 1);
             tracing::warn!(device = %self.device.id, "a phone's scope digest differed; it fills again");
@@ -162,7 +163,9 @@ impl Exchange {
         let key = self.service.tenant_key();
         match kind {
             UploadKind::Batch => {
-                self.batch(&Batch::decode(&inflated, &key).map_err(UploadRefusal::from)?, digest, pushed)
+                let batch = SealedBatch::decode(&inflated, &key).map_err(UploadRefusal::from)?;
+                let batch = batch.open(&self.service.identity_key(), &key).map_err(UploadRefusal::from)?;
+                self.batch(&batch, digest, pushed)
             }
             UploadKind::Refill => self.refill(Refill::decode(&inflated, &key).map_err(UploadRefusal::from)?, pushed),
         }
@@ -330,8 +333,20 @@ impl Exchange {
         Ok(Some(ReplyFrame::Fates { outcomes, as_of: head.seq, receipt, chain: head.chain }))
     }
 
+    /// Opens what a refill brings sealed; gives how many parts stayed closed.
+    fn open(&self, refill: Refill) -> Result<(Refill, u32), Refused> {
+        let by = SealedBy { tenant: self.service.secrets.tenant, device: self.device.id };
+        let opened = refill.open(by, &self.service.identity_key(), &self.service.tenant_key());
+        let (refill, closed) = opened.map_err(UploadRefusal::from)?;
+        for reason in &closed {
+            tracing::warn!(device = %self.device.id, %reason, "a sealed part that a phone brought back was refused");
+        }
+        Ok((refill, closed.len() as u32))
+    }
+
     fn refill(&self, refill: Refill, pushed: &mut Pushed) -> Result<(), Refused> {
         let service = &self.service;
+        let (refill, unopened) = self.open(refill)?;
         let mut covered: HashSet<(RecordId, ChangeHash)> = HashSet::new();
         for receipt in &refill.receipts {
             if receipt.is_genuine(&service.secrets.receipt_key, service.secrets.tenant, self.device.id) {
@@ -346,6 +361,7 @@ impl Exchange {
             let stored = push.records.iter().map(|r| r.changes.len() as u32).sum();
             if let Committed::Done(head) = self.commit(push, &sender)? {
                 add(&service.metrics.changes_refilled, u64::from(stored));
+                let refused = refused + unopened;
                 pushed.frames.push(ReplyFrame::Refilled { stored, refused, head });
                 for record in &refill.records {
                     if let RecordBody::Changes(changes) = &record.body {

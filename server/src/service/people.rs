@@ -195,6 +195,11 @@ impl Service {
 
     /// The server's public identity, which phones pin.
     pub fn identity(&self) -> [u8; 32] {
-        SigningKey::from_bytes(&self.secrets.identity_seed).verifying_key().to_bytes()
+        self.identity_key().verifying_key().to_bytes()
+    }
+
+    /// The key behind [`Service::identity`]: phones also seal to it what only this server shall read.
+    pub(super) fn identity_key(&self) -> SigningKey {
+        SigningKey::from_bytes(&self.secrets.identity_seed)
     }
 }

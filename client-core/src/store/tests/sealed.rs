@@ -1,0 +1,267 @@
+//! What stays of own acknowledged batches when their records leave the scope: nothing that this phone can read.
+
+use super::scope::{ELSEWHERE, canaries, end_grant_elsewhere, with_two_villages};
+use super::*;
+
+use crate::protocol::sealed::count_changes;
+use crate::protocol::{Refill, SealedBatch, SealedBy, UploadKind};
+
+/// A phone that wrote one household here and one elsewhere, in one batch that the server has.
+struct Wrote {
+    phone: TestPhone,
+    kept: RecordId,
+    lost: RecordId,
+    batch: Batch,
+}
+
+fn wrote_elsewhere(phone: TestPhone) -> Wrote {
+    let phone = with_two_villages(phone);
+    let kept = phone.household(&[("head_name", "张三")]);
+    let lost = phone.store.new_record_id();
+    for n in 0..3 {
+        let document = phone.document(lost, &[("head_name", &format!("canary-{n}"))]);
+        phone.store.write(&[PlannedDocument { area: ELSEWHERE, ..document }], &phone.note()).unwrap();
+    }
+    let batch = phone.upload().unwrap();
+    assert_eq!(batch.records.len(), 2);
+    answer_at(&phone, &batch, 5);
+    Wrote { phone, kept, lost, batch }
+}
+
+/// As a server answers: everything is stored, at this number of the feed.
+fn answer_at(phone: &TestPhone, batch: &Batch, as_of: u64) -> StatusReport {
+    let outcomes = vec![Outcome::of(State::Stored); batch.manifest().len()];
+    let (branch, number) = (batch.header.branch, batch.header.number);
+    phone.store.apply_statuses(branch, number, &outcomes, as_of, MacTag([as_of as u8; 16])).unwrap()
+}
+
+fn upload_of(phone: &TestPhone, kind: UploadKind) -> (PendingUpload, Vec<u8>) {
+    let upload = phone.store.pending_upload(500).unwrap().unwrap();
+    assert_eq!(upload.kind, kind);
+    let bytes = stream::inflate(&upload.bytes, limits::UPLOAD_INFLATED_MAX).unwrap();
+    (upload, bytes)
+}
+
+fn tenant_key() -> TenantKey {
+    TenantKey([2; 32])
+}
+
+fn opened_refill(phone: &TestPhone) -> (PendingUpload, Refill) {
+    let (upload, bytes) = upload_of(phone, UploadKind::Refill);
+    let by = SealedBy { tenant: TenantId([1; 16]), device: DeviceId([phone.device; 16]) };
+    let refill = Refill::decode(&bytes, &tenant_key()).unwrap();
+    let (refill, closed) = refill.open(by, &server_identity(), &tenant_key()).unwrap();
+    assert_eq!(closed, []);
+    (upload, refill)
+}
+
+#[test]
+fn an_own_acknowledged_answer_can_not_be_read_once_its_record_is_out_of_scope() {
+    let Wrote { phone, kept, lost, .. } = wrote_elsewhere(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    assert_ne!(canaries(&phone), [""; 0], "it can be found while the record is here");
+    end_grant_elsewhere(&phone);
+    assert!(phone.store.row(lost).unwrap().is_none());
+    assert_eq!(canaries(&phone), [""; 0]);
+    assert_eq!(phone.text(kept, "head_name"), "张三");
+    phone.check_digest();
+}
+
+#[test]
+fn nothing_is_sealed_to_a_server_that_could_not_open_it_and_everything_once_it_can() {
+    let Wrote { phone, lost, batch, .. } = wrote_elsewhere(TestPhone::new(1));
+    end_grant_elsewhere(&phone);
+    assert!(phone.store.row(lost).unwrap().is_none());
+    phone.store.rewind_batches(0, 0).unwrap();
+    assert_eq!(phone.upload().unwrap(), batch, "an old server gets it as it was");
+    phone.answer(&batch, &Outcome::of(State::Known));
+    phone.store.note_opens_sealed(false).unwrap();
+    assert_ne!(canaries(&phone), [""; 0]);
+    phone.store.note_opens_sealed(true).unwrap();
+    assert_eq!(canaries(&phone), [""; 0]);
+}
+
+#[test]
+fn a_rewound_server_gets_sealed_changes_back_under_their_receipts_and_the_batch_as_it_was_signed() {
+    let Wrote { phone, lost, batch, .. } = wrote_elsewhere(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    end_grant_elsewhere(&phone);
+    let phone = phone.killed_and_reopened();
+    phone.store.rewound(None).unwrap();
+    phone.store.rewind_batches(0, 0).unwrap();
+    assert_eq!(phone.store.sync_state().unwrap().branch, 0, "nothing is missing: the branch goes on");
+    let (upload, refill) = opened_refill(&phone);
+    assert_eq!(upload.changes, 4);
+    let frame = refill.records.iter().find(|r| r.id == lost).unwrap();
+    assert_eq!(frame, batch.records.iter().find(|r| r.id == lost).unwrap());
+    assert!(refill.receipts.iter().any(|r| r.entries == batch.manifest()));
+    phone.store.refill_done(upload.digest).unwrap();
+    let (upload, bytes) = upload_of(&phone, UploadKind::Batch);
+    let whole = SealedBatch::decode(&bytes, &tenant_key()).unwrap().open(&server_identity(), &tenant_key()).unwrap();
+    assert_eq!(whole, batch);
+    assert!(whole.is_signed_by(&ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key()));
+    let refused = phone.store.note_refused_upload(upload.digest, "upload_unreadable").unwrap();
+    assert_eq!(refused.unwrap().changes, 4, "the upload is known by the digest that was sent");
+    answer_at(&phone, &whole, 6);
+    assert!(!phone.store.has_pending().unwrap());
+    assert_eq!(canaries(&phone), [""; 0]);
+}
+
+#[test]
+fn records_that_leave_one_after_the_other_are_sealed_into_their_places() {
+    let phone = with_two_villages(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    let ids: Vec<RecordId> = (0..5).map(|n| phone.household(&[("household_no", &n.to_string())])).collect();
+    let batch = phone.upload().unwrap();
+    answer_at(&phone, &batch, 5);
+    for n in [3, 0, 4, 1, 2] {
+        let frame = RecordFrame { area: ELSEWHERE, ..batch.records[n].with(Vec::new()) };
+        phone.deliver(6, &[frame]);
+        end_grant_elsewhere(&phone);
+        assert!(phone.store.row(ids[n]).unwrap().is_none());
+        phone.store.rewind_batches(0, 0).unwrap();
+        let (_, bytes) = upload_of(&phone, UploadKind::Batch);
+        let sealed = SealedBatch::decode(&bytes, &tenant_key()).unwrap();
+        assert_eq!(sealed.open(&server_identity(), &tenant_key()).unwrap(), batch);
+        answer_at(&phone, &batch, 6);
+    }
+}
+
+#[test]
+fn a_record_stays_while_a_batch_with_it_is_on_its_way_again() {
+    let Wrote { phone, lost, batch, .. } = wrote_elsewhere(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    phone.store.rewind_batches(0, 0).unwrap();
+    end_grant_elsewhere(&phone);
+    assert!(phone.store.row(lost).unwrap().is_some());
+    assert_eq!(phone.upload().unwrap(), batch);
+    answer_at(&phone, &batch, 6);
+    assert!(phone.store.row(lost).unwrap().is_none());
+    assert_eq!(canaries(&phone), [""; 0]);
+}
+
+#[test]
+fn sealed_contents_of_an_incarnation_that_an_erasure_replaced_go() {
+    let Wrote { phone, lost, batch, .. } = wrote_elsewhere(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    end_grant_elsewhere(&phone);
+    assert!(parts(&phone) > 0);
+    // the record comes back into scope, re-rooted meanwhile
+    phone.store.apply_grants(point(4), &[scope::grant(3, ELSEWHERE, true)], "").unwrap();
+    let old = batch.records.iter().find(|r| r.id == lost).unwrap();
+    phone.deliver(7, &[RecordFrame { incarnation: 1, ..old.with(Vec::new()) }]);
+    phone.deliver(8, &[RecordFrame { incarnation: 1, ..old.clone() }]);
+    assert_eq!(parts(&phone), 0);
+    phone.store.rewound(None).unwrap();
+    let (_, refill) = opened_refill(&phone);
+    assert!(refill.records.iter().all(|r| r.id != lost || r.incarnation == 1), "the old incarnation isn't brought back");
+}
+
+#[test]
+fn a_server_that_says_old_incarnation_ends_what_is_sealed_of_it() {
+    let Wrote { phone, lost, batch, .. } = wrote_elsewhere(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    end_grant_elsewhere(&phone);
+    phone.store.rewind_batches(0, 0).unwrap();
+    let outcome = |record| match record == lost {
+        true => Outcome { state: State::Equivocation, reason: "old_incarnation".into() },
+        false => Outcome::of(State::Known),
+    };
+    let outcomes: Vec<Outcome> = batch.manifest().iter().map(|entry| outcome(entry.record)).collect();
+    phone.store.apply_statuses(0, 1, &outcomes, 6, MacTag([6; 16])).unwrap();
+    assert_eq!(parts(&phone), 0);
+}
+
+#[test]
+fn sealed_contents_go_with_their_batch_after_thirty_days() {
+    let Wrote { phone, .. } = wrote_elsewhere(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    end_grant_elsewhere(&phone);
+    assert!(parts(&phone) > 0);
+    phone.store.prune(u64::MAX >> 1).unwrap();
+    assert_eq!(parts(&phone), 0);
+}
+
+#[test]
+fn a_lost_phone_still_sends_a_batch_with_sealed_parts_whole() {
+    let Wrote { phone, batch, .. } = wrote_elsewhere(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    end_grant_elsewhere(&phone);
+    phone.store.rewind_batches(0, 0).unwrap();
+    phone.store.order_wipe().unwrap();
+    let (_, bytes) = upload_of(&phone, UploadKind::Batch);
+    let whole = SealedBatch::decode(&bytes, &tenant_key()).unwrap().open(&server_identity(), &tenant_key()).unwrap();
+    assert_eq!(whole, batch);
+}
+
+#[test]
+fn a_batch_of_which_a_sealed_part_is_gone_is_not_sent_and_the_rest_comes_back_by_receipts() {
+    let Wrote { phone, kept, .. } = wrote_elsewhere(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    end_grant_elsewhere(&phone);
+    phone.store.connections.with_writer(|db| Ok(db.execute("DELETE FROM sealed", [])?)).unwrap();
+    phone.store.rewound(None).unwrap();
+    phone.store.rewind_batches(0, 0).unwrap();
+    assert_ne!(phone.store.sync_state().unwrap().branch, 0);
+    let (upload, refill) = opened_refill(&phone);
+    assert_eq!((refill.records.len(), refill.records[0].id), (1, kept));
+    phone.store.refill_done(upload.digest).unwrap();
+    assert!(!phone.store.has_pending().unwrap());
+}
+
+#[test]
+fn many_sealed_changes_come_back_in_refills_within_their_limits() {
+    let phone = with_two_villages(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    let entropy = SeededEntropy::new(3);
+    for _ in 0..80 {
+        let noise: [u8; 15_000] = crate::clock::random(&entropy);
+        let document = phone.document(
+            phone.store.new_record_id(),
+            &[("remark", &data_encoding::BASE64.encode(&noise))],
+        );
+        phone.store.write(&[PlannedDocument { area: ELSEWHERE, ..document }], &phone.note()).unwrap();
+    }
+    let mut as_of = 5;
+    while let Some(batch) = phone.upload() {
+        answer_at(&phone, &batch, as_of);
+        as_of += 1;
+    }
+    end_grant_elsewhere(&phone);
+    phone.store.rewound(None).unwrap();
+    let (mut brought, mut refills) = (0, 0);
+    while phone.store.has_pending().unwrap() {
+        let (upload, refill) = opened_refill(&phone);
+        assert!(upload.bytes.len() <= limits::UPLOAD_MAX);
+        brought += count_changes(&refill.records);
+        phone.store.refill_done(upload.digest).unwrap();
+        refills += 1;
+    }
+    assert_eq!(brought, 80);
+    assert!(refills > 1);
+}
+
+#[test]
+fn what_a_server_could_not_open_for_a_while_is_brought_once_it_can() {
+    let Wrote { phone, lost, .. } = wrote_elsewhere(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    end_grant_elsewhere(&phone);
+    // restored under an older program
+    phone.store.note_opens_sealed(false).unwrap();
+    phone.store.rewound(None).unwrap();
+    phone.store.rewind_batches(0, 0).unwrap();
+    while phone.store.has_pending().unwrap() {
+        let (upload, bytes) = upload_of(&phone, UploadKind::Refill);
+        assert_eq!(Refill::decode(&bytes, &tenant_key()).unwrap().sealed, Vec::<Vec<u8>>::new());
+        phone.store.refill_done(upload.digest).unwrap();
+    }
+    phone.store.note_opens_sealed(true).unwrap();
+    let (_, refill) = opened_refill(&phone);
+    assert!(refill.records.iter().any(|r| r.id == lost));
+}
+
+/// How many sealed parts the phone keeps.
+fn parts(phone: &TestPhone) -> u64 {
+    let count = "SELECT count(*) FROM sealed";
+    phone.store.connections.read(|db| Ok(db.query_row(count, [], |r| r.get::<_, i64>(0))?.cast_unsigned())).unwrap()
+}
