@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::{DecodeError, SealError};
 use super::status::reason_code;
+use super::{DecodeError, SealError};
 
 /// Why an upload isn't taken. Single changes of a batch that is taken get final states of their own instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

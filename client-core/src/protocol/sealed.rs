@@ -17,8 +17,8 @@ use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
 use super::batch::Batch;
 use super::codec::{DecodeError, Reader, Writer};
 use super::limits;
-use super::refill::Refill;
 use super::records::{RecordBody, RecordFrame, WireChange, read_records, write_records};
+use super::refill::Refill;
 use crate::clock::{Entropy, random};
 use crate::id::{ChangeHash, DeviceId, RecordId, TenantId, TenantKey};
 

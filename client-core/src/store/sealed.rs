@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use rusqlite::params;
 use sha2::{Digest, Sha256};
 
-use super::{Enrolment, Store};
 use super::connection::{Durability, Work, number, set_meta};
 use super::error::Result;
 use super::outbox::batch_state;
+use super::{Enrolment, Store};
 use crate::id::{ChangeHash, Incarnation, RecordId, TenantKey};
 use crate::protocol::sealed::count_changes;
 use crate::protocol::{Batch, ManifestEntry, SealedBatch, SealedBy, SealedPart, limits, stream};
@@ -104,9 +104,8 @@ impl Work<'_> {
         let mut clear = Vec::new();
         for frame in std::mem::take(&mut batch.records) {
             let place = places.next().unwrap_or_default();
-            let parts = records
-                .contains(&frame.id)
-                .then(|| by.seal(&frame, &enrolment.server_identity, &*self.tools.entropy));
+            let parts =
+                records.contains(&frame.id).then(|| by.seal(&frame, &enrolment.server_identity, &*self.tools.entropy));
             // what can't be sealed stays as it is until its batch goes: it has no other copy here
             let Some(Ok(parts)) = parts else {
                 clear.push(frame);

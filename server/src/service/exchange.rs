@@ -10,8 +10,8 @@ use doorstep_core::fault;
 use doorstep_core::id::{ChangeHash, DeviceId, MacTag, RecordId};
 use doorstep_core::protocol::hello::SignedHello;
 use doorstep_core::protocol::{
-    Batch, ChangeHead, Hello, ManifestEntry, Outcome, Position, Receipt, RecordBody, Refill, ReplyFrame, SealedBatch, SealedBy, State,
-    Upload, UploadKind, UploadRefusal, Welcome, limits, stream,
+    Batch, ChangeHead, Hello, ManifestEntry, Outcome, Position, Receipt, RecordBody, Refill, ReplyFrame, SealedBatch,
+    SealedBy, State, Upload, UploadKind, UploadRefusal, Welcome, limits, stream,
 };
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};

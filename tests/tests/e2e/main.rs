@@ -34,6 +34,7 @@ mod refused_uploads;
 mod register;
 mod scale;
 mod scope;
+mod sealed;
 mod stopping;
 mod tls;
 

@@ -211,7 +211,7 @@ fn a_phone_enrolled_after_the_backup_shows_its_certificate_and_brings_its_work_b
 }
 
 /// A server restored from `backup` in `dir`, open for reading; the phones talk to it.
-fn restored(backup: &Path, dir: &Path, phones: &[&doorstep_core::client::Phone]) -> TestServer {
+pub(super) fn restored(backup: &Path, dir: &Path, phones: &[&doorstep_core::client::Phone]) -> TestServer {
     sqlite::restore(backup, &dir.join("doorstep.db")).unwrap();
     let server = TestServer::start(dir);
     server.service.storage.set_setting(READS_CLOSED, "0").unwrap();

@@ -154,7 +154,10 @@ fn sealed_contents_of_an_incarnation_that_an_erasure_replaced_go() {
     assert_eq!(parts(&phone), 0);
     phone.store.rewound(None).unwrap();
     let (_, refill) = opened_refill(&phone);
-    assert!(refill.records.iter().all(|r| r.id != lost || r.incarnation == 1), "the old incarnation isn't brought back");
+    assert!(
+        refill.records.iter().all(|r| r.id != lost || r.incarnation == 1),
+        "the old incarnation isn't brought back"
+    );
 }
 
 #[test]
@@ -216,10 +219,8 @@ fn many_sealed_changes_come_back_in_refills_within_their_limits() {
     let entropy = SeededEntropy::new(3);
     for _ in 0..80 {
         let noise: [u8; 15_000] = crate::clock::random(&entropy);
-        let document = phone.document(
-            phone.store.new_record_id(),
-            &[("remark", &data_encoding::BASE64.encode(&noise))],
-        );
+        let document =
+            phone.document(phone.store.new_record_id(), &[("remark", &data_encoding::BASE64.encode(&noise))]);
         phone.store.write(&[PlannedDocument { area: ELSEWHERE, ..document }], &phone.note()).unwrap();
     }
     let mut as_of = 5;

@@ -1,0 +1,123 @@
+//! What a phone keeps of records that left its scope: nothing that it can read, and all that a rewound server needs.
+
+use std::io::Read;
+use std::path::Path;
+
+use doorstep_core::client::Phone;
+use doorstep_core::id::{RecordId, UserId};
+use doorstep_core::store::ListFilter;
+use doorstep_server::service::audit::Actor;
+use doorstep_server::service::grants::NewGrant;
+use doorstep_server::storage::Grant;
+use doorstep_tests::harness::{TestServer, add_household, edit, person, sync, visit};
+use tempfile::TempDir;
+
+use crate::recovery::restored;
+
+/// What the helper writes and nobody else.
+const CANARY: &str = "金丝雀鸣";
+
+/// A helper who is paired with one household, her phone, and the office's.
+struct Paired {
+    dirs: Vec<TempDir>,
+    server: TestServer,
+    office: Phone,
+    helper: UserId,
+    phone: Phone,
+    household: RecordId,
+}
+
+fn paired() -> Paired {
+    let dirs: Vec<TempDir> = (0..6).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let office = server.phone(dirs[1].path(), "扶贫工作站");
+    let household = add_household(&office, server.villages[0], "0001", "李四");
+    sync(&office);
+    let helper = person(&server.service, "甲");
+    let area = server.villages[0];
+    let pairing = NewGrant {
+        user: helper,
+        role: "helper".into(),
+        area,
+        household: Some(household),
+        until_ms: None,
+        stand_in_for: None,
+    };
+    server.service.give(Actor::CommandLine, server.township, &pairing).unwrap();
+    let phone = server.phone_of(dirs[2].path(), helper);
+    sync(&phone);
+    Paired { dirs, server, office, helper, phone, household }
+}
+
+impl Paired {
+    fn end_pairing(&self) {
+        let storage = &self.server.service.storage;
+        let (_, log) = storage.grants(self.helper, 0).unwrap();
+        let active = log.iter().filter(|(_, grant)| grant.entry.active);
+        let ended: Vec<Grant> = active.map(|(_, grant)| grant.ended(self.server.service.clock.now_ms())).collect();
+        storage.append_grants(self.helper, &ended).unwrap();
+    }
+
+    fn holds_canary(&self) -> bool {
+        stands_in(self.dirs[2].path(), CANARY)
+    }
+}
+
+/// True if a text stands in a file of a folder, as it is or compressed.
+fn stands_in(dir: &Path, text: &str) -> bool {
+    let found = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    std::fs::read_dir(dir).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        let bytes = if path.is_file() { std::fs::read(path).unwrap() } else { Vec::new() };
+        let packed = |at: usize| bytes[at..].starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) && found(&unpacked(&bytes[at..]));
+        found(&bytes) || (0..bytes.len()).any(packed)
+    })
+}
+
+/// What can be read of the compressed bytes that begin here.
+fn unpacked(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    if let Ok(mut reader) = zstd::stream::read::Decoder::new(bytes) {
+        // damage further on takes nothing from what came before
+        let _ = reader.read_to_end(&mut text);
+    }
+    text
+}
+
+fn remark(phone: &Phone, record: RecordId) -> Option<String> {
+    let answer = phone.record(record).ok()?.answers().get("remark")?.to_json();
+    answer.as_str().map(str::to_owned)
+}
+
+#[test]
+fn what_a_helper_wrote_can_not_be_read_on_her_phone_once_the_pairing_ends_and_still_fills_up_a_restored_server() {
+    let mut town = paired();
+    let backup = town.dirs[3].path().join("backup.db");
+    town.server.service.storage.backup(&backup).unwrap();
+    edit(&town.phone, town.household, &[("remark", CANARY)]);
+    let written = visit(&town.phone, town.household, &format!("{CANARY}走访"));
+    assert_eq!(sync(&town.phone).changes_acknowledged, 2);
+    assert!(town.holds_canary());
+    town.end_pairing();
+    sync(&town.phone);
+    let rows = town.phone.list(ListFilter { limit: 10, ..ListFilter::default() }).unwrap();
+    assert_eq!(rows.len(), 0, "she holds nothing any more");
+    assert!(!town.holds_canary());
+
+    town.server = restored(&backup, town.dirs[4].path(), &[&town.office, &town.phone]);
+    let township = town.server.township;
+    let on_server = |server: &TestServer, record| server.service.storage.full_record(township, record).unwrap();
+    assert!(on_server(&town.server, written).is_none(), "the backup is older than her write");
+    let report = sync(&town.phone);
+    assert!(report.rewound && report.brought_back == 2, "{report:?}");
+    assert!(on_server(&town.server, written).is_some(), "her visit is on the server again");
+    sync(&town.office);
+    assert_eq!(remark(&town.office, town.household).as_deref(), Some(CANARY));
+    assert!(town.office.record(written).is_ok());
+    assert_eq!(town.phone.counts().unwrap().unsent, 0);
+    assert_eq!(town.phone.store().refused_upload().unwrap(), None);
+    assert!(!town.holds_canary());
+    // the branch goes on where it was
+    assert_eq!(town.phone.store().sync_state().unwrap().branch, 0);
+    assert_eq!(sync(&town.phone).requests, 1, "all is done");
+}
