@@ -155,7 +155,10 @@ impl Work<'_> {
                     continue;
                 }
                 Some(_) => {}
-                None => after.clash |= ChangeHead::read(&change.bytes).is_some_and(|h| h.actor == own),
+                None => {
+                    let by_own_actor = ChangeHead::read(&change.bytes).is_some_and(|h| h.actor == own);
+                    after.clash |= by_own_actor && !self.is_in_a_batch(&change.hash)?;
+                }
             }
             if let Err(refusal) = record.accept(&change.bytes) {
                 // perhaps only an own change without a final state is in the way: what the server has holds
@@ -222,6 +225,12 @@ impl Work<'_> {
         let own = |c: &Stored| c.is_own_open() || c.branch.is_some() && gone.contains(&c.hash);
         after.clash |= !gone.is_empty() && rows.iter().any(own);
         Ok(!gone.is_empty())
+    }
+
+    /// True for a change that this phone made and sent; its record may have left the scope since and come back.
+    fn is_in_a_batch(&self, hash: &ChangeHash) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM batch WHERE instr(entries, ?) > 0)";
+        Ok(self.db.prepare_cached(sql)?.query_row([hash.0], |r| r.get(0))?)
     }
 
     fn stick(&self, no: i64, stuck: bool) -> Result<()> {

@@ -6,10 +6,10 @@ use ed25519_dalek::SigningKey;
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-use super::Store;
 use super::connection::{Durability, Work, meta, number, set_meta};
 use super::content::{Stored, held_by_no, state};
 use super::error::{Result, StoreError};
+use super::{Store, sealed};
 use crate::id::{ChangeHash, Incarnation, MacTag, RecordId};
 use crate::protocol::records::{restore_change, strip_change};
 use crate::protocol::{
@@ -126,7 +126,7 @@ impl Store {
     }
 
     /// Own changes that waited on the server when it was last asked, at most so many as a hello asks about; with more of them
-    /// which ones depends on `turn`, so that each has its turn.
+    /// which ones depends on `turn`, so that each has its turn. Without any, once a day, sealed ones.
     pub fn waiting_to_ask(&self, turn: u64) -> Result<Vec<ManifestEntry>> {
         self.connections.read(|db| {
             let waiting =
@@ -134,7 +134,7 @@ impl Store {
             let count = format!("SELECT count(*) {waiting}");
             let count: i64 = db.prepare_cached(&count)?.query_row([OLD_INCARNATION], |r| r.get(0))?;
             if count == 0 {
-                return Ok(Vec::new());
+                return sealed::to_ask(db);
             }
             let most = limits::WAITING_ASKED_MAX as u64;
             let rounds = count.cast_unsigned().div_ceil(most);
@@ -149,7 +149,7 @@ impl Store {
         })
     }
 
-    /// Takes what became of changes that waited, in the order in which they were asked about.
+    /// Takes what became of changes that waited or are sealed, in the order in which they were asked about.
     pub fn apply_fates(
         &self,
         asked: &[ManifestEntry],
@@ -164,6 +164,9 @@ impl Store {
             return Ok(StatusReport { waiting: outcomes.len() as u64, ..StatusReport::default() });
         }
         self.in_transaction(Durability::Power, |work| {
+            if work.take_sealed_fates(asked, outcomes)? {
+                return Ok(StatusReport::default());
+            }
             let report = work.take_outcomes(asked, outcomes, as_of, receipt)?;
             work.drop_lost()?;
             Ok(report)
@@ -473,7 +476,7 @@ impl Work<'_> {
 }
 
 /// The server's reason for changes to an incarnation that it has replaced.
-const OLD_INCARNATION: &str = "old_incarnation";
+pub(super) const OLD_INCARNATION: &str = "old_incarnation";
 /// The server's reason for changes that build on a refused one.
 const DEPENDS_ON_REFUSED: &str = "depends_on_refused";
 

@@ -3,19 +3,27 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 
 use super::connection::{Durability, Work, number, set_meta};
 use super::error::Result;
-use super::outbox::batch_state;
+use super::outbox::{OLD_INCARNATION, batch_state};
 use super::{Enrolment, Store};
+use crate::clock::Millis;
 use crate::id::{ChangeHash, Incarnation, RecordId, TenantKey};
 use crate::protocol::sealed::count_changes;
-use crate::protocol::{Batch, ManifestEntry, SealedBatch, SealedBy, SealedPart, limits, stream};
+use crate::protocol::{Batch, ManifestEntry, Outcome, SealedBatch, SealedBy, SealedPart, limits, stream};
 
 /// True while the server opens sealed parts, as it said last.
 const OPENS: &str = "opens_sealed";
+
+/// How often the server is asked whether records were rooted anew of which something is sealed, in server time.
+const ASK_EVERY_MS: Millis = 24 * 3600 * 1000;
+/// When it was last asked about all of them.
+const ASKED_MS: &str = "sealed_asked_ms";
+/// The last part that it was asked about, while it hasn't been asked about all.
+const ASKED: &str = "sealed_asked";
 
 /// A sealed part of a record.
 pub(super) struct Sealed {
@@ -193,9 +201,34 @@ impl Work<'_> {
                    AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.no = sealed.batch AND b.state = ?)";
         let gone = self.db.prepare_cached(sql)?.execute(params![record.0, below, batch_state::PENDING])?;
         if gone > 0 {
+            // it is made anew of what is here now
+            self.db.prepare_cached("DELETE FROM refill")?.execute([])?;
             self.note_deleted()?;
         }
         Ok(gone)
+    }
+
+    /// Takes what became of sealed changes, if that was asked: those of replaced incarnations go.
+    pub fn take_sealed_fates(&mut self, asked: &[ManifestEntry], outcomes: &[Outcome]) -> Result<bool> {
+        let Some(last) = asked.last() else { return Ok(false) };
+        let newest = "SELECT max(no) FROM sealed WHERE record = ? AND incarnation = ? AND substr(changes, 1, 32) = ?";
+        let newest: Option<i64> = self
+            .db
+            .prepare_cached(newest)?
+            .query_row(params![last.record.0, last.incarnation, last.change.0], |r| r.get(0))?;
+        let Some(newest) = newest else { return Ok(false) };
+        for (entry, outcome) in asked.iter().zip(outcomes) {
+            if outcome.reason == OLD_INCARNATION {
+                self.forget_sealed(entry.record, entry.incarnation.saturating_add(1))?;
+            }
+        }
+        let more = "SELECT EXISTS (SELECT 1 FROM sealed WHERE no > ?)";
+        let more: bool = self.db.prepare_cached(more)?.query_row([newest], |r| r.get(0))?;
+        set_meta(self.db, ASKED, if more { newest } else { 0 })?;
+        if !more {
+            set_meta(self.db, ASKED_MS, number(self.db, "server_ms")?.cast_signed())?;
+        }
+        Ok(true)
     }
 
     /// Sealed parts go with their batch.
@@ -203,6 +236,22 @@ impl Work<'_> {
         self.db.execute("DELETE FROM sealed WHERE batch NOT IN (SELECT no FROM batch)", [])?;
         Ok(())
     }
+}
+
+/// A change of each sealed part, as far as it is time to ask about them: an erasure out of the phone's sight may have rooted
+/// their records anew.
+pub(super) fn to_ask(db: &Connection) -> Result<Vec<ManifestEntry>> {
+    let last = number(db, ASKED)?;
+    if last == 0 && number(db, "server_ms")? < number(db, ASKED_MS)?.saturating_add(ASK_EVERY_MS) {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT record, incarnation, substr(changes, 1, 32) FROM sealed WHERE no > ? ORDER BY no LIMIT ?";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map(params![last.cast_signed(), limits::WAITING_ASKED_MAX as i64], |r| {
+        let (record, change) = (RecordId(r.get(0)?), ChangeHash(r.get(2)?));
+        Ok(ManifestEntry { record, incarnation: r.get(1)?, change })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// What a kept batch holds in clear; `None` if that can't be read.

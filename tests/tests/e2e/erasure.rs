@@ -22,7 +22,7 @@ fn scratch<const N: usize>() -> [TempDir; N] {
 }
 
 /// A household of two, the second of whom is the person; gives the person's instance.
-fn family(phone: &Phone, village: AreaId) -> (RecordId, String) {
+pub(super) fn family(phone: &Phone, village: AreaId) -> (RecordId, String) {
     let draft = phone.start("household", None).unwrap();
     let mut filling = phone.fill(draft, FillOptions::default()).unwrap();
     filling.add_at("/data/member").unwrap();
@@ -59,7 +59,7 @@ fn canaries_in(folder: &Path) -> Vec<&'static str> {
     CANARIES.into_iter().filter(is_in).collect()
 }
 
-fn erase(server: &TestServer, household: RecordId, member: &str) -> Result<Erasure, EraseError> {
+pub(super) fn erase(server: &TestServer, household: RecordId, member: &str) -> Result<Erasure, EraseError> {
     let erase =
         Erase { household, member: member.to_owned(), also: Vec::new(), ground: "被采集人要求".to_owned() };
     server.service.erase(Actor::CommandLine, server.township, &erase)

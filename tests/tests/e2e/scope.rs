@@ -144,7 +144,6 @@ fn a_helper_s_phone_holds_her_households_with_all_about_them_and_no_byte_of_othe
     assert_eq!(sync(&phone).requests, 1);
     assert_eq!(types(&phone), held);
     assert!(phone.record(town.households[0]).is_err());
-    phone.store().prune(u64::MAX >> 1).unwrap();
     assert_eq!(files_with(town.dirs[2].path(), "canary-one"), [""; 0], "securely deleted");
 }
 
@@ -192,7 +191,6 @@ fn a_household_that_moves_goes_from_one_village_s_phones_to_the_other_s_with_its
     }
     assert_eq!(types(&phones[1]).len(), 6, "the new village has it with all about it");
     assert_eq!(phones[1].store().row(town.households[0]).unwrap().unwrap().area, town.server.villages[1]);
-    phones[0].store().prune(u64::MAX >> 1).unwrap();
     assert_eq!(files_with(town.dirs[2].path(), "canary-one"), [""; 0]);
     // and back
     town.move_to(0, 0);

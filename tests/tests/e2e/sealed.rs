@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use doorstep_core::client::Phone;
-use doorstep_core::id::{RecordId, UserId};
+use doorstep_core::id::{AreaId, RecordId, UserId};
 use doorstep_core::store::ListFilter;
 use doorstep_server::service::audit::Actor;
 use doorstep_server::service::grants::NewGrant;
@@ -12,6 +12,7 @@ use doorstep_server::storage::Grant;
 use doorstep_tests::harness::{TestServer, add_household, edit, person, sync, visit};
 use tempfile::TempDir;
 
+use crate::erasure::{erase, family};
 use crate::recovery::restored;
 
 /// What the helper writes and nobody else.
@@ -27,11 +28,11 @@ struct Paired {
     household: RecordId,
 }
 
-fn paired() -> Paired {
+fn paired(household_of: impl FnOnce(&Phone, AreaId) -> RecordId) -> Paired {
     let dirs: Vec<TempDir> = (0..6).map(|_| TempDir::new().unwrap()).collect();
     let server = TestServer::start(dirs[0].path());
     let office = server.phone(dirs[1].path(), "扶贫工作站");
-    let household = add_household(&office, server.villages[0], "0001", "李四");
+    let household = household_of(&office, server.villages[0]);
     sync(&office);
     let helper = person(&server.service, "甲");
     let area = server.villages[0];
@@ -56,6 +57,14 @@ impl Paired {
         let active = log.iter().filter(|(_, grant)| grant.entry.active);
         let ended: Vec<Grant> = active.map(|(_, grant)| grant.ended(self.server.service.clock.now_ms())).collect();
         storage.append_grants(self.helper, &ended).unwrap();
+    }
+
+    /// Which records' changes her phone keeps sealed.
+    fn sealed(&self) -> Vec<[u8; 16]> {
+        let db = rusqlite::Connection::open(self.dirs[2].path().join("phone.db")).unwrap();
+        let mut statement = db.prepare("SELECT DISTINCT record FROM sealed ORDER BY record").unwrap();
+        let rows = statement.query_map([], |r| r.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
     }
 
     fn holds_canary(&self) -> bool {
@@ -91,7 +100,7 @@ fn remark(phone: &Phone, record: RecordId) -> Option<String> {
 
 #[test]
 fn what_a_helper_wrote_can_not_be_read_on_her_phone_once_the_pairing_ends_and_still_fills_up_a_restored_server() {
-    let mut town = paired();
+    let mut town = paired(|office, village| add_household(office, village, "0001", "李四"));
     let backup = town.dirs[3].path().join("backup.db");
     town.server.service.storage.backup(&backup).unwrap();
     edit(&town.phone, town.household, &[("remark", CANARY)]);
@@ -120,4 +129,25 @@ fn what_a_helper_wrote_can_not_be_read_on_her_phone_once_the_pairing_ends_and_st
     // the branch goes on where it was
     assert_eq!(town.phone.store().sync_state().unwrap().branch, 0);
     assert_eq!(sync(&town.phone).requests, 1, "all is done");
+}
+
+#[test]
+fn erasing_a_person_removes_what_a_phone_keeps_sealed_of_a_family_that_it_no_longer_holds() {
+    let mut member = String::new();
+    let town = paired(|office, village| {
+        let (household, person) = family(office, village);
+        member = person;
+        household
+    });
+    edit(&town.phone, town.household, &[(&format!("member#{member}/name"), CANARY)]);
+    let unconcerned = visit(&town.phone, town.household, "一切正常");
+    sync(&town.phone);
+    town.end_pairing();
+    sync(&town.phone);
+    let mut both = [town.household.0, unconcerned.0];
+    both.sort_unstable();
+    assert_eq!(town.sealed(), both);
+    erase(&town.server, town.household, &member).unwrap();
+    sync(&town.phone);
+    assert_eq!(town.sealed(), [unconcerned.0], "at the next sync");
 }

@@ -4,7 +4,7 @@ use super::scope::{ELSEWHERE, canaries, end_grant_elsewhere, with_two_villages};
 use super::*;
 
 use crate::protocol::sealed::count_changes;
-use crate::protocol::{Refill, SealedBatch, SealedBy, UploadKind};
+use crate::protocol::{ManifestEntry, Refill, SealedBatch, SealedBy, UploadKind};
 
 /// A phone that wrote one household here and one elsewhere, in one batch that the server has.
 struct Wrote {
@@ -141,6 +141,23 @@ fn a_record_stays_while_a_batch_with_it_is_on_its_way_again() {
 }
 
 #[test]
+fn a_record_that_comes_back_into_scope_is_no_clone_s_and_leaves_nothing_readable_when_it_goes_again() {
+    let Wrote { phone, lost, batch, .. } = wrote_elsewhere(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    end_grant_elsewhere(&phone);
+    let sealed = parts(&phone);
+    phone.store.apply_grants(point(4), &[scope::grant(3, ELSEWHERE, true)], "").unwrap();
+    let report =
+        phone.deliver(7, batch.records.iter().filter(|r| r.id == lost).cloned().collect::<Vec<_>>().as_slice());
+    assert_eq!((report.changes, report.own_actor_clash), (3, false));
+    assert_eq!(phone.text(lost, "head_name"), "canary-2");
+    phone.store.apply_grants(point(5), &[scope::grant(3, ELSEWHERE, false)], "").unwrap();
+    assert!(phone.store.row(lost).unwrap().is_none());
+    assert_eq!(canaries(&phone), [""; 0]);
+    assert_eq!(parts(&phone), sealed, "nothing is kept twice");
+}
+
+#[test]
 fn sealed_contents_of_an_incarnation_that_an_erasure_replaced_go() {
     let Wrote { phone, lost, batch, .. } = wrote_elsewhere(TestPhone::new(1));
     phone.store.note_opens_sealed(true).unwrap();
@@ -173,6 +190,50 @@ fn a_server_that_says_old_incarnation_ends_what_is_sealed_of_it() {
     let outcomes: Vec<Outcome> = batch.manifest().iter().map(|entry| outcome(entry.record)).collect();
     phone.store.apply_statuses(0, 1, &outcomes, 6, MacTag([6; 16])).unwrap();
     assert_eq!(parts(&phone), 0);
+}
+
+#[test]
+fn a_server_is_asked_once_a_day_whether_records_were_rooted_anew_of_which_something_is_sealed() {
+    const DAY_MS: u64 = 24 * 3600 * 1000;
+    let phone = with_two_villages(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    phone.store.note_server_time(NOW_MS).unwrap();
+    for n in 0..40 {
+        let document = phone.document(phone.store.new_record_id(), &[("household_no", &n.to_string())]);
+        phone.store.write(&[PlannedDocument { area: ELSEWHERE, ..document }], &phone.note()).unwrap();
+    }
+    let batch = phone.upload().unwrap();
+    answer_at(&phone, &batch, 5);
+    end_grant_elsewhere(&phone);
+    let answer = |asked: &[ManifestEntry], replaced: &[RecordId]| {
+        let fate = |entry: &ManifestEntry| match replaced.contains(&entry.record) {
+            true => Outcome { state: State::Equivocation, reason: "old_incarnation".into() },
+            false => Outcome::of(State::Stored),
+        };
+        let fates: Vec<Outcome> = asked.iter().map(fate).collect();
+        let report = phone.store.apply_fates(asked, &fates, 9, MacTag([9; 16])).unwrap();
+        assert_eq!(report, StatusReport::default());
+    };
+    let mut asked = phone.store.waiting_to_ask(1).unwrap();
+    assert_eq!(asked.len(), limits::WAITING_ASKED_MAX);
+    assert_eq!(phone.store.waiting_to_ask(2).unwrap(), asked, "until it is answered");
+    let replaced = [asked[0].record, asked[31].record];
+    answer(&asked, &replaced);
+    assert_eq!(parts(&phone), 38);
+    let rest = phone.store.waiting_to_ask(3).unwrap();
+    answer(&rest, &[]);
+    asked.extend(rest);
+    assert_eq!(asked, batch.manifest(), "each once");
+    assert_eq!(phone.store.waiting_to_ask(4).unwrap(), []);
+    phone.store.note_server_time(NOW_MS + DAY_MS).unwrap();
+    assert_eq!(phone.store.waiting_to_ask(5).unwrap().len(), limits::WAITING_ASKED_MAX);
+    // the batch isn't whole any more; what isn't erased comes back all the same
+    phone.store.rewound(None).unwrap();
+    phone.store.rewind_batches(0, 0).unwrap();
+    assert_ne!(phone.store.sync_state().unwrap().branch, 0);
+    let (_, refill) = opened_refill(&phone);
+    assert_eq!(refill.records.len(), 38);
+    assert!(refill.records.iter().all(|record| !replaced.contains(&record.id)));
 }
 
 #[test]
