@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use doorstep_core::id::{DeviceId, RecordId, TenantId, TenantKey};
 use doorstep_core::protocol::enrol::EnrolAgainBody;
-use doorstep_core::protocol::{Batch, BatchHeader, Hello, ReplyDecoder, ReplyFrame, State, stream};
+use doorstep_core::protocol::{
+    Batch, BatchHeader, Hello, ReplyDecoder, ReplyFrame, SealedBatch, SealedPart, State, stream,
+};
 use doorstep_core::sync::{Cancel, HttpTransport, Reply, Transport, TransportError};
 use doorstep_tests::harness::{TestServer, add_household, sync, visit};
 use ed25519_dalek::SigningKey;
@@ -76,11 +78,15 @@ fn every_kind_of_bad_upload_gets_its_refusal_and_is_kept_with_the_reason_while_o
     let mut corrupt = good.clone();
     corrupt[1] ^= 0x55;
     let own = batches.0.key();
+    let part = SealedPart { place: 0, content: vec![1; 80] };
+    let rest = Batch { records: Vec::new(), ..batches.batch(batches.header(1), 1, &own) };
+    let closed = SealedBatch { clear: rest, sealed: vec![part] }.encode().unwrap();
     let kinds = [
         ("truncated", good[..good.len() / 2].to_vec(), 400, "upload_unreadable"),
         ("corrupt", corrupt, 400, "upload_unreadable"),
         ("no batch", stream::compress(&[1, 1, 7, 7]).unwrap(), 400, "upload_unreadable"),
         ("oversized", stream::compress(&vec![1; 3 << 20]).unwrap(), 413, "upload_too_large"),
+        ("sealed to nobody", stream::compress(&closed).unwrap(), 400, "upload_sealed"),
         ("unknown version", stream::compress(&future).unwrap(), 400, "upload_version"),
         (
             "wrong signature",

@@ -151,3 +151,32 @@ fn erasing_a_person_removes_what_a_phone_keeps_sealed_of_a_family_that_it_no_lon
     sync(&town.phone);
     assert_eq!(town.sealed(), [unconcerned.0], "at the next sync");
 }
+
+#[test]
+fn a_sealed_part_that_is_damaged_on_the_phone_is_in_the_way_of_nothing_else() {
+    let mut town = paired(|office, village| add_household(office, village, "0001", "李四"));
+    let backup = town.dirs[3].path().join("backup.db");
+    town.server.service.storage.backup(&backup).unwrap();
+    edit(&town.phone, town.household, &[("remark", CANARY)]);
+    let written = visit(&town.phone, town.household, "走访");
+    sync(&town.phone);
+    town.end_pairing();
+    sync(&town.phone);
+    let db = rusqlite::Connection::open(town.dirs[2].path().join("phone.db")).unwrap();
+    let damage = "UPDATE sealed SET content = CAST(x'01' || randomblob(length(content) - 1) AS BLOB) WHERE record = ?";
+    assert_eq!(db.execute(damage, [town.household.0]).unwrap(), 1);
+    drop(db);
+    town.server = restored(&backup, town.dirs[4].path(), &[&town.office, &town.phone]);
+    let report = sync(&town.phone);
+    assert_eq!(report.brought_back, 1, "{report:?}");
+    assert_eq!(report.upload_refused.as_deref(), Some("upload_sealed"));
+    let township = town.server.township;
+    assert!(town.server.service.storage.full_record(township, written).unwrap().is_some(), "the sound part is back");
+    // the batch is given up after some syncs
+    for _ in 0..3 {
+        sync(&town.phone);
+    }
+    assert!(!town.phone.store().has_pending().unwrap());
+    let report = sync(&town.phone);
+    assert_eq!((report.requests, report.upload_refused), (1, None));
+}
