@@ -53,6 +53,15 @@ pub enum SealError {
     Misplaced,
 }
 
+/// Changes of one record after sealing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedChanges {
+    /// Their hashes, in their order.
+    pub changes: Vec<ChangeHash>,
+    /// What only the server can open.
+    pub content: Vec<u8>,
+}
+
 /// What binds parts to one phone of one tenant.
 #[derive(Debug, Clone, Copy)]
 pub struct SealedBy {
@@ -67,14 +76,13 @@ impl SealedBy {
         [b"doorstep/sealed/1".as_slice(), &self.tenant.0, &self.device.0].concat()
     }
 
-    /// Seals changes of one record to a server; in as many parts as their limit asks for, each with the hashes of its changes
-    /// in the order of the changes.
+    /// Seals changes of one record to a server, in as many parts as their limit asks for.
     pub fn seal(
         &self,
         frame: &RecordFrame,
         server_identity: &[u8; 32],
         entropy: &dyn Entropy,
-    ) -> Result<Vec<(Vec<ChangeHash>, Vec<u8>)>, SealError> {
+    ) -> Result<Vec<SealedChanges>, SealError> {
         let RecordBody::Changes(changes) = &frame.body else {
             return Err(SealError::Content(DecodeError::Value("snapshot")));
         };
@@ -99,7 +107,7 @@ impl SealedBy {
             if content.len() > limits::SEALED_MAX {
                 return Err(SealError::TooLarge);
             }
-            parts.push((changes.iter().map(|c| c.hash).collect(), content));
+            parts.push(SealedChanges { changes: changes.iter().map(|c| c.hash).collect(), content });
         }
         Ok(parts)
     }

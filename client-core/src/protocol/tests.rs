@@ -4,6 +4,7 @@ use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
+use super::sealed::SealedChanges;
 use super::*;
 use crate::clock::SeededEntropy;
 use crate::id::*;
@@ -294,7 +295,8 @@ fn sealed(batch: &Batch, places: &[usize], server_identity: &[u8; 32]) -> Sealed
             clear.records.push(frame.clone());
             continue;
         }
-        for (_, content) in by.seal(frame, server_identity, &SeededEntropy::new(place as u64)).unwrap() {
+        for SealedChanges { content, .. } in by.seal(frame, server_identity, &SeededEntropy::new(place as u64)).unwrap()
+        {
             parts.push(SealedPart { place: place as u32, content });
         }
     }
@@ -351,7 +353,7 @@ fn a_refill_opens_what_it_can_and_joins_the_parts_of_a_record() {
     let by = SealedBy { tenant: TenantId([1; 16]), device: DeviceId([2; 16]) };
     let identity = server().verifying_key().to_bytes();
     let frames: Vec<RecordFrame> = (0..3).map(visit).collect();
-    let part = |n: usize| by.seal(&frames[n], &identity, &SeededEntropy::new(n as u64)).unwrap().remove(0).1;
+    let part = |n: usize| by.seal(&frames[n], &identity, &SeededEntropy::new(n as u64)).unwrap().remove(0).content;
     let mut bad = part(1);
     bad[50] ^= 1;
     let refill = Refill { records: frames[..1].to_vec(), sealed: vec![part(0), bad, part(2)], ..Refill::default() };
@@ -373,11 +375,11 @@ fn a_long_record_is_sealed_in_parts_within_their_limit() {
     let by = SealedBy { tenant: TenantId([1; 16]), device: DeviceId([2; 16]) };
     let parts = by.seal(&frame, &server().verifying_key().to_bytes(), &SeededEntropy::new(1)).unwrap();
     assert!(parts.len() > 1);
-    assert_eq!(parts.iter().map(|(hashes, _)| hashes.len()).sum::<usize>(), 900);
-    for (hashes, content) in parts {
+    assert_eq!(parts.iter().map(|part| part.changes.len()).sum::<usize>(), 900);
+    for SealedChanges { changes, content } in parts {
         assert!(content.len() < limits::SEALED_MAX * 2 / 3);
         let opened = by.open(&content, &server(), &key()).unwrap();
-        assert_eq!(sealed::count_changes(&[opened]), hashes.len());
+        assert_eq!(sealed::count_changes(&[opened]), changes.len());
     }
 }
 

@@ -12,7 +12,7 @@ use super::outbox::{OLD_INCARNATION, batch_state};
 use super::{Enrolment, Store};
 use crate::clock::Millis;
 use crate::id::{ChangeHash, Incarnation, RecordId, TenantKey};
-use crate::protocol::sealed::count_changes;
+use crate::protocol::sealed::{SealedChanges, count_changes};
 use crate::protocol::{Batch, ManifestEntry, Outcome, SealedBatch, SealedBy, SealedPart, limits, stream};
 
 /// True while the server opens sealed parts, as it said last.
@@ -120,8 +120,8 @@ impl Work<'_> {
                 continue;
             };
             sealed = true;
-            for (hashes, content) in parts {
-                let hashes: Vec<u8> = hashes.iter().flat_map(|h| h.0).collect();
+            for SealedChanges { changes, content } in parts {
+                let hashes: Vec<u8> = changes.iter().flat_map(|h| h.0).collect();
                 self.db
                     .prepare_cached(
                         "INSERT INTO sealed (batch, place, record, incarnation, changes, content)
