@@ -100,6 +100,7 @@ fn protocol(changes: Vec<WireChange>) -> Vec<(u8, Vec<u8>)> {
         older: vec![Position { seq: 100, chain: Chain([7; 16]) }],
         told: Some(Position { seq: 301, chain: Chain([8; 16]) }),
         forms: None,
+        waiting: Vec::new(),
         cost_only: false,
         diverged: true,
         wiping: false,
