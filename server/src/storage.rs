@@ -17,6 +17,7 @@ mod about;
 pub mod acts;
 pub mod areas;
 pub mod audit;
+pub mod away;
 pub mod chain;
 pub mod columns;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub mod standing;
 pub use acts::{ActStorage, EntryOf, Write};
 pub use areas::{Areas, AreasBefore, Hung};
 pub use audit::{AuditEntry, AuditFilter, AuditRow, AuditStorage};
+pub use away::{Away, AwayStorage};
 pub use devices::{Decision, DeviceStorage, InvitationState, Lost, QuarantineFilter, QuarantineRow, WipeStep};
 pub use doubts::{Beside, DoubtCheck, DoubtFilter, DoubtRow, DoubtTotal, NewDoubt, Refreshed};
 pub use erasure::ErasureStorage;
@@ -437,6 +439,7 @@ pub struct RecordFilter {
 pub trait Storage:
     ActStorage
     + AuditStorage
+    + AwayStorage
     + DeviceStorage
     + ErasureStorage
     + EventStorage

@@ -11,6 +11,7 @@ use super::connection::{Work, clear_meta, number, set_meta};
 use super::content::changes;
 use super::error::Result;
 use super::grants;
+use crate::id::AreaId;
 use crate::rights::Role;
 
 /// All records, each with whether it has to stay: own changes have no final state, or were denied, or could not be made anew
@@ -40,7 +41,7 @@ impl Held {
             Some(about) => id == about || subject == Some(about),
             None => self.whole || self.areas.contains(&area),
         };
-        reached && self.role.reads(record_type)
+        area != AreaId::NOWHERE.0 && reached && self.role.reads(record_type)
     }
 }
 

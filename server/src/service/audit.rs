@@ -134,6 +134,8 @@ actions! {
     RecordRestored => "record_restored",
     /// Records were linked as one, or not any more.
     RecordsLinked => "records_linked",
+    /// A household went to another township with all its records.
+    HouseholdHandedOver => "household_handed_over",
     /// A person was erased.
     Erased => "erased",
 }

@@ -16,7 +16,7 @@ use doorstep_core::protocol::{
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
 
-use super::life::cores;
+use super::life::Arrived;
 use super::merge::{Sender, subjects};
 use super::refused_upload::refusal_of;
 use super::rights::{Rights, known_by};
@@ -252,7 +252,7 @@ impl Exchange {
     fn commit(&self, push: PreparedPush, sender: &Sender<'_>) -> Result<Committed, Refused> {
         let touched: Vec<RecordId> =
             push.records.iter().map(|r| r.id).chain(push.waiting.iter().map(|held| held.record)).collect();
-        let arrived = cores(&push);
+        let arrived = Arrived::of(&push);
         fault::point("server.commit.before");
         let committed = self.service.committer.commit(&*self.service.storage, push)?;
         fault::point("server.commit.after");

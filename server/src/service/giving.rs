@@ -161,11 +161,17 @@ impl Service {
     }
 }
 
-/// Who is paired with a household as such: active grants, the last entry of each.
-pub(crate) fn paired(service: &Service, household: RecordId, role: &str) -> Result<Vec<(UserId, Grant)>, StorageError> {
+/// The grants about a household: active ones, the last entry of each.
+pub(super) fn active_about(service: &Service, household: RecordId) -> Result<Vec<(UserId, Grant)>, StorageError> {
     let about = service.storage.grants_about(household)?;
     let last: BTreeMap<(UserId, u64), Grant> =
         about.into_iter().map(|(user, grant)| ((user, grant.entry.grant), grant)).collect();
-    let pairs = |grant: &Grant| grant.entry.active && grant.entry.role == role && grant.stand_in_for.is_none();
-    Ok(last.into_iter().filter(|(_, grant)| pairs(grant)).map(|((user, _), grant)| (user, grant)).collect())
+    Ok(last.into_iter().filter(|(_, grant)| grant.entry.active).map(|((user, _), grant)| (user, grant)).collect())
+}
+
+/// Who is paired with a household as such.
+pub(crate) fn paired(service: &Service, household: RecordId, role: &str) -> Result<Vec<(UserId, Grant)>, StorageError> {
+    let mut paired = active_about(service, household)?;
+    paired.retain(|(_, grant)| grant.entry.role == role && grant.stand_in_for.is_none());
+    Ok(paired)
 }

@@ -1,6 +1,7 @@
 //! Events in the life of households, server side: an event whose author couldn't write what follows from it (the household
 //! wasn't on the phone, or the program is an old one) is applied by the office; and the office records events itself.
 
+mod elsewhere;
 mod pairing;
 #[cfg(test)]
 mod tests;
@@ -82,8 +83,28 @@ enum Tried {
 /// What an event's author may edit, and since when the event is here; `None`: the office, which may everything.
 type AuthorRights = Option<(Rights, Millis)>;
 
-/// The records of a push, parts by their core record: what an event may wait for.
-pub(super) fn cores(push: &PreparedPush) -> Vec<RecordId> {
+/// What a push brought, as far as something may follow from it.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    /// The records, parts by their core record: what an event may wait for.
+    records: Vec<RecordId>,
+    /// Households that may be at home in another township, or may have to go back there.
+    elsewhere: BTreeSet<RecordId>,
+}
+
+impl Arrived {
+    /// What a push brings.
+    pub(super) fn of(push: &PreparedPush) -> Self {
+        let merged = push.records.iter().map(|r| (r.id, r.area, r.subject));
+        let held = push.waiting.iter().map(|held| (held.record, held.area, held.subject));
+        let nowhere = merged.chain(held).filter(|(_, area, _)| *area == AreaId::NOWHERE);
+        let nowhere = nowhere.map(|(id, _, subject)| subject.unwrap_or(id));
+        let elsewhere = nowhere.chain(push.moves.iter().map(|moved| moved.record)).collect();
+        Self { records: cores(push), elsewhere }
+    }
+}
+
+fn cores(push: &PreparedPush) -> Vec<RecordId> {
     let ids = push.records.iter().flat_map(|r| [Some(r.id), core_of(&r.identity)]).flatten();
     let held = push.waiting.iter().flat_map(|held| [Some(held.record), core_of(&held.identity)]).flatten();
     let mut ids: Vec<RecordId> = ids.chain(held).collect();
@@ -111,6 +132,8 @@ impl Service {
         let Some(form) = forms.of_type(&own.core.identity.record_type) else { return Ok(Tried::Done(Vec::new())) };
         let other_id = event.other_household();
         let other = other_id.map(|id| self.stored(township, forms, id)).transpose()?.flatten();
+        // one that went to another township is as good as not here
+        let other = other.filter(|other| other.core.area != AreaId::NOWHERE);
         let other = other.filter(|other| other.core.identity.record_type == own.core.identity.record_type);
         let others = other.as_ref().map(|other| (other.core.id, &other.answers));
         let households = Households { form: &form, own: (household, &own.answers), other: others };
@@ -124,11 +147,11 @@ impl Service {
                 Lack::Person => Tried::Waits(waiting::PERSON, Some(household)),
             });
         }
-        if event.kind() == Some(EventKind::HouseholdMove)
-            && let Some(reason) = self.misplaced(township, event, household).map_err(Refused::from)?
-        {
-            return Ok(Tried::Waits(reason, None));
-        }
+        let moves_to = match event.kind() {
+            Some(EventKind::HouseholdMove) => self.moves_to(event, household).map_err(Refused::from)?,
+            _ => Some(township),
+        };
+        let Some(moves_to) = moves_to else { return Ok(Tried::Waits(waiting::AREA, None)) };
         let Effects { mut changed, made, .. } = effects(event, &households);
         // a phone that didn't have the other household marked its own one and wrote nothing else
         let own_lacks = !says(&own) || !is_written && !is_united(&households);
@@ -153,6 +176,11 @@ impl Service {
         self.write_effects(township, (forms, &form), plan, made.map(|(id, made)| (id, made, own.core.area)), office)?;
         if let Some(made) = made_id {
             self.pair_like(township, (household, made)).map_err(Refused::from)?;
+        }
+        if moves_to != township
+            && let Some(reason) = self.move_out((township, moves_to), event, household)?
+        {
+            return Ok(Tried::Waits(reason, None));
         }
         Ok(Tried::Done(written))
     }
@@ -213,6 +241,9 @@ impl Service {
         household: RecordId,
     ) -> Result<(), WriteError> {
         let Some(Placement { area, from_day, .. }) = placement(event, household) else { return Ok(()) };
+        if !self.storage.area_tree(township).map_err(Refused::from)?.contains(area) {
+            return Ok(());
+        }
         let known = self.storage.relocations(township, household).map_err(Refused::from)?;
         let by = MovedBy::Event(event.id);
         if known.iter().any(|row| row.by == by && (row.area, &row.from_day) == (area, &from_day)) {
@@ -286,7 +317,8 @@ impl Service {
         let said = LifeEvent { id, form: &form, answers: &answers };
         self.apply_event(township, (&forms, &None), &said, new.household, Some(&office))?;
         // what couldn't be applied waits, with its reason; what the event changed may be what others wait for
-        self.settle_arrived(township, &[id, new.household]);
+        let elsewhere = BTreeSet::from([new.household]);
+        self.settle_arrived(township, &Arrived { records: vec![id, new.household], elsewhere });
         Ok(id)
     }
 
@@ -302,9 +334,10 @@ impl Service {
         let mut files = Files::new();
         for file in missing(form) {
             let items = match PhoneList::named(file) {
-                Some(PhoneList::Areas | PhoneList::AllAreas) => {
+                Some(PhoneList::Areas) => {
                     self.storage.area_tree(township).map_err(Refused::from)?.live().map(area_item).collect()
                 }
+                Some(PhoneList::AllAreas) => self.all_areas(township).map_err(Refused::from)?,
                 Some(PhoneList::OfSubject(repeat)) => instance_items(&repeat, &own.record.answers()),
                 Some(PhoneList::Records(record_type)) => {
                     let mut items = Vec::new();

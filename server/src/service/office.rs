@@ -10,7 +10,7 @@ use doorstep_core::record::{Author, ChangeNote, Edit, EditError, FormRef, Histor
 use doorstep_core::rights::Standing;
 use ed25519_dalek::SigningKey;
 
-use super::life::cores;
+use super::life::Arrived;
 use super::merge::{Sender, open_record};
 use super::{Refused, Service};
 use crate::register::office_user;
@@ -113,6 +113,11 @@ impl Office {
     /// The device that this process start is.
     pub fn device(&self) -> DeviceId {
         self.device.id
+    }
+
+    /// As a sender of what is merged.
+    pub(super) fn sender(&self) -> &Device {
+        &self.device
     }
 
     /// Whose device it is.
@@ -305,7 +310,7 @@ impl Office {
                 return Err(WriteError::Change(bad.reason.clone()));
             }
             push.entries.extend_from_slice(entries);
-            let arrived = cores(&push);
+            let arrived = Arrived::of(&push);
             if let Committed::Done(_) = self.service.committer.commit(&*self.service.storage, push)? {
                 *chain = (batch.header.number, batch.hash());
                 drop(chain);

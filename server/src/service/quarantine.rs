@@ -7,7 +7,7 @@ use doorstep_core::protocol::{ChangeHead, Outcome, RecordBody, RecordFrame, Stat
 use doorstep_core::record::ChangeNote;
 
 use super::audit::{Act, Action, Actor};
-use super::life::cores;
+use super::life::Arrived;
 use super::merge::Sender;
 use super::{Refused, Service};
 use crate::storage::{Committed, Decision, QuarantineRow, StorageError, TownshipId, Write};
@@ -114,7 +114,7 @@ impl Service {
             let merge = self.merge(Sender::Releaser { device: &sender }, 0, self.clock.now_ms())?;
             let (mut push, outcomes) = merge.release(&frames)?;
             let touched: Vec<RecordId> = push.records.iter().map(|record| record.id).collect();
-            let arrived = cores(&push);
+            let arrived = Arrived::of(&push);
             let done: Vec<u64> =
                 nos.iter().zip(&outcomes).filter(|(_, outcome)| why(outcome).is_none()).map(|(no, _)| *no).collect();
             if !done.is_empty() {

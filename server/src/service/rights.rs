@@ -81,10 +81,11 @@ impl Reach {
     }
 
     fn covers(&self, at: &Placed<'_>) -> bool {
-        match self.subject {
-            Some(subject) => at.id == subject || at.subject == Some(subject),
-            None => self.whole || self.areas.contains(&at.area),
-        }
+        at.area != AreaId::NOWHERE
+            && match self.subject {
+                Some(subject) => at.id == subject || at.subject == Some(subject),
+                None => self.whole || self.areas.contains(&at.area),
+            }
     }
 }
 

@@ -2,12 +2,13 @@
 //! that say so. Neither stands without the other.
 
 use doorstep_core::clock::Millis;
-use doorstep_core::id::{AreaId, DeviceId, UserId};
+use doorstep_core::id::{AreaId, DeviceId, RecordId, UserId};
 use doorstep_core::protocol::{AreaEntry, Position};
 
 use super::register::ImportState;
 use super::{
-    AreaChange, AuditEntry, Decision, Device, FormChange, Grant, Result, StorageError, TownshipId, Unit, User, WipeStep,
+    AreaChange, AuditEntry, Away, Decision, Device, FormChange, Grant, Result, StorageError, TownshipId, Unit, User,
+    WipeStep,
 };
 
 /// Makes the entry of an act from what only its transaction knows.
@@ -67,11 +68,15 @@ pub enum Write {
     RemovePerson(UserId),
     /// A unit goes.
     RemoveUnit([u8; 16]),
+    /// A household went from this township to another one.
+    Away(TownshipId, Away),
+    /// A household is at home in this township again.
+    Home(TownshipId, RecordId),
 }
 
-/// An act's *if* isn't so: undoes its transaction.
+/// An *if* isn't so: undoes the transaction.
 #[derive(Debug, thiserror::Error)]
-#[error("the act had nothing to change")]
+#[error("not all of it could be taken")]
 pub(super) struct NotTaken;
 
 impl NotTaken {

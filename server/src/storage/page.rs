@@ -52,12 +52,13 @@ impl ScopeFilter {
         }
     }
 
-    /// True when the record is in the scope.
+    /// True when the record is in the scope; one that lies nowhere is in none.
     pub fn covers(&self, at: &Placed<'_>) -> bool {
-        let reached = self.whole
-            || self.areas.contains(&at.area)
-            || self.subjects.contains(&at.id)
-            || at.subject.is_some_and(|s| self.subjects.contains(&s));
+        let reached = at.area != AreaId::NOWHERE
+            && (self.whole
+                || self.areas.contains(&at.area)
+                || self.subjects.contains(&at.id)
+                || at.subject.is_some_and(|s| self.subjects.contains(&s)));
         reached && self.reads.covers(at.record_type)
     }
 }

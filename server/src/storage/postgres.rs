@@ -31,6 +31,7 @@ use super::{
 mod about;
 mod acts;
 mod audit;
+mod away;
 mod commit;
 mod connect;
 mod devices;

@@ -90,14 +90,14 @@ impl Move {
 
 /// What a move changes of a record's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
+pub enum Change {
     Put(Relocation),
     Drop(MovedBy),
 }
 
 /// Changes the rows of a record that lies in an area as a move says, and gives what was changed; `seq` is the next place of the
 /// feed.
-pub(super) fn apply(rows: &mut Vec<Relocation>, moved: &Move, lies: AreaId, seq: u64) -> Vec<Change> {
+pub fn apply(rows: &mut Vec<Relocation>, moved: &Move, lies: AreaId, seq: u64) -> Vec<Change> {
     let by = moved.event.map_or(MovedBy::Office(seq), MovedBy::Event);
     let Some(area) = moved.area else {
         let before = rows.len();

@@ -27,6 +27,7 @@ use super::{
 mod about;
 mod acts;
 mod audit;
+mod away;
 mod backup;
 mod commit;
 mod devices;

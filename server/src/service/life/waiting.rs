@@ -6,7 +6,7 @@ use std::sync::Arc;
 use doorstep_core::id::RecordId;
 use doorstep_core::life::{LifeEvent, placement};
 
-use super::{AuthorRights, Rights, Tried, WriteError};
+use super::{Arrived, AuthorRights, Rights, Tried, WriteError};
 use crate::register::office_user_id;
 use crate::service::{Refused, Service};
 use crate::storage::events::WaitingEvent;
@@ -24,8 +24,8 @@ pub const DAY: &str = "event_day";
 pub const RIGHTS: &str = "event_rights";
 /// The township has no such area.
 pub const AREA: &str = "event_area";
-/// The area is one of another township.
-pub const OTHER_TOWNSHIP: &str = "event_other_township";
+/// The household is to move to another township, and is united with another one here.
+pub const UNITED: &str = "event_united";
 /// Writing failed; it is tried again.
 pub const FAILED: &str = "event_failed";
 
@@ -55,9 +55,14 @@ impl Service {
     }
 
     /// [`Service::settle_events`] after a commit, which stands whatever happens here: events that it brought are filed, and tried again later.
-    pub(in crate::service) fn settle_arrived(self: &Arc<Self>, township: TownshipId, arrived: &[RecordId]) {
-        if let Err(error) = self.settle_events(township, arrived) {
+    pub(in crate::service) fn settle_arrived(self: &Arc<Self>, township: TownshipId, arrived: &Arrived) {
+        if let Err(error) = self.settle_events(township, &arrived.records) {
             tracing::warn!(error = &error as &dyn std::error::Error, "events could not be tried");
+        }
+        for household in &arrived.elsewhere {
+            if let Err(error) = self.settle_elsewhere(township, *household) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a household of another township waits");
+            }
         }
     }
 
@@ -85,6 +90,9 @@ impl Service {
     pub fn retry_all_events(self: &Arc<Self>) -> Result<(), Refused> {
         for township in self.storage.townships()? {
             self.retry_events(township)?;
+            if let Err(error) = self.settle_all_elsewhere(township) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "households of other townships wait");
+            }
         }
         Ok(())
     }
@@ -121,6 +129,11 @@ impl Service {
         let Some(form) = forms.of_type(&stored.core.identity.record_type) else { return done() };
         let event = LifeEvent { id: waiting.event, form: &form, answers: &stored.answers };
         let Some(household) = stored.core.subject else { return done() };
+        if self.storage.away(township, household).map_err(Refused::from)?.is_some() {
+            // what follows from it is decided where the household is at home
+            self.settle_elsewhere(township, household)?;
+            return done();
+        }
         // one that was taken back, or isn't whole yet: the change that says otherwise files it anew
         if event.kind().is_none() || !stored.record.is_complete() {
             return done();
@@ -143,22 +156,12 @@ impl Service {
         Ok(Some((rights, waiting.since_ms)))
     }
 
-    /// Why a household can't be moved where an event says.
-    pub(super) fn misplaced(
+    /// The township to which an event moves a household; `None` if it has no such area, nor has another one of this server.
+    pub(super) fn moves_to(
         &self,
-        township: TownshipId,
         event: &LifeEvent<'_>,
         household: RecordId,
-    ) -> Result<Option<&'static str>, StorageError> {
-        let Some(placement) = placement(event, household) else { return Ok(Some(AREA)) };
-        if self.storage.area_tree(township)?.contains(placement.area) {
-            return Ok(None);
-        }
-        for other in self.storage.townships()? {
-            if other == placement.area || self.storage.area_tree(other)?.contains(placement.area) {
-                return Ok(Some(OTHER_TOWNSHIP));
-            }
-        }
-        Ok(Some(AREA))
+    ) -> Result<Option<TownshipId>, StorageError> {
+        placement(event, household).map_or(Ok(None), |placement| self.township_of(placement.area))
     }
 }

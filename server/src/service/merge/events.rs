@@ -9,6 +9,7 @@ use doorstep_core::record::{ChangeNote, Record};
 use super::super::doubts::Answers;
 use super::{Merge, NewChange};
 use crate::storage::events::NewlyFinished;
+use crate::storage::relocation::MovedBy;
 use crate::storage::{Move, StorageError};
 
 impl Merge<'_> {
@@ -55,11 +56,25 @@ impl Merge<'_> {
         let mut moves: Vec<Move> = made.filter_map(|made| goes_on(made.id, made.area, "")).collect();
         for mut moved in std::mem::take(&mut self.push.moves) {
             moved.area = moved.area.filter(|area| areas.contains(*area));
+            if self.took_away(&moved)? {
+                // where the household is at home decides what follows
+                moved.area = Some(AreaId::NOWHERE);
+            }
             let next = moved.area.and_then(|area| goes_on(moved.record, area, &moved.from_day));
             moves.push(moved);
             moves.extend(next);
         }
         self.push.moves = moves;
         Ok(())
+    }
+
+    /// True for the event that took a household to another township, where it still is.
+    fn took_away(&self, moved: &Move) -> Result<bool, StorageError> {
+        let (Some(event), township) = (moved.event, self.push.township) else { return Ok(false) };
+        if self.storage.away(township, moved.record)?.is_none() {
+            return Ok(false);
+        }
+        let rows = self.storage.relocations(township, moved.record)?;
+        Ok(rows.iter().any(|row| row.by == MovedBy::Event(event) && row.area == AreaId::NOWHERE))
     }
 }

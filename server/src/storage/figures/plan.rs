@@ -105,8 +105,9 @@ pub fn stays(fact: &Fact) -> Vec<Stay> {
     for from in starts {
         let persons = steps.iter().rev().find(|(day, _)| day.as_str() <= from).and_then(|(_, persons)| *persons);
         let area = place_on(fact, from);
+        let counts = persons.is_some() && area != AreaId::NOWHERE;
         if let Some(last) = stays.last_mut() {
-            if last.area == area && last.counts == persons.is_some() && last.persons == persons.unwrap_or(0) {
+            if last.area == area && last.counts == counts && last.persons == persons.unwrap_or(0) {
                 continue;
             }
             from.clone_into(&mut last.until);
@@ -115,7 +116,7 @@ pub fn stays(fact: &Fact) -> Vec<Stay> {
             from: from.to_owned(),
             until: FOREVER.to_owned(),
             area,
-            counts: persons.is_some(),
+            counts,
             persons: persons.unwrap_or(0),
             status: fact.status.clone(),
             record_type: fact.record_type.clone(),
@@ -135,22 +136,28 @@ fn stay_on<'a>(stays: &'a [Stay], day: &str) -> Option<&'a Stay> {
     stays.iter().rev().find(|stay| stay.from.as_str() <= day)
 }
 
-/// What a record adds, where it stands for nothing yet; `None` for a part without anything open.
+/// What a record adds, where it stands for nothing yet; `None` for a part without anything open, and for what lay in no area of
+/// the township.
 fn line(fact: &Fact, stays: &[Stay], late_days: &LateDays) -> Option<Line> {
-    let (differing, doubtful) = (fact.differences > 0, fact.doubts > 0);
+    let lies = fact.area != AreaId::NOWHERE;
+    let (differing, doubtful) = (fact.differences > 0 && lies, fact.doubts > 0 && lies);
     let part = is_part(&fact.record_type);
     if part && !differing && !doubtful {
         return None;
     }
     let day = if part || parse_day(&fact.day).is_none() { String::new() } else { fact.day.clone() };
     let stay = stay_on(stays, &day).filter(|_| !part);
+    let area = stay.map_or_else(|| place_on(fact, if day.is_empty() { FOREVER } else { &day }), |stay| stay.area);
+    if area == AreaId::NOWHERE && !differing && !doubtful {
+        return None;
+    }
     let round = fact.key.iter().find(|part| Some(**part) != fact.subject).filter(|_| fact.key.len() > 1 && !part);
     Some(Line {
         born: fact.born,
         record_type: fact.record_type.clone(),
         late: is_late(&day, fact.received_ms, late_days.of(&fact.record_type)),
         round: round.map(RecordId::to_string).unwrap_or_default(),
-        area: stay.map_or_else(|| place_on(fact, if day.is_empty() { FOREVER } else { &day }), |stay| stay.area),
+        area,
         status: stay.map_or(&fact.status, |stay| &stay.status).clone(),
         persons: stay.map_or(0, |stay| stay.persons),
         counts: stay.is_some_and(|stay| stay.counts),
@@ -202,7 +209,8 @@ impl Tally {
 
     /// Adds what a record adds, or takes it away.
     pub fn line(&mut self, line: &Line, sign: i64) {
-        for (bit, period) in periods(line) {
+        // what lay in no area of the township is nobody's figure, though its open answers are
+        for (bit, period) in periods(line).filter(|_| line.area != AreaId::NOWHERE) {
             let stands = line.stands & bit != 0;
             let sums = Sums {
                 records: sign,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::{GenericClient, Transaction};
 use doorstep_core::fault;
-use doorstep_core::id::{ChangeHash, DeviceId, RecordId};
+use doorstep_core::id::{AreaId, ChangeHash, DeviceId, RecordId};
 use doorstep_core::protocol::ScopeDigest;
 
 use super::super::chain::KIND_CHANGE;
@@ -35,7 +35,7 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
     }
     let verdicts = plan::judge(&mut known, pushes);
     let taken: Vec<&PreparedPush> = pushes.iter().zip(&verdicts).filter(|(_, v)| v.is_none()).map(|(p, _)| p).collect();
-    let (writes, mut answers) = plan::plan(&tenant.links, pushes, verdicts, feeds);
+    let (writes, mut answers) = plan::plan(&tenant.links, &known, pushes, verdicts, feeds);
     fault::point("storage.commit.feed");
     let mut touched: BTreeMap<TownshipId, BTreeSet<RecordId>> = BTreeMap::new();
     for (township, writes) in &writes {
@@ -66,8 +66,14 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
         let ids: Vec<&[u8]> = writes.records.iter().map(|w| w.first.id.0.as_slice()).collect();
         let sql =
             "UPDATE record r SET area = s.area FROM record s WHERE r.tenant = $1 AND r.township = $2 AND r.id = ANY($3)
-            AND s.tenant = r.tenant AND s.township = r.township AND s.id = r.subject AND s.area <> r.area";
-        run(tx, sql, &[&id, &township.0.as_slice(), &ids]).await?;
+            AND s.tenant = r.tenant AND s.township = r.township AND s.id = r.subject AND s.area <> r.area RETURNING r.id, s.area";
+        let town = township.0.as_slice();
+        for r in rows(tx, sql, &[&id, &town, &ids]).await? {
+            let (record, to) = (RecordId(array(&r, 0)?), AreaId(array(&r, 1)?));
+            let mut feed = lock_feed(tx, id, *township).await?;
+            rights::recount(tx, (id, town), &mut feed, record, (*township, to)).await?;
+            update_feed(tx, id, *township, &feed).await?;
+        }
     }
     for push in &taken {
         for (user, grant) in &push.grants {
@@ -81,7 +87,7 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
         }
         // the rows were locked with the group's records
         let mut feed = lock_feed(tx, id, push.township).await?;
-        let moved = rights::move_records(tx, tenant, &mut feed.position, push).await?;
+        let moved = rights::move_records(tx, tenant, &mut feed, push).await?;
         touched.entry(push.township).or_default().extend(moved);
         update_feed(tx, id, push.township, &feed).await?;
         *head = feed.position;
@@ -116,13 +122,17 @@ async fn lock_records(c: &impl GenericClient, tenant: &[u8], pushes: &[PreparedP
         ids.extend(touched.chain(push.moves.iter().map(|m| m.record)));
         moved.extend(push.moves.iter().map(|m| m.record.0.as_slice()));
     }
-    let sql = "SELECT id, heads, incarnation, doubts FROM record WHERE tenant = $1 AND township = $2
+    let sql = "SELECT id, heads, incarnation, doubts, area FROM record WHERE tenant = $1 AND township = $2
         AND (id = ANY($3) OR subject = ANY($4)) ORDER BY id FOR UPDATE";
     for (township, (ids, moved)) in wanted.iter().filter(|(_, (ids, _))| !ids.is_empty()) {
         let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
         for r in rows(c, sql, &[&tenant, &township.0.as_slice(), &ids, moved]).await? {
-            let state =
-                plan::State { heads: to_heads(get(&r, 1)?), incarnation: number32(&r, 2)?, doubts: number32(&r, 3)? };
+            let state = plan::State {
+                heads: to_heads(get(&r, 1)?),
+                incarnation: number32(&r, 2)?,
+                doubts: number32(&r, 3)?,
+                area: AreaId(array(&r, 4)?),
+            };
             known.records.insert((*township, RecordId(array(&r, 0)?)), state);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use deadpool_postgres::{GenericClient, Transaction};
 use doorstep_core::clock::Millis;
-use doorstep_core::id::ChangeHash;
+use doorstep_core::id::{AreaId, ChangeHash};
 use doorstep_core::protocol::Position;
 
 use super::super::chain::{KIND_CHANGE, KIND_ERASED};
@@ -66,10 +66,9 @@ async fn reroot(
     rows(tx, sql, &[&id, &town, &ids]).await?;
     let mut feed = lock_feed(tx, id, township).await?;
     for record in records {
-        if !erase_old(tx, (id, town), &mut feed, record).await? {
-            return Err(StorageError::Other(Box::new(Moved)));
-        }
-        write_new(tx, tenant, township, &mut feed, record, now_ms).await?;
+        let area = erase_old(tx, (id, town), &mut feed, record).await?;
+        let area = area.ok_or_else(|| StorageError::Other(Box::new(Moved)))?;
+        write_new(tx, tenant, (township, area), &mut feed, record, now_ms).await?;
     }
     let sql = "UPDATE refused_upload SET kept = 0, bytes = NULL WHERE tenant = $1 AND township = $2";
     run(tx, sql, &[&id, &town]).await?;
@@ -86,26 +85,25 @@ async fn reroot(
     Ok(Committed::Done(feed.position))
 }
 
-/// Removes a record's old content; false when it isn't as it was read.
+/// Removes a record's old content; gives where it lies, `None` when it isn't as it was read.
 async fn erase_old(
     c: &impl GenericClient,
     (id, town): (&[u8], &[u8]),
     feed: &mut Feed,
     record: &PreparedRecord,
-) -> Result<bool> {
+) -> Result<Option<AreaId>> {
     let (key, old) = (record.id.0.as_slice(), i64::from(record.incarnation) - 1);
     let heads = from_heads(record.base_heads.as_deref().unwrap_or_default());
     let sql =
-        "SELECT 1 FROM record WHERE tenant = $1 AND township = $2 AND id = $3 AND heads = $4 AND incarnation = $5";
-    if row(c, sql, &[&id, &town, &key, &heads, &old]).await?.is_none() {
-        return Ok(false);
-    }
+        "SELECT area FROM record WHERE tenant = $1 AND township = $2 AND id = $3 AND heads = $4 AND incarnation = $5";
+    let Some(found) = row(c, sql, &[&id, &town, &key, &heads, &old]).await? else { return Ok(None) };
+    let area = AreaId(array(&found, 0)?);
     let sql =
         "UPDATE change SET kind = $4, device = NULL, bytes = '' WHERE tenant = $1 AND township = $2 AND record = $3
         AND kind = $5 RETURNING hash";
     let (erased, change) = (i64::from(KIND_ERASED), i64::from(KIND_CHANGE));
     for r in rows(c, sql, &[&id, &town, &key, &erased, &change]).await? {
-        feed.digest.remove(&ChangeHash(array(&r, 0)?));
+        feed.discount(area, &ChangeHash(array(&r, 0)?));
     }
     for table in ["waiting", "quarantine"] {
         let sql = format!("DELETE FROM {table} WHERE tenant = $1 AND township = $2 AND (record = $3 OR subject = $3)");
@@ -115,13 +113,13 @@ async fn erase_old(
         let sql = format!("DELETE FROM {table} WHERE tenant = $1 AND township = $2 AND record = $3");
         run(c, &sql, &[&id, &town, &key]).await?;
     }
-    Ok(true)
+    Ok(Some(area))
 }
 
 async fn write_new(
     c: &impl GenericClient,
     tenant: &Tenant,
-    township: TownshipId,
+    (township, area): (TownshipId, AreaId),
     feed: &mut Feed,
     record: &PreparedRecord,
     now_ms: Millis,
@@ -131,7 +129,7 @@ async fn write_new(
     for change in &record.changes {
         let chain = tenant.links.change(feed.position.chain, record.id, record.incarnation, &change.hash);
         feed.position = Position { seq: feed.position.seq + 1, chain };
-        feed.digest.add(&change.hash);
+        feed.count(area, &change.hash);
         let sql = "INSERT INTO change (tenant, township, kind, seq, record, chain, hash, device, received_ms, bytes)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         let (seq, chain, hash) = (feed.position.seq.cast_signed(), chain.0.as_slice(), change.hash.0.as_slice());

@@ -88,21 +88,28 @@ impl Statement {
         format!("({})", parts.join(" OR "))
     }
 
-    /// The condition that the record `r` lies in a scope, whatever its type.
+    /// The condition that the record `r` lies in a scope, whatever its type; one that lies nowhere is in none.
     fn reaches(&mut self, scope: &Scope) -> String {
+        let nowhere = self.value(AreaId::NOWHERE.0.to_vec());
         if scope.whole {
-            return "TRUE".to_owned();
+            return format!("r.area <> {nowhere}");
         }
         let mut parts = vec!["FALSE".to_owned()];
         if !scope.areas.is_empty() {
             let areas = self.value(scope.areas.iter().map(|a| a.0.to_vec()).collect::<Vec<_>>());
             parts.push(format!("r.area = ANY({areas})"));
         }
-        if !scope.subjects.is_empty() {
-            let subjects = self.value(scope.subjects.iter().map(|s| s.0.to_vec()).collect::<Vec<_>>());
-            parts.push(format!("r.id = ANY({subjects}) OR r.subject = ANY({subjects})"));
+        parts.extend(self.about(&scope.subjects));
+        format!("(r.area <> {nowhere} AND ({}))", parts.join(" OR "))
+    }
+
+    /// The condition that the record `r` is one of these or about one; `None` without any.
+    fn about(&mut self, subjects: &[RecordId]) -> Option<String> {
+        if subjects.is_empty() {
+            return None;
         }
-        format!("({})", parts.join(" OR "))
+        let subjects = self.value(subjects.iter().map(|s| s.0.to_vec()).collect::<Vec<_>>());
+        Some(format!("r.id = ANY({subjects}) OR r.subject = ANY({subjects})"))
     }
 
     /// The condition that news of the record `r` come by the feed: a complete grant covers it, or a fill that passed it.
@@ -116,18 +123,23 @@ impl Statement {
         format!("({})", parts.join(" OR "))
     }
 
-    /// The condition that the record `r` left an area of the scopes after a point of the feed.
+    /// The condition that the record `r` left the scopes after a point of the feed: one of their areas, or the township.
     fn left(&mut self, query: &PullQuery, after: &str) -> String {
-        let scopes = query.complete.iter().chain(query.fills.iter().map(|(_, scope, _)| scope));
-        let areas: Vec<Vec<u8>> = scopes.flat_map(|scope| &scope.areas).map(|a| a.0.to_vec()).collect();
-        if areas.is_empty() {
-            return "FALSE".to_owned();
+        let scopes = || query.complete.iter().chain(query.fills.iter().map(|(_, scope, _)| scope));
+        let areas: Vec<Vec<u8>> = scopes().flat_map(|scope| &scope.areas).map(|a| a.0.to_vec()).collect();
+        let subjects: Vec<RecordId> = scopes().flat_map(|scope| &scope.subjects).copied().collect();
+        let moved = format!(
+            "SELECT 1 FROM placement p WHERE p.tenant = $1 AND p.township = $2 AND p.record = r.id AND p.seq > {after}"
+        );
+        let mut parts = vec!["FALSE".to_owned()];
+        if !areas.is_empty() {
+            let areas = self.value(areas);
+            parts.push(format!("EXISTS ({moved} AND p.area = ANY({areas}))"));
         }
-        let areas = self.value(areas);
-        format!(
-            "EXISTS (SELECT 1 FROM placement p WHERE p.tenant = $1 AND p.township = $2 AND p.record = r.id
-             AND p.seq > {after} AND p.area = ANY({areas}))"
-        )
+        if let Some(about) = self.about(&subjects) {
+            parts.push(format!("(({about}) AND EXISTS ({moved}))"));
+        }
+        format!("({})", parts.join(" OR "))
     }
 
     async fn rows(&self, c: &impl GenericClient, sql: &str) -> Result<Vec<Row>> {

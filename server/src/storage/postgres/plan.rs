@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use doorstep_core::clock::Millis;
-use doorstep_core::id::{Chain, ChangeHash, DeviceId, Incarnation, RecordId};
+use doorstep_core::id::{AreaId, Chain, ChangeHash, DeviceId, Incarnation, RecordId};
 use doorstep_core::protocol::{Position, ScopeDigest};
 
 use super::super::chain::Links;
@@ -16,6 +16,8 @@ pub(super) struct State {
     pub incarnation: Incarnation,
     /// How many doubtful answers are open.
     pub doubts: u32,
+    /// Where it lies.
+    pub area: AreaId,
 }
 
 /// What is stored now of what a group touches.
@@ -30,6 +32,12 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// Where a record that isn't stored yet will lie: where what it is about lies.
+    fn place_of_new(&self, township: TownshipId, record: &PreparedRecord) -> AreaId {
+        let subject = record.subject.and_then(|subject| self.records.get(&(township, subject)));
+        subject.map_or(record.area, |subject| subject.area)
+    }
+
     /// Judges a push and, if it is taken, moves on to what will be stored after it.
     fn take(&mut self, push: &PreparedPush) -> Option<Committed> {
         if push.areas_version.is_some_and(|version| self.areas.get(&push.township) != Some(&version)) {
@@ -55,8 +63,9 @@ impl Known {
             if !as_merged {
                 return Some(Committed::Moved);
             }
+            let area = now.map_or_else(|| self.place_of_new(push.township, record), |now| now.area);
             let (heads, incarnation) = (record.heads.clone(), record.incarnation);
-            after.insert(key, State { heads, incarnation, doubts: record.check.found.len() as u32 });
+            after.insert(key, State { heads, incarnation, doubts: record.check.found.len() as u32, area });
         }
         for beside in &push.beside {
             let now = self.records.get(&(push.township, beside.id));
@@ -98,6 +107,22 @@ pub(super) struct Feed {
     pub refused: u64,
     /// The version of the areas.
     pub areas_version: u64,
+}
+
+impl Feed {
+    /// Counts a change of a record that lies there.
+    pub fn count(&mut self, area: AreaId, change: &ChangeHash) {
+        if area != AreaId::NOWHERE {
+            self.digest.add(change);
+        }
+    }
+
+    /// A change of a record that lies there goes.
+    pub fn discount(&mut self, area: AreaId, change: &ChangeHash) {
+        if area != AreaId::NOWHERE {
+            self.digest.remove(change);
+        }
+    }
 }
 
 /// A record's row as it will be.
@@ -157,12 +182,12 @@ impl<'a> TownshipWrites<'a> {
         }
     }
 
-    fn record(&mut self, links: &Links, record: &'a PreparedRecord, received_ms: Millis) {
+    fn record(&mut self, links: &Links, (record, area): (&'a PreparedRecord, AreaId), received_ms: Millis) {
         let born = self.feed.position.seq + 1;
         for change in &record.changes {
             let chain = links.change(self.feed.position.chain, record.id, record.incarnation, &change.hash);
             self.feed.position = Position { seq: self.feed.position.seq + 1, chain };
-            self.feed.digest.add(&change.hash);
+            self.feed.count(area, &change.hash);
             let seq = self.feed.position.seq;
             self.changes.push(ChangeWrite { seq, chain, record: record.id, change, received_ms });
         }
@@ -190,6 +215,7 @@ impl<'a> TownshipWrites<'a> {
 /// The writes of the pushes that were taken, by township; and all answers.
 pub(super) fn plan<'a>(
     links: &Links,
+    known: &Known,
     pushes: &'a [PreparedPush],
     verdicts: Vec<Option<Committed>>,
     feeds: BTreeMap<TownshipId, Feed>,
@@ -202,7 +228,8 @@ pub(super) fn plan<'a>(
             continue;
         };
         for record in &push.records {
-            township.record(links, record, push.received_ms);
+            let area = known.records.get(&(push.township, record.id)).map_or(record.area, |state| state.area);
+            township.record(links, (record, area), push.received_ms);
         }
         for beside in push.beside.iter().filter(|b| b.heads.is_some()) {
             township.file(beside.id, &beside.check, push.received_ms);

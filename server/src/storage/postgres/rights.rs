@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use deadpool_postgres::GenericClient;
 use doorstep_core::clock::Millis;
-use doorstep_core::id::{AreaId, RecordId, UserId};
+use doorstep_core::id::{AreaId, ChangeHash, RecordId, UserId};
 use doorstep_core::protocol::{AreaEntry, Position};
 use tokio_postgres::Row;
 
-use super::super::chain::KIND_MOVE;
+use super::super::chain::{KIND_CHANGE, KIND_MOVE};
 use super::super::relocation::{self, Change, MovedBy};
 use super::super::rights::MOVED_MAX;
 use super::super::{
@@ -17,6 +17,7 @@ use super::super::{
     Result, RightsStorage, TownshipId, Unit,
 };
 use super::people::{self, GRANT_COLUMNS};
+use super::plan::Feed;
 use super::{PostgresStorage, Tenant, array, get, number, number32, optional, row, rows, run, standing};
 
 impl RightsStorage for PostgresStorage {
@@ -281,13 +282,13 @@ async fn lies_now(
 pub(super) async fn move_records(
     c: &impl GenericClient,
     tenant: &Tenant,
-    position: &mut Position,
+    feed: &mut Feed,
     push: &PreparedPush,
 ) -> Result<Vec<RecordId>> {
     let mut touched = Vec::new();
     let (id, town, at_ms) = (tenant.id.as_slice(), push.township.0.as_slice(), push.received_ms.cast_signed());
     for moved in &push.moves {
-        let next = (push.township, position.seq + 1);
+        let next = (push.township, feed.position.seq + 1);
         let Some((area, noted)) = lies_now(c, id, next, moved).await? else { continue };
         touched.extend(Some(moved.record).filter(|_| noted));
         let (record, to) = (moved.record.0.as_slice(), area.0.as_slice());
@@ -296,9 +297,10 @@ pub(super) async fn move_records(
         for r in rows(c, sql, &[&id, &town, &record, &to, &(MOVED_MAX as i64)]).await? {
             let (record, incarnation, from) = (RecordId(array(&r, 0)?), number32(&r, 1)?, array::<16>(&r, 2)?);
             touched.push(record);
-            let (hash, chain) = tenant.links.moved(position.chain, record, incarnation, area);
-            *position = Position { seq: position.seq + 1, chain };
-            let (seq, bytes) = (position.seq.cast_signed(), [from, area.0].concat());
+            recount(c, (id, town), feed, record, (AreaId(from), area)).await?;
+            let (hash, chain) = tenant.links.moved(feed.position.chain, record, incarnation, area);
+            feed.position = Position { seq: feed.position.seq + 1, chain };
+            let (seq, bytes) = (feed.position.seq.cast_signed(), [from, area.0].concat());
             let (record, from) = (record.0.as_slice(), from.as_slice());
             let sql =
                 "INSERT INTO change (tenant, township, kind, seq, record, chain, hash, device, received_ms, bytes)
@@ -313,4 +315,25 @@ pub(super) async fn move_records(
         }
     }
     Ok(touched)
+}
+
+/// Counts the changes of a record that comes from nowhere, and those of one that goes there not any more.
+pub(super) async fn recount(
+    c: &impl GenericClient,
+    (tenant, town): (&[u8], &[u8]),
+    feed: &mut Feed,
+    record: RecordId,
+    (from, to): (AreaId, AreaId),
+) -> Result<()> {
+    if from != AreaId::NOWHERE && to != AreaId::NOWHERE {
+        return Ok(());
+    }
+    let sql = "SELECT hash FROM change WHERE tenant = $1 AND township = $2 AND record = $3 AND kind = $4";
+    let kind = i64::from(KIND_CHANGE);
+    for r in rows(c, sql, &[&tenant, &town, &record.0.as_slice(), &kind]).await? {
+        let hash = ChangeHash(array(&r, 0)?);
+        feed.discount(from, &hash);
+        feed.count(to, &hash);
+    }
+    Ok(())
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use doorstep_core::fault;
-use doorstep_core::id::ChangeHash;
+use doorstep_core::id::{AreaId, ChangeHash};
 use doorstep_core::protocol::{Position, ScopeDigest};
 use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 
+use super::super::acts::NotTaken;
 use super::super::chain::{KIND_CHANGE, Links};
 use super::super::columns::{from_heads, from_key};
 use super::super::{Committed, PreparedPush, PreparedRecord, Result, StorageError, SyncNote, TownshipId};
@@ -23,10 +24,21 @@ pub(super) struct Feed {
     pub areas_version: u64,
 }
 
-/// Not every push of a group was taken.
-#[derive(Debug, thiserror::Error)]
-#[error("not every push of the group was taken")]
-struct NotAll;
+impl Feed {
+    /// Counts a change of a record that lies there.
+    pub fn count(&mut self, area: AreaId, change: &ChangeHash) {
+        if area != AreaId::NOWHERE {
+            self.digest.add(change);
+        }
+    }
+
+    /// A change of a record that lies there goes.
+    pub fn discount(&mut self, area: AreaId, change: &ChangeHash) {
+        if area != AreaId::NOWHERE {
+            self.digest.remove(change);
+        }
+    }
+}
 
 /// Commits a group of pushes that are all taken, as nearly always; otherwise it is undone with an error of its own, and
 /// [`group`] tells which they were. Without savepoints no page is copied for each push.
@@ -40,9 +52,7 @@ pub(super) fn all(tx: &Transaction<'_>, links: &Links, pushes: &[PreparedPush]) 
             None => load_feed(tx, pushed.township)?,
         };
         let (feed, committed) = push(tx, links, feed, pushed, &mut touched)?;
-        if !matches!(committed, Committed::Done(_)) {
-            return Err(StorageError::Other(Box::new(NotAll)));
-        }
+        NotTaken::unless(matches!(committed, Committed::Done(_)))?;
         feeds.insert(pushed.township, feed);
         answers.push(Ok(committed));
     }
@@ -183,7 +193,7 @@ impl<'a> Statements<'a> {
                  updated_ms, title, label, status, persons, day, state, differences, doubts, last, steps)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6,
                  coalesce((SELECT s.area FROM record s WHERE s.id = ?8 AND s.township_no = ?3), ?7), ?8, ?9, ?10, ?11, ?12, ?13,
-                 ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) ON CONFLICT DO NOTHING",
+                 ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) ON CONFLICT DO NOTHING RETURNING area",
             )?,
             insert_text: tx
                 .prepare_cached("INSERT OR REPLACE INTO record_text (record_no, json, search) VALUES (?, ?, ?)")?,
@@ -204,11 +214,11 @@ impl<'a> Statements<'a> {
     ) -> Result<Option<i64>> {
         let bytes: usize = record.changes.iter().map(|c| c.bytes.len()).sum();
         let last = pack(feed.no, feed.position.seq + record.changes.len() as u64);
-        let record_no = match &record.base_heads {
+        let placed = match &record.base_heads {
             None => {
                 let no = pack(feed.no, feed.position.seq + 1);
                 let p = &record.projection;
-                let inserted = self.insert_record.execute(params![
+                let values = params![
                     no,
                     record.id.0,
                     feed.no,
@@ -231,18 +241,19 @@ impl<'a> Statements<'a> {
                     record.check.found.len() as i64,
                     last,
                     p.steps,
-                ])?;
-                (inserted == 1).then_some(no)
+                ];
+                let area = self.insert_record.query_row(values, |r| r.get(0)).optional()?;
+                area.map(|area| (no, AreaId(area)))
             }
             Some(base) => update_record(self.tx, (feed.no, last), record, base, bytes as i64, received_ms)?,
         };
-        let Some(record_no) = record_no else { return Ok(None) };
+        let Some((record_no, area)) = placed else { return Ok(None) };
         self.insert_text.execute(params![record_no, record.projection.json, record.projection.search])?;
         about::file(self.tx, record_no, &record.projection)?;
         for change in &record.changes {
             let chain = links.change(feed.position.chain, record.id, record.incarnation, &change.hash);
             feed.position = Position { seq: feed.position.seq + 1, chain };
-            feed.digest.add(&change.hash);
+            feed.count(area, &change.hash);
             self.insert_change.execute(params![
                 pack(feed.no, feed.position.seq),
                 KIND_CHANGE,
@@ -259,7 +270,7 @@ impl<'a> Statements<'a> {
     }
 }
 
-/// Changes a record that was known; `None` when its heads, incarnation or doubts moved.
+/// Changes a record that was known, gives its number and where it lies; `None` when its heads, incarnation or doubts moved.
 fn update_record(
     tx: &Transaction<'_>,
     (township_no, last): (i64, i64),
@@ -267,12 +278,12 @@ fn update_record(
     base: &[ChangeHash],
     bytes: i64,
     received_ms: u64,
-) -> Result<Option<i64>> {
+) -> Result<Option<(i64, AreaId)>> {
     let p = &record.projection;
     let mut update = tx.prepare_cached(
         "UPDATE record SET heads = ?, changes = changes + ?, bytes = bytes + ?, updated_ms = max(updated_ms, ?), title = ?,
          label = ?, status = ?, persons = ?, day = ?, state = ?, differences = ?, last = ?, steps = ?
-         WHERE id = ? AND township_no = ? AND heads = ? AND incarnation = ? AND doubts = ? RETURNING no",
+         WHERE id = ? AND township_no = ? AND heads = ? AND incarnation = ? AND doubts = ? RETURNING no, area",
     )?;
     let values = params![
         from_heads(&record.heads),
@@ -294,5 +305,5 @@ fn update_record(
         record.incarnation,
         record.check.before,
     ];
-    Ok(update.query_row(values, |r| r.get(0)).optional()?)
+    Ok(update.query_row(values, |r| Ok((r.get(0)?, AreaId(r.get(1)?)))).optional()?)
 }

@@ -1,7 +1,7 @@
 //! Records rooted anew, and files without remains.
 
 use doorstep_core::clock::Millis;
-use doorstep_core::id::ChangeHash;
+use doorstep_core::id::{AreaId, ChangeHash};
 use doorstep_core::protocol::Position;
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -61,8 +61,8 @@ fn reroot(
     let mut feed = load_feed(tx, township)?;
     let mut touched = Touched::new();
     for record in records {
-        let no = erase_old(tx, &mut feed, record)?.ok_or_else(|| StorageError::Other(Box::new(Moved)))?;
-        write_new(tx, links, &mut feed, (no, record), now_ms)?;
+        let (no, area) = erase_old(tx, &mut feed, record)?.ok_or_else(|| StorageError::Other(Box::new(Moved)))?;
+        write_new(tx, links, &mut feed, (no, area, record), now_ms)?;
         touched.insert(no);
     }
     tx.execute("UPDATE refused_upload SET kept = 0, bytes = NULL WHERE township_no = ?", [feed.no])?;
@@ -72,17 +72,21 @@ fn reroot(
     Ok(Committed::Done(feed.position))
 }
 
-/// Removes a record's old content; gives its number, `None` when it isn't as it was read.
-fn erase_old(tx: &Transaction<'_>, feed: &mut Feed, record: &PreparedRecord) -> Result<Option<i64>> {
+/// Removes a record's old content; gives its number and where it lies, `None` when it isn't as it was read.
+fn erase_old(tx: &Transaction<'_>, feed: &mut Feed, record: &PreparedRecord) -> Result<Option<(i64, AreaId)>> {
     let heads = record.base_heads.as_deref().unwrap_or_default();
     let found = tx
-        .prepare_cached("SELECT no FROM record WHERE id = ? AND township_no = ? AND heads = ? AND incarnation + 1 = ?")?
-        .query_row(params![record.id.0, feed.no, from_heads(heads), record.incarnation], |r| r.get(0))
+        .prepare_cached(
+            "SELECT no, area FROM record WHERE id = ? AND township_no = ? AND heads = ? AND incarnation + 1 = ?",
+        )?
+        .query_row(params![record.id.0, feed.no, from_heads(heads), record.incarnation], |r| {
+            Ok((r.get(0)?, AreaId(r.get(1)?)))
+        })
         .optional()?;
-    let Some(no) = found else { return Ok(None) };
+    let Some((no, area)) = found else { return Ok(None) };
     let mut old = tx.prepare_cached("SELECT hash FROM change WHERE record_no = ? AND kind = ?")?;
     for hash in old.query_map(params![no, KIND_CHANGE], |r| Ok(ChangeHash(r.get(0)?)))? {
-        feed.digest.remove(&hash?);
+        feed.discount(area, &hash?);
     }
     tx.prepare_cached(
         "UPDATE change SET kind = ?, device = NULL, bytes = zeroblob(0) WHERE record_no = ? AND kind = ?",
@@ -95,21 +99,21 @@ fn erase_old(tx: &Transaction<'_>, feed: &mut Feed, record: &PreparedRecord) -> 
     for table in ["doubt", "about"] {
         tx.prepare_cached(&format!("DELETE FROM {table} WHERE record_no = ?"))?.execute([no])?;
     }
-    Ok(Some(no))
+    Ok(Some((no, area)))
 }
 
 fn write_new(
     tx: &Transaction<'_>,
     links: &Links,
     feed: &mut Feed,
-    (no, record): (i64, &PreparedRecord),
+    (no, area, record): (i64, AreaId, &PreparedRecord),
     now_ms: Millis,
 ) -> Result<()> {
     let bytes: usize = record.changes.iter().map(|c| c.bytes.len()).sum();
     for change in &record.changes {
         let chain = links.change(feed.position.chain, record.id, record.incarnation, &change.hash);
         feed.position = Position { seq: feed.position.seq + 1, chain };
-        feed.digest.add(&change.hash);
+        feed.count(area, &change.hash);
         tx.prepare_cached(
             "INSERT INTO change (no, kind, record_no, chain, hash, device, received_ms, bytes)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -126,8 +126,8 @@ fn walk(
     mut visit: impl FnMut(&Row<'_>) -> Result<bool>,
 ) -> Result<()> {
     let (first, last) = (pack(township_no, after), pack(township_no + 1, 0));
+    let filter = ScopeFilter::new(scope);
     if scope.whole || !scope.areas.is_empty() {
-        let filter = ScopeFilter::new(scope);
         let mut statement = c.prepare_cached(&format!(
             "SELECT {PULLED_COLUMNS}, r.changes, r.bytes FROM record r WHERE r.no > ? AND r.no < ? ORDER BY r.no"
         ))?;
@@ -155,7 +155,7 @@ fn walk(
     for no in numbers {
         let mut rows = statement.query([no])?;
         if let Some(r) = rows.next()?
-            && scope.reads.covers(place(r, 1)?.record_type)
+            && filter.covers(&place(r, 1)?)
             && !visit(r)?
         {
             return Ok(());

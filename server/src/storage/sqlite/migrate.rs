@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0018_relocation.sql"),
     include_str!("../migrations/sqlite/0019_items.sql"),
     include_str!("../migrations/sqlite/0020_united_leads.sql"),
+    include_str!("../migrations/sqlite/0021_away.sql"),
 ];
 
 /// The newest schema.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use doorstep_core::clock::Millis;
-use doorstep_core::id::{AreaId, RecordId, UserId};
+use doorstep_core::id::{AreaId, ChangeHash, RecordId, UserId};
 use doorstep_core::protocol::{AreaEntry, Position};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use super::super::chain::{KIND_MOVE, Links};
+use super::super::chain::{KIND_CHANGE, KIND_MOVE, Links};
 use super::super::relocation::{self, Change, MovedBy};
 use super::super::rights::MOVED_MAX;
 use super::super::{
@@ -283,6 +283,7 @@ pub(super) fn move_records(
     let found: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
     for (record_no, id, incarnation, from) in found {
         touched.insert(record_no);
+        recount(tx, feed, record_no, (AreaId(from), to))?;
         let (hash, chain) = links.moved(feed.position.chain, id, incarnation, to);
         feed.position = Position { seq: feed.position.seq + 1, chain };
         let no = pack(feed.no, feed.position.seq);
@@ -302,6 +303,20 @@ pub(super) fn move_records(
             .execute(params![no, record_no, from, moved.from_day, received_ms.cast_signed()])?;
         tx.prepare_cached("UPDATE record SET area = ?, last = ? WHERE no = ?")?
             .execute(params![to.0, no, record_no])?;
+    }
+    Ok(())
+}
+
+/// Counts the changes of a record that comes from nowhere, and those of one that goes there not any more.
+fn recount(tx: &Transaction<'_>, feed: &mut Feed, record_no: i64, (from, to): (AreaId, AreaId)) -> Result<()> {
+    if from != AreaId::NOWHERE && to != AreaId::NOWHERE {
+        return Ok(());
+    }
+    let mut find = tx.prepare_cached("SELECT hash FROM change WHERE record_no = ? AND kind = ?")?;
+    for hash in find.query_map(params![record_no, KIND_CHANGE], |r| Ok(ChangeHash(r.get(0)?)))? {
+        let hash = hash?;
+        feed.discount(from, &hash);
+        feed.count(to, &hash);
     }
     Ok(())
 }
