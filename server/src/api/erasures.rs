@@ -76,6 +76,7 @@ impl From<EraseError> for ApiError {
     fn from(error: EraseError) -> Self {
         match error {
             EraseError::Household => Self::not_found(),
+            EraseError::Elsewhere => Self::new(StatusCode::CONFLICT, "elsewhere"),
             EraseError::Member | EraseError::SeveralMembers => Self::bad_request("member"),
             EraseError::Ground => Self::bad_request("ground"),
             EraseError::Also => Self::bad_request("also"),

@@ -43,6 +43,9 @@ pub enum EraseError {
     /// No household of this id.
     #[error("there is no such household")]
     Household,
+    /// The household moved on: it is at home in another township of this server, and is erased there, in all of them.
+    #[error("the household is at home in another township: erase there")]
+    Elsewhere,
     /// No member of this instance or name.
     #[error("the household has no such member")]
     Member,
@@ -116,21 +119,79 @@ pub struct Erasure {
     pub not_covered: Vec<&'static str>,
 }
 
+impl Erasure {
+    /// Adds what goes in another township.
+    fn add(&mut self, other: Self) {
+        self.documents.extend(other.documents);
+        self.mentions.extend(other.mentions);
+        self.held_changes += other.held_changes;
+        self.refused_uploads += other.refused_uploads;
+        self.phones.extend(other.phones);
+    }
+}
+
 impl Service {
     /// Says what erasing a member would do; nothing is written.
     ///
     /// # Errors
     /// No such household or member, no ground, or the database's.
     pub fn plan_erasure(&self, township: TownshipId, erase: &Erase) -> Result<Erasure, EraseError> {
+        let others = self.elsewhere(township, erase)?;
         let found = self.find_erased(township, erase)?;
-        self.erasure(township, erase, &found)
+        let mut planned = self.erasure(township, erase, &found)?;
+        for (other, erase) in &others {
+            match self.find_erased(*other, erase) {
+                Ok(found) => planned.add(self.erasure(*other, erase, &found)?),
+                Err(EraseError::Member) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(planned)
     }
 
-    /// Erases a member. The audit log says so in the same transaction.
+    /// Erases a member, in each township that the household was in, this one last. The audit log says so in the same transactions.
     ///
     /// # Errors
     /// As [`Service::plan_erasure`]; [`EraseError::Remains`] when all is done but [`Service::clean_files`].
     pub fn erase(self: &Arc<Self>, actor: Actor, township: TownshipId, erase: &Erase) -> Result<Erasure, EraseError> {
+        let mut elsewhere = Vec::new();
+        for (other, erase) in self.elsewhere(township, erase)? {
+            match self.erase_in(actor, other, &erase) {
+                Ok(done) => elsewhere.push(done),
+                // erased there already, by a try that was cut
+                Err(EraseError::Member) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut done = self.erase_in(actor, township, erase)?;
+        elsewhere.into_iter().for_each(|part| done.add(part));
+        self.clean_files()?;
+        Ok(done)
+    }
+
+    /// The other townships that the household was in, with what is to go there.
+    fn elsewhere(&self, township: TownshipId, erase: &Erase) -> Result<Vec<(TownshipId, Erase)>, EraseError> {
+        if self.storage.away(township, erase.household)?.is_some() {
+            return Err(EraseError::Elsewhere);
+        }
+        let mut others = Vec::new();
+        for other in self.storage.came_from(township, erase.household)? {
+            let mut there = erase.clone();
+            let ids: Vec<RecordId> = there.also.iter().map(|(id, _)| *id).collect();
+            let known = self.storage.load_records(other, &ids)?;
+            let known: BTreeSet<RecordId> = known.into_iter().flatten().map(|stored| stored.id).collect();
+            there.also.retain(|(id, _)| known.contains(id));
+            others.push((other, there));
+        }
+        Ok(others)
+    }
+
+    fn erase_in(
+        self: &Arc<Self>,
+        actor: Actor,
+        township: TownshipId,
+        erase: &Erase,
+    ) -> Result<Erasure, EraseError> {
         let (mut found, mut office) = (self.find_erased(township, erase)?, None);
         let mut done = self.erasure(township, erase, &found)?;
         let act = |found: &Found, done: &Erasure| {
@@ -152,7 +213,6 @@ impl Service {
             let entry = self.entry(actor, act(&found, &done));
             if let Committed::Done(_) = self.storage.reroot(township, &records, &[entry], self.clock.now_ms())? {
                 done.erased = true;
-                self.clean_files()?;
                 return Ok(done);
             }
             found = self.find_erased(township, erase)?;

@@ -17,6 +17,7 @@ use super::{
 
 mod acts;
 mod audit;
+mod away;
 mod commits;
 mod databases;
 mod devices;

@@ -70,8 +70,9 @@ pub(super) async fn group(tx: &Transaction<'_>, tenant: &Tenant, pushes: &[Prepa
         let town = township.0.as_slice();
         for r in rows(tx, sql, &[&id, &town, &ids]).await? {
             let (record, to) = (RecordId(array(&r, 0)?), AreaId(array(&r, 1)?));
+            let from = known.records.get(&(*township, record)).map_or(to, |state| state.area);
             let mut feed = lock_feed(tx, id, *township).await?;
-            rights::recount(tx, (id, town), &mut feed, record, (*township, to)).await?;
+            rights::recount(tx, (id, town), &mut feed, record, (from, to)).await?;
             update_feed(tx, id, *township, &feed).await?;
         }
     }

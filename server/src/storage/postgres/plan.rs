@@ -32,12 +32,6 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Where a record that isn't stored yet will lie: where what it is about lies.
-    fn place_of_new(&self, township: TownshipId, record: &PreparedRecord) -> AreaId {
-        let subject = record.subject.and_then(|subject| self.records.get(&(township, subject)));
-        subject.map_or(record.area, |subject| subject.area)
-    }
-
     /// Judges a push and, if it is taken, moves on to what will be stored after it.
     fn take(&mut self, push: &PreparedPush) -> Option<Committed> {
         if push.areas_version.is_some_and(|version| self.areas.get(&push.township) != Some(&version)) {
@@ -63,7 +57,7 @@ impl Known {
             if !as_merged {
                 return Some(Committed::Moved);
             }
-            let area = now.map_or_else(|| self.place_of_new(push.township, record), |now| now.area);
+            let area = now.map_or(record.area, |now| now.area);
             let (heads, incarnation) = (record.heads.clone(), record.incarnation);
             after.insert(key, State { heads, incarnation, doubts: record.check.found.len() as u32, area });
         }
