@@ -139,84 +139,69 @@ impl Service {
         let others = self.elsewhere(township, erase)?;
         let found = self.find_erased(township, erase)?;
         let mut planned = self.erasure(township, erase, &found)?;
-        for (other, erase) in &others {
-            match self.find_erased(*other, erase) {
-                Ok(found) => planned.add(self.erasure(*other, erase, &found)?),
-                Err(EraseError::Member) => {}
-                Err(error) => return Err(error),
+        for other in others {
+            if let Some(copies) = self.find_copies(other, erase, &found)? {
+                planned.add(self.erasure(other, erase, &copies)?);
             }
         }
         Ok(planned)
     }
 
-    /// Erases a member, in each township that the household was in, this one last. The audit log says so in the same transactions.
+    /// Erases a member, in each township that the household was in, its home last. The audit log says so in the same transactions.
     ///
     /// # Errors
     /// As [`Service::plan_erasure`]; [`EraseError::Remains`] when all is done but [`Service::clean_files`].
     pub fn erase(self: &Arc<Self>, actor: Actor, township: TownshipId, erase: &Erase) -> Result<Erasure, EraseError> {
         let mut elsewhere = Vec::new();
-        for (other, erase) in self.elsewhere(township, erase)? {
-            match self.erase_in(actor, other, &erase) {
-                Ok(done) => elsewhere.push(done),
-                // erased there already, by a try that was cut
-                Err(EraseError::Member) => {}
-                Err(error) => return Err(error),
-            }
+        for other in self.elsewhere(township, erase)? {
+            let copies = || self.find_copies(other, erase, &self.find_erased(township, erase)?);
+            elsewhere.extend(self.erase_in(actor, other, erase, &copies)?);
         }
-        let mut done = self.erase_in(actor, township, erase)?;
+        let at_home = || self.find_erased(township, erase).map(Some);
+        let mut done = self.erase_in(actor, township, erase, &at_home)?.ok_or(EraseError::Member)?;
         elsewhere.into_iter().for_each(|part| done.add(part));
         self.clean_files()?;
         Ok(done)
     }
 
-    /// The other townships that the household was in, with what is to go there.
-    fn elsewhere(&self, township: TownshipId, erase: &Erase) -> Result<Vec<(TownshipId, Erase)>, EraseError> {
+    /// The other townships that the household was in.
+    fn elsewhere(&self, township: TownshipId, erase: &Erase) -> Result<Vec<TownshipId>, EraseError> {
         if self.storage.away(township, erase.household)?.is_some() {
             return Err(EraseError::Elsewhere);
         }
-        let mut others = Vec::new();
-        for other in self.storage.came_from(township, erase.household)? {
-            let mut there = erase.clone();
-            let ids: Vec<RecordId> = there.also.iter().map(|(id, _)| *id).collect();
-            let known = self.storage.load_records(other, &ids)?;
-            let known: BTreeSet<RecordId> = known.into_iter().flatten().map(|stored| stored.id).collect();
-            there.also.retain(|(id, _)| known.contains(id));
-            others.push((other, there));
-        }
-        Ok(others)
+        Ok(self.storage.came_from(township, erase.household)?)
     }
 
+    /// Erases in one township what is found there; `None` if nothing is.
     fn erase_in(
         self: &Arc<Self>,
         actor: Actor,
         township: TownshipId,
         erase: &Erase,
-    ) -> Result<Erasure, EraseError> {
-        let (mut found, mut office) = (self.find_erased(township, erase)?, None);
-        let mut done = self.erasure(township, erase, &found)?;
-        let act = |found: &Found, done: &Erasure| {
-            let answers: usize = done.documents.iter().map(|d| d.answers.len()).sum();
-            Act::new(Action::Erased)
-                .in_township(township)
-                .record(erase.household)
-                .about("member", &found.member)
-                .because(&erase.ground)
-                .with("documents", done.documents.len())
-                .with("answers", answers)
-        };
+        find: &dyn Fn() -> Result<Option<Found>, EraseError>,
+    ) -> Result<Option<Erasure>, EraseError> {
+        let mut office = None;
         for _ in 0..TRIES {
+            let Some(found) = find()? else { return Ok(None) };
+            let mut done = self.erasure(township, erase, &found)?;
             let office = match &mut office {
                 Some(office) => office,
                 none => none.insert(Office::start(self, office_user(self)?, township).map_err(WriteError::from)?),
             };
             let records = self.rerooted(office, &found)?;
-            let entry = self.entry(actor, act(&found, &done));
+            let answers: usize = done.documents.iter().map(|d| d.answers.len()).sum();
+            let act = Act::new(Action::Erased)
+                .in_township(township)
+                .record(erase.household)
+                .about("member", &found.member)
+                .because(&erase.ground)
+                .with("documents", done.documents.len())
+                .with("answers", answers);
+            let entry = self.entry(actor, act);
             if let Committed::Done(_) = self.storage.reroot(township, &records, &[entry], self.clock.now_ms())? {
                 done.erased = true;
-                return Ok(done);
+                return Ok(Some(done));
             }
-            found = self.find_erased(township, erase)?;
-            done = self.erasure(township, erase, &found)?;
         }
         Err(WriteError::from(Refused::Busy).into())
     }

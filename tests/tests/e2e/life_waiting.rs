@@ -1,18 +1,14 @@
 //! Events that can't be applied when they come: they wait with a reason, and are tried again.
 
-use std::sync::Arc;
-
 use doorstep_core::client::Phone;
-use doorstep_core::id::{AreaId, RecordId};
-use doorstep_core::protocol::AreaEntry;
+use doorstep_core::id::RecordId;
 use doorstep_core::record::{ChangeNote, Edit, Value};
 use doorstep_core::store::PlannedDocument;
 use doorstep_server::service::audit::Actor;
 use doorstep_server::service::grants::NewGrant;
-use doorstep_server::storage::{PostgresStorage, SqliteStorage, Storage};
-use doorstep_tests::harness::{TestServer, edit, sync, visit};
+use doorstep_tests::harness::{TestServer, edit, sync};
 
-use super::life::{correct, family, on_server, persons, phone_of, said, scratch, settled, writes_alone};
+use super::life::{family, on_server, persons, phone_of, said, scratch, settled, writes_alone};
 
 /// What waits, by the API: event and reason; each with words in both languages.
 fn waiting(server: &TestServer) -> Vec<(RecordId, String)> {
@@ -137,61 +133,6 @@ fn an_event_that_waits_and_is_taken_back_waits_no_longer() {
     sync(&old);
     assert_eq!(waiting(&server), []);
     assert_eq!(on_server(&server, household).0, 3);
-}
-
-#[test]
-fn a_move_to_another_township_waits_with_a_reason_and_the_household_stays_with_all_about_it() {
-    let dirs = scratch::<1>();
-    let storage = SqliteStorage::open(&dirs[0].path().join("doorstep.db")).unwrap();
-    moves_to_another_township(Arc::new(storage), ["--data", dirs[0].path().to_str().unwrap()]);
-}
-
-#[test]
-fn a_move_to_another_township_waits_with_a_reason_on_postgresql_too() {
-    let Some(url) = super::postgres::fresh_database("doorstep_elsewhere") else { return };
-    moves_to_another_township(Arc::new(PostgresStorage::connect(&url).unwrap()), ["--database", &url]);
-}
-
-fn moves_to_another_township(storage: Arc<dyn Storage>, database: [&str; 2]) {
-    let dirs = scratch::<1>();
-    let server = TestServer::on(storage);
-    let a = server.phone(dirs[0].path(), "甲");
-    let (household, _) = family(&a, server.villages[0], "0001", "李四");
-    visit(&a, household, "记事");
-    sync(&a);
-    let [elsewhere, there] = [71, 72].map(|n| AreaId([n; 16]));
-    let entry = |area, parent| AreaEntry {
-        area,
-        parent,
-        level: "village".into(),
-        code: String::new(),
-        name_zh: "外乡".into(),
-        name_en: String::new(),
-    };
-    server.service.storage.put_areas(elsewhere, &[entry(elsewhere, None), entry(there, Some(elsewhere))]).unwrap();
-    let to = |area: AreaId| [day(), ("to_area", Value::from(area.to_string().as_str()))];
-    let moved = writes_alone(&a, &server, household, "household_move", &to(there));
-    settled(&[&a]);
-    assert_eq!(waiting(&server), [(moved, "event_other_township".to_owned())]);
-    let page = crate::client().get(format!("{}/quarantine", server.url())).send().unwrap().text().unwrap();
-    assert!(page.contains("迁往的村组属于另一个乡镇"), "{page}");
-    let area = |id| server.service.storage.record_row(server.township, id).unwrap().unwrap().area;
-    assert_eq!(area(household), server.villages[0]);
-    assert_eq!(persons(&a), [(household, 3)]);
-    assert!(server.service.storage.placements(server.township, household).unwrap().is_empty());
-    let township = server.township.to_string();
-    let event = |command| crate::cli::run(&["event", command, database[0], database[1], "--township", &township]);
-    let listed = event("waiting");
-    assert!(listed.contains("属于另一个乡镇") && listed.contains("belongs to another township"), "{listed}");
-    let tried = event("retry");
-    assert!(tried.contains("0 done, 1 still waiting"), "{tried}");
-    // tried again it is the same; corrected to a village of this township it moves, and waits no longer
-    assert_eq!(server.service.retry_events(server.township).unwrap(), (0, 1));
-    let key = server.villages[1].to_string();
-    correct(&a, moved, &[("to_village", &key)]);
-    settled(&[&a]);
-    assert_eq!((area(household), area(moved)), (server.villages[1], server.villages[1]));
-    assert_eq!(waiting(&server), []);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod history;
 mod hostile;
 mod invitations;
 mod life;
+mod life_elsewhere;
 mod life_moves;
 mod life_waiting;
 mod lists;

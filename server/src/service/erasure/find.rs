@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use doorstep_core::form::{Catalog, Form};
-use doorstep_core::id::{Identity, RecordId};
+use doorstep_core::id::{Identity, Incarnation, RecordId};
 use doorstep_core::link::LINK_TYPE;
 use doorstep_core::record::key::{AnswerKey, Leaf};
 use doorstep_core::record::{Record, Section, Value};
@@ -56,9 +56,11 @@ pub(super) struct Found {
     pub groups: Vec<Group>,
     pub mentions: Vec<(RecordId, String)>,
     pub forms: Arc<Catalog>,
+    marks: Marks,
 }
 
 /// What tells that an answer is about the person.
+#[derive(Clone)]
 struct Marks {
     member: String,
     /// Names and numbers.
@@ -195,7 +197,33 @@ impl Service {
         if also.iter().any(|(id, _)| !known.contains(id)) {
             return Err(EraseError::Also);
         }
-        Ok(Found { member, groups, mentions: mentions.into_iter().collect(), forms })
+        Ok(Found { member, groups, mentions: mentions.into_iter().collect(), forms, marks })
+    }
+
+    /// The same documents in a township where the household was before: all that are rooted anew at home are there too, so that
+    /// both stay at the same incarnation. `None` where it was done already.
+    pub(super) fn find_copies(
+        &self,
+        township: TownshipId,
+        erase: &Erase,
+        home: &Found,
+    ) -> Result<Option<Found>, EraseError> {
+        let also: BTreeSet<(RecordId, &str)> = erase.also.iter().map(|(id, key)| (*id, key.as_str())).collect();
+        let mut groups = Vec::new();
+        for group in &home.groups {
+            let at_home: BTreeMap<RecordId, Incarnation> =
+                group.docs.iter().map(|doc| (doc.stored.id, doc.stored.incarnation)).collect();
+            let Some(core) = group.docs.first() else { continue };
+            let Some(mut copy) = self.group(township, &home.forms, core.stored.id)? else { continue };
+            let is_done = |doc: &Doc| at_home.get(&doc.stored.id).is_some_and(|at| doc.stored.incarnation > *at);
+            if !copy.docs.iter().any(is_done) {
+                copy.mark(&home.marks, &also);
+                groups.push(copy);
+            }
+        }
+        let (member, forms, marks) = (home.member.clone(), home.forms.clone(), home.marks.clone());
+        let found = Found { member, groups, mentions: Vec::new(), forms, marks };
+        Ok(Some(found).filter(|found| !found.groups.is_empty()))
     }
 
     /// The core records of the form instances about a household. Links between members hold ids only, and stay.
