@@ -427,6 +427,8 @@ pub struct RecordFilter {
     pub with_differences: bool,
     /// Without households that are united into others.
     pub without_united: bool,
+    /// Also what went to another township.
+    pub elsewhere: bool,
     /// Only with this status.
     pub status: Option<String>,
     /// Born after this feed number.

@@ -72,6 +72,7 @@ impl From<DeskError> for ApiError {
             DeskError::UnknownRecord => Self::not_found(),
             DeskError::UnknownHeads => conflict("unknown_heads"),
             DeskError::Answered => conflict("answered_meanwhile"),
+            DeskError::Elsewhere => conflict("elsewhere"),
             DeskError::NoDifference => conflict("no_difference"),
             DeskError::UnknownValue => unfit("unknown_value"),
             DeskError::Answer => unfit("answer_unfit"),

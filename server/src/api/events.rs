@@ -129,6 +129,7 @@ impl From<EventError> for ApiError {
                 refused(problems.into_iter().map(said).collect())
             }
             EventError::Write(WriteError::Refused(refused)) => refused.into(),
+            EventError::Write(WriteError::Elsewhere) => Self::new(StatusCode::CONFLICT, "elsewhere"),
             EventError::Write(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "an event could not be written");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal")

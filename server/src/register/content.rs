@@ -23,6 +23,8 @@ pub enum Standing {
     Undone,
     /// Ended.
     Ended,
+    /// It went to another township.
+    Away,
 }
 
 /// A household of the register.
@@ -81,6 +83,7 @@ impl Content {
     fn take_core(&mut self, record: RecordId, area: AreaId, answers: Answers) {
         let at = self.households.len() as u32;
         let standing = match (answers.ended, answers.ended_why.as_deref()) {
+            _ if area == AreaId::NOWHERE => Standing::Away,
             (false, _) => Standing::Present,
             (true, Some("error")) => Standing::Undone,
             (true, _) => Standing::Ended,
@@ -122,11 +125,13 @@ impl Content {
     pub fn by_number(&self, number: &str) -> Found {
         let Some(all) = self.by_number.get(number) else { return Found::None };
         let of = |standing| all.iter().copied().filter(move |at| self.households[*at as usize].standing == standing);
-        for standing in [Standing::Present, Standing::Undone, Standing::Ended] {
+        for standing in [Standing::Present, Standing::Undone, Standing::Ended, Standing::Away] {
             let mut found = of(standing);
             match (found.next(), found.next()) {
                 (Some(one), None) => return Found::One(one as usize),
-                (Some(_), Some(_)) if standing != Standing::Ended => return Found::Several,
+                (Some(_), Some(_)) if matches!(standing, Standing::Present | Standing::Undone) => {
+                    return Found::Several;
+                }
                 (Some(one), Some(_)) => return Found::One(one as usize),
                 _ => {}
             }
@@ -151,7 +156,12 @@ fn each(
     record_type: &str,
     mut take: impl FnMut(crate::storage::RecordRow),
 ) -> Result<(), StorageError> {
-    let mut filter = RecordFilter { record_type: Some(record_type.to_owned()), limit: PAGE, ..RecordFilter::default() };
+    let mut filter = RecordFilter {
+        record_type: Some(record_type.to_owned()),
+        elsewhere: true,
+        limit: PAGE,
+        ..RecordFilter::default()
+    };
     loop {
         let rows = storage.list_records(township, &filter)?;
         let full = rows.len() as u32 >= PAGE;

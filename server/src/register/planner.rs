@@ -176,9 +176,12 @@ impl Planner<'_> {
             }
             Found::None => None,
         };
-        if known.is_some_and(|at| self.content.household(at).standing == Standing::Ended) {
-            draft.faults.push(Fault::new("household_ended", first).with("number", &group.number));
-        }
+        let fault = match known.map(|at| self.content.household(at).standing) {
+            Some(Standing::Ended) => Some("household_ended"),
+            Some(Standing::Away) => Some("household_away"),
+            _ => None,
+        };
+        draft.faults.extend(fault.map(|code| Fault::new(code, first).with("number", &group.number)));
         if answers.damaged {
             draft.faults.push(Fault::new("unreadable_record", first));
         }

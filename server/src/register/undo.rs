@@ -170,7 +170,8 @@ impl Undoing<'_> {
         if !household.created || household.documents.is_empty() {
             return Ok(false);
         }
-        let filter = RecordFilter { subject: Some(household.record), limit: 10, ..RecordFilter::default() };
+        let filter =
+            RecordFilter { subject: Some(household.record), elsewhere: true, limit: 10, ..RecordFilter::default() };
         let part = format!("{}.", self.schema.form.record_type);
         let about = self.service.storage.list_records(self.township, &filter)?;
         Ok(about.iter().any(|r| !r.record_type.starts_with(&part)))

@@ -43,6 +43,9 @@ pub enum DeskError {
     /// Records that can't be linked: other types, one and the same, or not of the township.
     #[error("these records can't be linked")]
     Unlinkable,
+    /// The household went to another township.
+    #[error("the household is at home in another township now")]
+    Elsewhere,
     /// The change was refused.
     #[error(transparent)]
     Write(WriteError),
@@ -57,6 +60,7 @@ impl From<WriteError> for DeskError {
             WriteError::UnknownRecord => Self::UnknownRecord,
             WriteError::UnknownHeads => Self::UnknownHeads,
             WriteError::Answered => Self::Answered,
+            WriteError::Elsewhere => Self::Elsewhere,
             WriteError::Edit(_) => Self::Answer,
             error => Self::Write(error),
         }

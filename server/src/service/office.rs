@@ -40,6 +40,9 @@ pub enum WriteError {
     /// The office answered the question meanwhile.
     #[error("somebody at the office answered this question meanwhile")]
     Answered,
+    /// The household went to another township.
+    #[error("the household is at home in another township now")]
+    Elsewhere,
     /// The pipeline refused a change.
     #[error("a change was refused: {0}")]
     Change(String),
@@ -262,6 +265,9 @@ impl Office {
         let forms = self.service.forms().map_err(Refused::from)?;
         let mut frames = Vec::new();
         for ((mut frame, edits), stored) in planned.into_iter().zip(stored) {
+            if stored.as_ref().map_or(frame.area, |stored| stored.area) == AreaId::NOWHERE {
+                return Err(WriteError::Elsewhere);
+            }
             let mut record = match &stored {
                 Some(stored) => open_record(stored).map_err(|r| WriteError::Change(r.code().to_owned()))?,
                 None => Record::new(frame.identity.clone()),

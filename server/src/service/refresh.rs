@@ -80,8 +80,13 @@ impl Service {
         let record_type = Some(format!("{}{part}", form.record_type));
         let (mut after, mut changed) = (0, 0);
         loop {
-            let filter =
-                RecordFilter { record_type: record_type.clone(), after, limit: PAGE, ..RecordFilter::default() };
+            let filter = RecordFilter {
+                record_type: record_type.clone(),
+                elsewhere: true,
+                after,
+                limit: PAGE,
+                ..RecordFilter::default()
+            };
             let rows = self.storage.list_records(township, &filter)?;
             let Some(last) = rows.last() else { return Ok(changed) };
             after = last.born;

@@ -198,8 +198,10 @@ pub fn record_page_at(
     let Some(stored) = storage.full_record(township, id)? else { return Ok(None) };
     let Ok(record) = merge::open_record(&stored) else { return Ok(None) };
     let names = people(service, township)?;
-    let about =
-        storage.list_records(township, &RecordFilter { subject: Some(id), limit: 200, ..RecordFilter::default() })?;
+    let about = storage.list_records(
+        township,
+        &RecordFilter { subject: Some(id), elsewhere: true, limit: 200, ..RecordFilter::default() },
+    )?;
     let is_told = |r: &RecordRow| r.core == r.id && r.record_type != LINK_TYPE;
     let about = about.into_iter().filter(is_told).collect();
     let parts = parts(service, township, &row)?;

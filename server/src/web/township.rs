@@ -9,6 +9,7 @@ use doorstep_core::form::Catalog;
 use doorstep_core::id::AreaId;
 use doorstep_core::protocol::AreaEntry;
 
+use super::texts;
 use crate::api::ApiError;
 use crate::messages::Language;
 use crate::service::Service;
@@ -47,6 +48,9 @@ impl Township {
 
     /// The name of an area; empty if unknown.
     pub fn area_name(&self, area: AreaId, language: Language) -> String {
+        if area == AreaId::NOWHERE {
+            return texts::text("area.elsewhere", language).to_owned();
+        }
         let Some(entry) = self.areas.get(&area) else { return String::new() };
         let (first, second) = match language {
             Language::Zh => (&entry.name_zh, &entry.name_en),

@@ -230,7 +230,13 @@ impl Service {
     fn cores_about(&self, township: TownshipId, household: RecordId) -> Result<BTreeSet<RecordId>, StorageError> {
         let (mut cores, mut after) = (BTreeSet::new(), 0);
         loop {
-            let filter = RecordFilter { subject: Some(household), after, limit: PAGE, ..RecordFilter::default() };
+            let filter = RecordFilter {
+                subject: Some(household),
+                elsewhere: true,
+                after,
+                limit: PAGE,
+                ..RecordFilter::default()
+            };
             let rows = self.storage.list_records(township, &filter)?;
             let Some(last) = rows.last() else { break };
             after = last.born;

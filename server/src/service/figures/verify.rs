@@ -183,7 +183,7 @@ impl Service {
         let (mut links, mut after) = (Vec::new(), 0);
         loop {
             let record_type = Some(LINK_TYPE.to_owned());
-            let filter = RecordFilter { record_type, after, limit: PAGE, ..RecordFilter::default() };
+            let filter = RecordFilter { record_type, elsewhere: true, after, limit: PAGE, ..RecordFilter::default() };
             let rows = self.storage.list_records(township, &filter)?;
             let Some(last) = rows.last() else { break };
             after = last.born;

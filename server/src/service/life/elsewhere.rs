@@ -207,7 +207,13 @@ impl Service {
     fn all_about(&self, township: TownshipId, household: RecordId) -> Result<Vec<StoredRecord>, WriteError> {
         let (mut ids, mut after) = (vec![household], 0);
         loop {
-            let filter = RecordFilter { subject: Some(household), after, limit: PAGE, ..RecordFilter::default() };
+            let filter = RecordFilter {
+                subject: Some(household),
+                elsewhere: true,
+                after,
+                limit: PAGE,
+                ..RecordFilter::default()
+            };
             let rows = self.storage.list_records(township, &filter).map_err(Refused::from)?;
             let Some(last) = rows.last() else { break };
             after = last.born;

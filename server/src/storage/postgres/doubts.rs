@@ -198,8 +198,10 @@ pub(super) async fn list(
         values.push(value);
         sql.push_str(&condition.replace('?', &format!("${}", values.len())));
     };
-    if let Some(area) = filter.area {
-        also(" AND r.area = ?", Box::new(area.0.to_vec()));
+    match filter.area {
+        Some(area) => also(" AND r.area = ?", Box::new(area.0.to_vec())),
+        // what went to another township is decided there
+        None => also(" AND r.area <> ?", Box::new(AreaId::NOWHERE.0.to_vec())),
     }
     if let Some(form) = &filter.form {
         also(" AND d.form = ?", Box::new(form.clone()));
@@ -248,10 +250,12 @@ pub(super) async fn totals(
 ) -> Result<Vec<DoubtTotal>> {
     let sql = "SELECT d.form, d.question, d.class, count(*) FROM doubt d
         JOIN record r ON r.tenant = d.tenant AND r.township = d.township AND r.id = d.record
-        WHERE d.tenant = $1 AND d.township = $2 AND d.closed_ms IS NULL AND ($3::BYTEA IS NULL OR r.area = $3)
+        WHERE d.tenant = $1 AND d.township = $2 AND d.closed_ms IS NULL AND CASE WHEN $3::BYTEA IS NULL THEN r.area <> $5 ELSE r.area = $3 END
         GROUP BY d.form, d.question, d.class ORDER BY count(*) DESC, d.form, d.question LIMIT $4";
     let area = area.map(|a| a.0.to_vec());
-    let found = rows(c, sql, &[&tenant, &township.0.as_slice(), &area, &doubts::TOTALS_MAX]).await?;
+    let found =
+        rows(c, sql, &[&tenant, &township.0.as_slice(), &area, &doubts::TOTALS_MAX, &AreaId::NOWHERE.0.as_slice()])
+            .await?;
     let total = |r: &Row| {
         Ok(DoubtTotal {
             form: get(r, 0)?,

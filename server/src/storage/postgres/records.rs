@@ -163,6 +163,9 @@ pub(super) async fn list(
     if let Some(search) = &filter.search {
         also(" AND strpos(search, ?) > 0", Box::new(search.clone()));
     }
+    if !filter.elsewhere {
+        also(" AND area <> ?", Box::new(AreaId::NOWHERE.0.to_vec()));
+    }
     if filter.with_differences {
         also(" AND differences > ?", Box::new(0_i64));
     }

@@ -168,8 +168,10 @@ pub(super) fn list(c: &Connection, township: TownshipId, filter: &DoubtFilter) -
         sql.push_str(condition);
         values.push(value);
     };
-    if let Some(area) = filter.area {
-        also(" AND r.area = ?", area.0.to_vec().into());
+    match filter.area {
+        Some(area) => also(" AND r.area = ?", area.0.to_vec().into()),
+        // what went to another township is decided there
+        None => also(" AND r.area <> ?", AreaId::NOWHERE.0.to_vec().into()),
     }
     if let Some(form) = &filter.form {
         also(" AND d.form = ?", form.clone().into());
@@ -215,11 +217,11 @@ pub(super) fn totals(c: &Connection, township: TownshipId, area: Option<AreaId>)
     let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };
     let mut statement = c.prepare_cached(
         "SELECT d.form, d.question, d.class, count(*) FROM doubt d JOIN record r ON r.no = d.record_no
-         WHERE d.closed_ms IS NULL AND d.no > ? AND d.no < ? AND (?3 IS NULL OR r.area = ?3)
+         WHERE d.closed_ms IS NULL AND d.no > ? AND d.no < ? AND CASE WHEN ?3 IS NULL THEN r.area <> ?5 ELSE r.area = ?3 END
          GROUP BY d.form, d.question, d.class ORDER BY count(*) DESC, d.form, d.question LIMIT ?4",
     )?;
     let area = area.map(|a| a.0.to_vec());
-    let values = params![pack(township_no, 0), pack(township_no + 1, 0), area, doubts::TOTALS_MAX];
+    let values = params![pack(township_no, 0), pack(township_no + 1, 0), area, doubts::TOTALS_MAX, AreaId::NOWHERE.0];
     let rows = statement.query_map(values, |r| {
         Ok(DoubtTotal {
             form: r.get(0)?,

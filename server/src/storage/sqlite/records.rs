@@ -129,6 +129,9 @@ pub(super) fn list(c: &Connection, township: TownshipId, filter: &RecordFilter) 
     if let Some(search) = &filter.search {
         also(" AND instr(t.search, ?) > 0", search.clone().into());
     }
+    if !filter.elsewhere {
+        also(" AND r.area <> ?", AreaId::NOWHERE.0.to_vec().into());
+    }
     if filter.with_differences {
         also(" AND r.differences > ?", 0.into());
     }
