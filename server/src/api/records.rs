@@ -73,7 +73,6 @@ impl ListQuery {
             search: self.search.clone().filter(|s| !s.is_empty()).map(|s| s.to_lowercase()),
             elsewhere: false,
             with_differences: false,
-            elsewhere: false,
             without_united: self.united.as_deref() != Some("all"),
             status: self.status.clone(),
             after: self.after.unwrap_or(0),

@@ -25,7 +25,7 @@ use doorstep_core::lists::{area_item, instance_items, list, record_item};
 use doorstep_core::record::{Record, USUAL_ZONE_MINUTES, Value};
 
 use super::merge::{core_of, open_record};
-use super::office::{FormInstance, Office, WriteError};
+use super::office::{FormInstance, Office, WriteError, check_here};
 use super::rights::Rights;
 use super::{Refused, Service};
 use crate::storage::page::Placed;
@@ -298,6 +298,7 @@ impl Service {
         let forms = self.forms().map_err(Refused::from).map_err(WriteError::from)?;
         let form = forms.newest(&new.form).filter(|form| form.event().is_some()).ok_or(EventError::Form)?;
         let own = self.stored(township, &forms, new.household)?.ok_or(EventError::Household)?;
+        check_here(own.core.area)?;
         let files = self.lists(township, &forms, &form, &own, new)?;
         let model = Model::with_files(Arc::clone(&form), &files).map_err(|_| EventError::Form)?;
         let zone = i32::from(USUAL_ZONE_MINUTES);

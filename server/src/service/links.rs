@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::audit::{Act, Action, Actor};
 use super::desk::{Desk, DeskError};
 use super::duplicates::{Candidate, Found, link_key};
+use super::office::check_here;
 use crate::storage::{StorageError, StoredLink, TownshipId};
 
 /// Looking for duplicates takes at most this part of the time: what was found is kept so many times as long as it took.
@@ -174,6 +175,7 @@ impl Desk {
             if row.record_type != "household" || !side.member.as_ref().is_none_or(is_instance) {
                 return Err(DeskError::Unlinkable);
             }
+            check_here(row.area)?;
             areas.push(row.area);
         }
         if decision.leads.is_some_and(|leads| leads != one.household && leads != other.household) {

@@ -175,6 +175,7 @@ impl Office {
     ) -> Result<usize, WriteError> {
         let stored = self.service.storage.load_records(self.device.township, &[record]).map_err(Refused::from)?;
         let stored = stored.into_iter().next().flatten().ok_or(WriteError::UnknownRecord)?;
+        check_here(stored.area)?;
         let opened = open_record(&stored).map_err(|r| WriteError::Change(r.code().to_owned()))?;
         self.check_seen(&opened, heads, &edits)?;
         let frame = RecordFrame {
@@ -198,7 +199,9 @@ impl Office {
         entry: AuditEntry,
     ) -> Result<usize, WriteError> {
         let stored = self.service.storage.load_records(self.device.township, &[frame.id]).map_err(Refused::from)?;
-        let Some(stored) = stored.into_iter().next().flatten() else {
+        let stored = stored.into_iter().next().flatten();
+        check_here(stored.as_ref().map_or(frame.area, |stored| stored.area))?;
+        let Some(stored) = stored else {
             return self.push(vec![(frame, edits)], At::Now, &[entry]);
         };
         let opened = open_record(&stored).map_err(|r| WriteError::Change(r.code().to_owned()))?;
@@ -265,9 +268,6 @@ impl Office {
         let forms = self.service.forms().map_err(Refused::from)?;
         let mut frames = Vec::new();
         for ((mut frame, edits), stored) in planned.into_iter().zip(stored) {
-            if stored.as_ref().map_or(frame.area, |stored| stored.area) == AreaId::NOWHERE {
-                return Err(WriteError::Elsewhere);
-            }
             let mut record = match &stored {
                 Some(stored) => open_record(stored).map_err(|r| WriteError::Change(r.code().to_owned()))?,
                 None => Record::new(frame.identity.clone()),
@@ -328,6 +328,11 @@ impl Office {
         }
         Err(Refused::Busy.into())
     }
+}
+
+/// That what lies there is the township's: what went to another one is decided there.
+pub(super) fn check_here(area: AreaId) -> Result<(), WriteError> {
+    if area == AreaId::NOWHERE { Err(WriteError::Elsewhere) } else { Ok(()) }
 }
 
 /// The heads that a record had at a number of the feed.

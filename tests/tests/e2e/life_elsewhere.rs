@@ -155,6 +155,22 @@ fn moves_with_all(two: &Two) {
     assert_eq!(server.service.storage.load_records(server.township, &[household]).unwrap(), before);
     let days = |(township, village)| ["2026-04-30", THEN].map(|day| two.stock((township, village), day));
     assert_eq!((days(here), days(there)), ([3, 0], [0, 3]));
+    // the old township's office has it in no list, and can't change it; what its figures count is still to be seen
+    let get = |path: &str| {
+        let address =
+            format!("{}{path}{}township={}", server.url(), if path.contains('?') { '&' } else { '?' }, server.township);
+        crate::client().get(address).send().unwrap().text().unwrap()
+    };
+    let listed: serde_json::Value = serde_json::from_str(&get("/api/records?type=household")).unwrap();
+    assert_eq!(listed["records"], serde_json::json!([]));
+    let page = get(&format!("/households/{household}"));
+    assert!(page.contains("已迁往其他乡镇") && page.contains("李四"), "{page}");
+    let body = serde_json::json!({"form": "birth", "household": household, "answers": {"happened_on": THEN, "name": "李小红"}});
+    let address = format!("{}/api/events?township={}", server.url(), server.township);
+    let refused = crate::client().post(address).json(&body).send().unwrap();
+    assert_eq!(refused.status(), 409);
+    let refused: serde_json::Value = refused.json().unwrap();
+    assert_eq!(refused["error"]["code"], "elsewhere");
     // who was paired isn't any more, and the log says what happened
     let user = helper.enrolment().unwrap().unwrap().user;
     let (_, log) = server.service.storage.grants(user, 0).unwrap();

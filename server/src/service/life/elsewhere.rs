@@ -158,7 +158,10 @@ impl Service {
             }
             let leaves: Vec<Move> = moved(AreaId::NOWHERE).into_iter().collect();
             let rows = after(&rows, &leaves);
-            let known = self.storage.relocations(to, household).map_err(Refused::from)?;
+            let mut known = self.storage.relocations(to, household).map_err(Refused::from)?;
+            if known.is_empty() {
+                known.push(start(AreaId::NOWHERE));
+            }
             let mut arriving = self.copied(&there, &found)?;
             arriving.moves.extend(event.as_ref().and_then(|(.., area)| moved(*area)));
             arriving.moves.extend(mirrored(household, &rows, &known, &arriving.moves));
@@ -167,7 +170,10 @@ impl Service {
             let merge = self.merge(sender, 0, now_ms).map_err(Refused::from)?;
             let mut leaving = merge.moving(Vec::new()).map_err(Refused::from)?;
             leaving.moves = leaves;
-            if is_here(&rows) {
+            if is_here(&rows) && is_here(&after(&known, &arriving.moves)) {
+                // a later act of the office keeps it here, of which the other one wouldn't know
+                arriving = PreparedPush { moves: Vec::new(), records: Vec::new(), events: Vec::new(), ..arriving };
+            } else if is_here(&rows) {
                 leaving.writes.push(Write::Away(to, Away { household, to: from, upto: 0 }));
             } else {
                 self.move_home((from, to), household, upto, &mut leaving)?;
