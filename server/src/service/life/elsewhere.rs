@@ -252,7 +252,7 @@ impl Service {
         let covered: HashSet<(RecordId, ChangeHash)> = senders.keys().copied().collect();
         let carrier = Sender::Carrier { device: there.sender(), covered: &covered };
         let merge = self.merge(carrier, 0, self.clock.now_ms()).map_err(Refused::from)?;
-        let refill = Refill { receipts: Vec::new(), records: found.iter().map(frame).collect() };
+        let refill = Refill { receipts: Vec::new(), records: found.iter().map(frame).collect(), sealed: Vec::new() };
         let (mut push, refused) = merge.refill(&refill).map_err(Refused::from)?;
         if refused > 0 || !push.waiting.is_empty() {
             return Err(WriteError::Change("not_taken_there".to_owned()));
