@@ -1,14 +1,12 @@
 //! What a phone keeps of records that left its scope: nothing that it can read, and all that a rewound server needs.
 
-use std::io::Read;
-use std::path::Path;
-
 use doorstep_core::client::Phone;
 use doorstep_core::id::{AreaId, RecordId, UserId};
 use doorstep_core::store::ListFilter;
 use doorstep_server::service::audit::Actor;
 use doorstep_server::service::grants::NewGrant;
 use doorstep_server::storage::Grant;
+use doorstep_tests::files;
 use doorstep_tests::harness::{TestServer, add_household, edit, person, sync, visit};
 use tempfile::TempDir;
 
@@ -68,29 +66,8 @@ impl Paired {
     }
 
     fn holds_canary(&self) -> bool {
-        stands_in(self.dirs[2].path(), CANARY)
+        files::holds(self.dirs[2].path(), CANARY).unwrap()
     }
-}
-
-/// True if a text stands in a file of a folder, as it is or compressed.
-fn stands_in(dir: &Path, text: &str) -> bool {
-    let found = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-    std::fs::read_dir(dir).unwrap().any(|entry| {
-        let path = entry.unwrap().path();
-        let bytes = if path.is_file() { std::fs::read(path).unwrap() } else { Vec::new() };
-        let packed = |at: usize| bytes[at..].starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) && found(&unpacked(&bytes[at..]));
-        found(&bytes) || (0..bytes.len()).any(packed)
-    })
-}
-
-/// What can be read of the compressed bytes that begin here.
-fn unpacked(bytes: &[u8]) -> Vec<u8> {
-    let mut text = Vec::new();
-    if let Ok(mut reader) = zstd::stream::read::Decoder::new(bytes) {
-        // damage further on takes nothing from what came before
-        let _ = reader.read_to_end(&mut text);
-    }
-    text
 }
 
 fn remark(phone: &Phone, record: RecordId) -> Option<String> {

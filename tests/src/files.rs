@@ -1,0 +1,40 @@
+//! What can be read in the files of a phone or server, also where it is compressed.
+
+use std::io::Read;
+use std::path::Path;
+
+/// The first bytes of everything that the product compresses.
+const PACKED: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Everything that stands in the files of a folder: their bytes, and what can be unpacked of compressed bytes in them.
+///
+/// # Errors
+/// Those of the file system.
+pub fn readable(dir: &Path) -> std::io::Result<Vec<u8>> {
+    let mut readable = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if !path.is_file() {
+            continue;
+        }
+        let bytes = std::fs::read(path)?;
+        for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == PACKED[0]) {
+            if bytes[at..].starts_with(&PACKED)
+                && let Ok(mut reader) = zstd::stream::read::Decoder::new(&bytes[at..])
+            {
+                // damage further on takes nothing from what came before
+                let _ = reader.read_to_end(&mut readable);
+            }
+        }
+        readable.extend(bytes);
+    }
+    Ok(readable)
+}
+
+/// True if a text can be read in the files of a folder.
+///
+/// # Errors
+/// Those of the file system.
+pub fn holds(dir: &Path, text: &str) -> std::io::Result<bool> {
+    Ok(readable(dir)?.windows(text.len()).any(|window| window == text.as_bytes()))
+}
