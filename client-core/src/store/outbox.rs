@@ -160,12 +160,12 @@ impl Store {
         if asked.len() != outcomes.len() {
             return Err(StoreError::StatusCount);
         }
-        if outcomes.iter().all(|outcome| outcome.state == State::Waiting) {
-            return Ok(StatusReport { waiting: outcomes.len() as u64, ..StatusReport::default() });
-        }
         self.in_transaction(Durability::Power, |work| {
             if work.take_sealed_fates(asked, outcomes)? {
                 return Ok(StatusReport::default());
+            }
+            if outcomes.iter().all(|outcome| outcome.state == State::Waiting) {
+                return Ok(StatusReport { waiting: outcomes.len() as u64, ..StatusReport::default() });
             }
             let report = work.take_outcomes(asked, outcomes, as_of, receipt)?;
             work.drop_lost()?;

@@ -218,13 +218,11 @@ impl Gathered {
 
     /// Adds the sealed part with a change, if there is one.
     fn add_sealed(&mut self, work: &Work<'_>, entry: &ManifestEntry) -> Result<()> {
-        let parts = work.sealed_of(entry.record, entry.incarnation)?;
-        let Some(part) = parts.into_iter().find(|part| part.changes.contains(&entry.change)) else { return Ok(()) };
-        let (changes, bytes) = (part.changes.len(), part.content.len());
-        if self.sealed.insert(part.no, part.content).is_none() {
-            self.changes += changes;
-            self.bytes += bytes + 16;
-        }
+        let Some(no) = work.sealed_with(entry)?.filter(|no| !self.sealed.contains_key(no)) else { return Ok(()) };
+        let (changes, content) = work.sealed_part(no)?;
+        self.changes += changes;
+        self.bytes += content.len() + 16;
+        self.sealed.insert(no, content);
         Ok(())
     }
 

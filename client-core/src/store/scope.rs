@@ -15,14 +15,13 @@ use crate::id::AreaId;
 use crate::rights::Role;
 
 /// All records, each with whether it has to stay: own changes have no final state, or were denied, or could not be made anew
-/// here (the server keeps no copy of those), or a draft is about it, or a batch with own changes of it is on its way (again).
+/// here (the server keeps no copy of those), or a draft is about it.
 const RECORDS: &str = "
     SELECT no, id, area, subject, type, unsent > 0
         OR EXISTS (SELECT 1 FROM change c WHERE c.record = r.no AND (c.state = 6
                    OR c.state = 4 AND c.reason IN ('cannot_remake', 'unreadable', 'damaged_on_phone')))
         OR EXISTS (SELECT 1 FROM draft d WHERE r.id IN (d.record, d.subject))
         OR EXISTS (SELECT 1 FROM draft_heads h WHERE h.record = r.id)
-        OR EXISTS (SELECT 1 FROM batch b WHERE b.state = 0 AND instr(b.entries, r.id) > 0)
     FROM record r";
 
 /// What an active grant lets the phone hold.
@@ -67,7 +66,7 @@ impl Work<'_> {
             return Ok(());
         }
         let held = self.held_by_grants()?;
-        let mut lost: Vec<(i64, bool)> = Vec::new();
+        let mut lost: Vec<(i64, [u8; 16], bool)> = Vec::new();
         {
             let mut statement = self.db.prepare_cached(RECORDS)?;
             let mut rows = statement.query([])?;
@@ -75,17 +74,18 @@ impl Work<'_> {
                 let (id, area, subject) = (r.get(1)?, r.get(2)?, r.get(3)?);
                 let record_type: String = r.get(4)?;
                 if !held.iter().any(|held| held.covers(id, area, subject, &record_type)) {
-                    lost.push((r.get(0)?, r.get(5)?));
+                    lost.push((r.get(0)?, id, r.get(5)?));
                 }
             }
         }
-        let dropped = lost.iter().any(|(_, stays)| !stays);
-        let mut waiting = false;
-        for (no, stays) in lost {
-            if stays {
+        let (mut waiting, mut dropped) = (false, false);
+        for (no, id, stays) in lost {
+            // a batch with it may be on its way again
+            if stays || self.is_in_pending_batch(id)? {
                 waiting = true;
                 continue;
             }
+            dropped = true;
             let rows = changes(self.db, no)?;
             self.delete_changes(no, &rows)?;
             self.db.prepare_cached("DELETE FROM about WHERE record = ?")?.execute([no])?;
@@ -95,6 +95,11 @@ impl Work<'_> {
             self.seal_absent()?;
         }
         if waiting { Ok(()) } else { clear_meta(self.db, LOSING) }
+    }
+
+    fn is_in_pending_batch(&self, record: [u8; 16]) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM batch WHERE state = 0 AND instr(entries, ?) > 0)";
+        Ok(self.db.prepare_cached(sql)?.query_row([record], |r| r.get(0))?)
     }
 
     fn held_by_grants(&self) -> Result<Vec<Held>> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::connection::{Durability, Work, number, set_meta};
@@ -24,13 +24,6 @@ const ASK_EVERY_MS: Millis = 24 * 3600 * 1000;
 const ASKED_MS: &str = "sealed_asked_ms";
 /// The last part that it was asked about, while it hasn't been asked about all.
 const ASKED: &str = "sealed_asked";
-
-/// A sealed part of a record.
-pub(super) struct Sealed {
-    pub no: i64,
-    pub changes: Vec<ChangeHash>,
-    pub content: Vec<u8>,
-}
 
 impl Store {
     /// Takes the server's word whether it opens sealed parts; an older program doesn't. Once it does, what batches hold of
@@ -179,19 +172,22 @@ impl Work<'_> {
         Ok(fits.then_some(upload))
     }
 
-    /// The sealed parts of a record's incarnation, oldest first; none while the server doesn't open them.
-    pub fn sealed_of(&self, record: RecordId, incarnation: Incarnation) -> Result<Vec<Sealed>> {
+    /// The sealed part with a change, by number; none while the server doesn't open them.
+    pub fn sealed_with(&self, entry: &ManifestEntry) -> Result<Option<i64>> {
         if number(self.db, OPENS)? == 0 {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        let sql = "SELECT no, changes, content FROM sealed WHERE record = ? AND incarnation = ? ORDER BY no";
-        let mut statement = self.db.prepare_cached(sql)?;
-        let rows = statement.query_map(params![record.0, incarnation], |r| {
-            let changes: Vec<u8> = r.get(1)?;
-            let changes = changes.as_chunks().0.iter().map(|hash| ChangeHash(*hash)).collect();
-            Ok(Sealed { no: r.get(0)?, changes, content: r.get(2)? })
-        })?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        let sql =
+            "SELECT no FROM sealed WHERE record = ? AND incarnation = ? AND instr(changes, ?) > 0 ORDER BY no LIMIT 1";
+        let values = params![entry.record.0, entry.incarnation, entry.change.0];
+        Ok(self.db.prepare_cached(sql)?.query_row(values, |r| r.get(0)).optional()?)
+    }
+
+    /// How many changes a sealed part holds, and its content.
+    pub fn sealed_part(&self, no: i64) -> Result<(usize, Vec<u8>)> {
+        let sql = "SELECT length(changes), content FROM sealed WHERE no = ?";
+        let part = |r: &Row<'_>| Ok((r.get::<_, i64>(0)? as usize / 32, r.get(1)?));
+        Ok(self.db.prepare_cached(sql)?.query_row([no], part)?)
     }
 
     /// Lets go of sealed parts of incarnations below this one: they hold what an erasure took out. Those of a batch that waits

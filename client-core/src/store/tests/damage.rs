@@ -33,12 +33,12 @@ fn saved(notices: &[Notice]) -> (std::path::PathBuf, Saved) {
     (set_aside.clone(), *saved)
 }
 
-fn root_page(dir: &Path, table: &str) -> u64 {
+pub(super) fn root_page(dir: &Path, table: &str) -> u64 {
     let db = rusqlite::Connection::open(dir.join("phone.db")).unwrap();
     db.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?", [table], |r| r.get::<_, i64>(0)).unwrap() as u64
 }
 
-fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
+pub(super) fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
     use std::io::{Seek, SeekFrom, Write};
     let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
     file.seek(SeekFrom::Start(at)).unwrap();

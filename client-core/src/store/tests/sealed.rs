@@ -322,6 +322,24 @@ fn what_a_server_could_not_open_for_a_while_is_brought_once_it_can() {
     assert!(refill.records.iter().any(|r| r.id == lost));
 }
 
+#[test]
+fn sealed_contents_are_saved_from_a_damaged_database() {
+    let Wrote { phone, lost, .. } = wrote_elsewhere(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    end_grant_elsewhere(&phone);
+    let TestPhone { dir, store, device } = phone;
+    store.close().unwrap();
+    let page = damage::root_page(dir.path(), "record_list");
+    damage::overwrite(&dir.path().join("phone.db"), (page - 1) * 4096, &[0xee; 4096]);
+    let opened = open_dir(dir.path(), 2).unwrap();
+    assert!(matches!(opened.notices.as_slice(), [Notice::Salvaged { .. }]));
+    let phone = TestPhone { dir, store: opened.store, device };
+    phone.store.rewound(None).unwrap();
+    let (_, refill) = opened_refill(&phone);
+    let frame = refill.records.iter().find(|r| r.id == lost).unwrap();
+    assert_eq!(hashes(std::slice::from_ref(frame)).len(), 3);
+}
+
 /// How many sealed parts the phone keeps.
 fn parts(phone: &TestPhone) -> u64 {
     let count = "SELECT count(*) FROM sealed";
