@@ -471,9 +471,6 @@ pub trait Storage:
     fn townships(&self) -> Result<Vec<TownshipId>>;
     /// The log of forms.
     fn form_log(&self) -> Result<Arc<[FormLogEntry]>>;
-    /// Appends to the log of forms if it still ends at `on`; gives where it ends now, `None` if it had moved. The chain of an
-    /// entry is HMAC-SHA-256(chain key, "doorstep/form/1", previous chain, name, version, hash, retired), first 16 bytes.
-    fn append_form(&self, on: Position, change: &FormChange) -> Result<Option<Position>>;
     /// Writes users (insert or change by id).
     fn put_users(&self, users: &[User]) -> Result<()>;
     /// All users of the tenant, by id.
@@ -483,10 +480,6 @@ pub trait Storage:
     fn append_grants(&self, user: UserId, entries: &[Grant]) -> Result<Position>;
     /// A user's grant entries after a number, with their positions; and where the log stands.
     fn grants(&self, user: UserId, after: u64) -> Result<(Position, Vec<(Position, Grant)>)>;
-
-    /// Stores an invitation: SHA-256 of its secret, for whom, where, until when.
-    fn put_invitation(&self, secret_hash: [u8; 32], user: UserId, township: TownshipId, until_ms: Millis)
-    -> Result<()>;
     /// Uses up an invitation and enrols the device in one transaction; `None` if it is unknown, used or over. The device's
     /// `user` and `township` are taken from the invitation. One that was used with the same key gives the device that it
     /// enrolled, unless that was revoked.
@@ -498,10 +491,9 @@ pub trait Storage:
         now_ms: Millis,
         enrolled: EntryOf<'_, Device>,
     ) -> Result<Option<Device>>;
+
     /// Enrols a device without invitation (the server itself, the demo).
     fn put_device(&self, device: &Device) -> Result<()>;
-    /// Shuts a device out for good; false if it is unknown.
-    fn revoke_device(&self, device: DeviceId) -> Result<bool>;
     /// A device.
     fn device(&self, device: DeviceId) -> Result<Option<Device>>;
     /// All devices of a township.

@@ -19,7 +19,7 @@ pub type EntryOf<'a, T> = &'a (dyn Fn(&T) -> AuditEntry + Sync);
 pub enum Write {
     /// Areas, as [`super::Storage::put_areas`].
     Areas(TownshipId, Vec<AreaEntry>),
-    /// An area from a day on, as [`super::RightsStorage::change_area`].
+    /// An area from a day on; what it was goes into its past, and the version of the table is raised.
     ChangeArea(TownshipId, AreaChange),
     /// People.
     Users(Vec<User>),
@@ -29,7 +29,7 @@ pub enum Write {
     Grants(UserId, Vec<Grant>),
     /// A setting.
     Setting(String, String),
-    /// An invitation.
+    /// An invitation; its secret itself isn't kept.
     Invitation {
         /// SHA-256 of its secret.
         secret_hash: [u8; 32],
@@ -52,7 +52,8 @@ pub enum Write {
     Wipe(DeviceId, WipeStep, Millis),
     /// What became of quarantined changes.
     Decided(TownshipId, Vec<u64>, Decision, Millis),
-    /// An entry of the log of forms, if the log still ends there.
+    /// An entry of the log of forms, if the log still ends there. Its chain is HMAC-SHA-256(chain key, "doorstep/form/1", previous
+    /// chain, name, version, hash, retired), first 16 bytes.
     Form(Position, FormChange),
     /// Where an import stands; the text replaces what was counted.
     Import(TownshipId, u64, ImportState, Millis, Option<String>),

@@ -12,7 +12,7 @@ use doorstep_core::protocol::{Outcome, Position, ScopeDigest, State};
 
 use super::{
     AuditEntry, BatchRow, Committed, Device, DoubtCheck, Known, NewChange, PreparedPush, PreparedRecord, Projection,
-    PulledRecord, Scope, Secrets, Storage,
+    PulledRecord, Scope, Secrets, Storage, Write,
 };
 
 mod acts;
@@ -122,6 +122,15 @@ fn audited(subjects: &str) -> AuditEntry {
         subjects: text(subjects),
         ..AuditEntry::default()
     }
+}
+
+/// One thing that an act writes; false where its *if* isn't so.
+fn act(storage: &dyn Storage, write: Write) -> bool {
+    storage.act(&[write], &[]).unwrap()
+}
+
+fn invite(storage: &dyn Storage, user: UserId, until_ms: u64) {
+    assert!(act(storage, Write::Invitation { secret_hash: [1; 32], user, township: TOWNSHIP, until_ms }));
 }
 
 fn redeem(storage: &dyn Storage, secret_hash: [u8; 32], device: &Device, now_ms: u64) -> Option<Device> {

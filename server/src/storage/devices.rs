@@ -122,8 +122,6 @@ pub(super) fn fate(kept: Option<Option<String>>) -> Outcome {
 
 /// The part of a storage that knows lost phones and decides about what is kept aside.
 pub trait DeviceStorage {
-    /// Notes that a phone was reported lost; the first report stays. False if the phone is unknown, or reported already.
-    fn report_lost(&self, device: DeviceId, now_ms: Millis) -> Result<bool>;
     /// Notes a step of a lost phone's erasing; false if it was noted before, or the phone was never lost.
     fn note_wipe(&self, device: DeviceId, step: WipeStep, now_ms: Millis) -> Result<bool>;
     /// What is known of an invitation, by the SHA-256 of its secret.
@@ -140,6 +138,4 @@ pub trait DeviceStorage {
     fn quarantine_list(&self, township: TownshipId, filter: &QuarantineFilter) -> Result<Vec<QuarantineRow>>;
     /// Quarantined changes by number, in the order in which they came; unknown numbers are left out.
     fn quarantine_rows(&self, township: TownshipId, nos: &[u64]) -> Result<Vec<QuarantineRow>>;
-    /// Writes down what became of quarantined changes that nobody has released.
-    fn decide_quarantine(&self, township: TownshipId, nos: &[u64], decision: Decision, now_ms: Millis) -> Result<()>;
 }

@@ -22,10 +22,10 @@ use super::forms::FormsCache;
 use super::rights::RolesCache;
 use super::standing::Caches;
 use super::{
-    BatchRow, BranchState, Committed, Device, DoubtFilter, DoubtRow, DoubtTotal, EntryOf, FormChange, FormLogEntry,
-    Grant, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter,
-    RecordRow, Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage,
-    StorageError, StoredRecord, SyncNote, TownshipId, User,
+    BatchRow, BranchState, Committed, Device, DoubtFilter, DoubtRow, DoubtTotal, EntryOf, FormLogEntry, Grant,
+    HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter, RecordRow,
+    Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError,
+    StoredRecord, SyncNote, TownshipId, User,
 };
 
 mod about;
@@ -296,10 +296,6 @@ impl Storage for PostgresStorage {
         self.read(async |c, t| forms::log(c, t, &self.forms).await)
     }
 
-    fn append_form(&self, on: Position, change: &FormChange) -> Result<Option<Position>> {
-        self.write(async |tx, t| forms::append(tx, t, on, change).await)
-    }
-
     fn put_users(&self, users: &[User]) -> Result<()> {
         self.write(async |tx, t| people::put_users(tx, &t.id, users).await)
     }
@@ -314,16 +310,6 @@ impl Storage for PostgresStorage {
 
     fn grants(&self, user: UserId, after: u64) -> Result<(Position, Vec<(Position, Grant)>)> {
         self.read(async |c, t| people::grants(c, t, user, after).await)
-    }
-
-    fn put_invitation(
-        &self,
-        secret_hash: [u8; 32],
-        user: UserId,
-        township: TownshipId,
-        until_ms: Millis,
-    ) -> Result<()> {
-        self.write(async |tx, t| people::put_invitation(tx, &t.id, secret_hash, user, township, until_ms).await)
     }
 
     fn redeem_invitation(
@@ -344,10 +330,6 @@ impl Storage for PostgresStorage {
 
     fn put_device(&self, device: &Device) -> Result<()> {
         self.write(async |tx, t| people::put_device(tx, &t.id, device).await)
-    }
-
-    fn revoke_device(&self, device: DeviceId) -> Result<bool> {
-        self.write(async |tx, t| people::revoke_device(tx, &t.id, device).await)
     }
 
     fn device(&self, device: DeviceId) -> Result<Option<Device>> {

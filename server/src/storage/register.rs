@@ -91,15 +91,6 @@ pub trait RegisterStorage {
     /// Notes, before they are written, which records an import touches; true for those that it makes. One that was noted before
     /// stays as it was.
     fn note_import_records(&self, township: TownshipId, no: u64, records: &[(RecordId, bool)]) -> Result<()>;
-    /// Sets where an import stands; `summary` replaces what was counted.
-    fn set_import_state(
-        &self,
-        township: TownshipId,
-        no: u64,
-        state: ImportState,
-        now_ms: Millis,
-        summary: Option<&str>,
-    ) -> Result<()>;
     /// Imports, the newest first, before a number; at most 500.
     fn imports(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<ImportRow>>;
     /// The records of an import by id, after one; true for those that it made.

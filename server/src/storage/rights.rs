@@ -135,14 +135,10 @@ pub trait RightsStorage {
     fn grants_about(&self, subject: RecordId) -> Result<Vec<(UserId, Grant)>>;
     /// Active grants whose time is over and that no entry has ended yet; at most 1,000.
     fn overdue_grants(&self, now_ms: Millis) -> Result<Vec<(UserId, Grant)>>;
-    /// Changes an area from a day on; what it was goes into its past. Raises the table's version, which is given.
-    fn change_area(&self, township: TownshipId, change: &AreaChange) -> Result<u64>;
     /// The areas as a tree, as one snapshot.
     fn area_tree(&self, township: TownshipId) -> Result<Arc<Areas>>;
     /// What areas were, and those that ended.
     fn area_past(&self, township: TownshipId) -> Result<(Vec<AreaPast>, Vec<AreaEnd>)>;
-    /// Writes units (insert or change by id).
-    fn put_units(&self, units: &[Unit]) -> Result<()>;
     /// All units, by name.
     fn units(&self) -> Result<Vec<Unit>>;
     /// Where records lie; those that aren't there are left out.

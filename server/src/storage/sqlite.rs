@@ -18,10 +18,10 @@ use super::forms::FormsCache;
 use super::rights::RolesCache;
 use super::standing::Caches;
 use super::{
-    BatchRow, BranchState, Committed, Device, DoubtFilter, DoubtRow, DoubtTotal, EntryOf, FormChange, FormLogEntry,
-    Grant, HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter,
-    RecordRow, Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage,
-    StorageError, StoredRecord, SyncNote, TownshipId, User,
+    BatchRow, BranchState, Committed, Device, DoubtFilter, DoubtRow, DoubtTotal, EntryOf, FormLogEntry, Grant,
+    HeldChange, MergeBase, PlanPull, PreparedPush, PullPage, PullQuery, PushBase, PushQuery, RecordFilter, RecordRow,
+    Refreshed, RefusedLimits, RefusedUpload, RefusedUploadRow, ReplyQuery, Result, Secrets, Storage, StorageError,
+    StoredRecord, SyncNote, TownshipId, User,
 };
 
 mod about;
@@ -295,11 +295,6 @@ impl Storage for SqliteStorage {
         self.read(|c| forms::log(c, &self.forms))
     }
 
-    fn append_form(&self, on: Position, change: &FormChange) -> Result<Option<Position>> {
-        let links = self.links()?;
-        self.write(|tx| forms::append(tx, links, on, change))
-    }
-
     fn put_users(&self, users: &[User]) -> Result<()> {
         self.write(|tx| people::put_users(tx, users))
     }
@@ -315,16 +310,6 @@ impl Storage for SqliteStorage {
 
     fn grants(&self, user: UserId, after: u64) -> Result<(Position, Vec<(Position, Grant)>)> {
         self.read(|c| people::grants(c, user, after))
-    }
-
-    fn put_invitation(
-        &self,
-        secret_hash: [u8; 32],
-        user: UserId,
-        township: TownshipId,
-        until_ms: Millis,
-    ) -> Result<()> {
-        self.write(|tx| people::put_invitation(tx, secret_hash, user, township, until_ms))
     }
 
     fn redeem_invitation(
@@ -346,10 +331,6 @@ impl Storage for SqliteStorage {
 
     fn put_device(&self, device: &Device) -> Result<()> {
         self.write(|tx| people::put_device(tx, device))
-    }
-
-    fn revoke_device(&self, device: DeviceId) -> Result<bool> {
-        self.write(|tx| people::revoke_device(tx, device))
     }
 
     fn device(&self, device: DeviceId) -> Result<Option<Device>> {

@@ -10,7 +10,7 @@ use doorstep_core::protocol::GrantEntry;
 use doorstep_core::store::ListFilter;
 use doorstep_core::sync::TransportError;
 use doorstep_server::service::audit::Actor;
-use doorstep_server::storage::{Device, User};
+use doorstep_server::storage::{Device, User, Write};
 use doorstep_tests::harness::{ServerProcess, TestServer, add_household, edit, open_phone, sync, try_sync};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -76,7 +76,8 @@ fn a_code_that_enrols_nobody_says_in_both_languages_why_and_what_to_do() {
         let text = b"doorstep/invitation/1OVER".as_slice();
         <[u8; 32]>::from(sha2::Sha256::digest(text))
     };
-    storage.put_invitation(hash, user, server.township, 1_000).unwrap();
+    let over = Write::Invitation { secret_hash: hash, user, township: server.township, until_ms: 1_000 };
+    assert!(storage.act(&[over], &[]).unwrap());
     let (code, zh, en) = refused(&phone, &server.url(), "over");
     assert!(code == "invitation_over" && zh.contains("过期") && en.contains("out of date"), "{code} {zh} {en}");
     assert!(phone.enrolment().unwrap().is_none());

@@ -134,7 +134,7 @@ fn what_an_import_made_goes_unless_it_is_in_use(storage: Arc<dyn Storage>) {
     let ids = [1, 2, 3].map(|n| UserId([n; 16]));
     let user = |id| User { id, name: "张三".to_owned(), unit: String::new() };
     storage.put_users(&ids.map(user)).unwrap();
-    storage.put_invitation([1; 32], ids[0], TOWNSHIP, 9).unwrap();
+    invite(&*storage, ids[0], 9);
     let device = enrol(&*storage, TOWNSHIP);
     storage.put_device(&Device { user: ids[1], ..device }).unwrap();
     let mut used = storage.people_in_use(&ids).unwrap();
@@ -158,7 +158,7 @@ fn nothing_is_written_without_its_entry(storage: Arc<dyn Storage>) {
     assert!(storage.commit_group(&[pushed]).map_or(true, |answers| answers[0].is_err()));
     let anew = PreparedRecord { incarnation: 1, ..next(&house, &device) };
     assert!(storage.reroot(TOWNSHIP, &[anew], std::slice::from_ref(&refused), 9).is_err());
-    storage.put_invitation([1; 32], USER, TOWNSHIP, 1_000).unwrap();
+    invite(&*storage, USER, 1_000);
     let fresh = Device { id: DeviceId(unique()), ..device };
     assert!(storage.redeem_invitation([1; 32], &fresh, 9, &|_| refused.clone()).is_err());
     let import =

@@ -19,8 +19,9 @@ fn a_lost_phone_is_reported_told_and_wiped_each_once(storage: Arc<dyn Storage>) 
     let lost = || storage.device(device.id).unwrap().unwrap().lost;
     assert_eq!(lost(), None);
     assert!(!storage.note_wipe(device.id, WipeStep::Told, 5).unwrap(), "it isn't lost");
-    assert!(storage.report_lost(device.id, 10).unwrap() && !storage.report_lost(device.id, 20).unwrap());
-    assert!(!storage.report_lost(DeviceId([99; 16]), 10).unwrap(), "unknown");
+    let lose = |device, now_ms| act(&*storage, Write::Lost(device, now_ms));
+    assert!(lose(device.id, 10) && !lose(device.id, 20));
+    assert!(!lose(DeviceId([99; 16]), 10), "unknown");
     assert_eq!(lost(), Some(Lost { reported_ms: 10, told_ms: 0, wiped_ms: 0 }), "the first report stays");
     assert!(storage.note_wipe(device.id, WipeStep::Told, 30).unwrap());
     assert!(!storage.note_wipe(device.id, WipeStep::Told, 31).unwrap());
@@ -35,15 +36,15 @@ fn a_lost_phone_is_reported_told_and_wiped_each_once(storage: Arc<dyn Storage>) 
 
 fn a_lost_phone_s_invitation_does_not_enrol_it_again(storage: Arc<dyn Storage>) {
     let device = Device { id: DeviceId(unique()), ..enrol(&*storage, OTHER_TOWNSHIP) };
-    storage.put_invitation([1; 32], USER, TOWNSHIP, 1_000).unwrap();
+    invite(&*storage, USER, 1_000);
     let first = redeem(&*storage, [1; 32], &device, 999).unwrap();
-    storage.report_lost(first.id, 999).unwrap();
+    assert!(act(&*storage, Write::Lost(first.id, 999)));
     assert_eq!(redeem(&*storage, [1; 32], &device, 999), None);
 }
 
 fn an_invitation_says_whether_it_was_used_and_until_when_it_holds(storage: Arc<dyn Storage>) {
     assert_eq!(storage.invitation([1; 32]).unwrap(), None);
-    storage.put_invitation([1; 32], USER, TOWNSHIP, 1_000).unwrap();
+    invite(&*storage, USER, 1_000);
     assert_eq!(storage.invitation([1; 32]).unwrap(), Some(InvitationState { used: false, until_ms: 1_000 }));
     let device = Device { id: DeviceId(unique()), ..enrol(&*storage, TOWNSHIP) };
     redeem(&*storage, [1; 32], &device, 999).unwrap();
@@ -95,9 +96,12 @@ fn quarantined_changes_are_found_by_phone_reason_and_decision(storage: Arc<dyn S
 
 fn a_released_change_stays_released_and_a_discarded_one_can_be_released(storage: Arc<dyn Storage>) {
     let (devices, nos) = quarantine(&*storage);
-    storage.decide_quarantine(TOWNSHIP, &[nos[0]], Decision::Released, 50).unwrap();
-    storage.decide_quarantine(TOWNSHIP, &nos, Decision::Discarded, 60).unwrap();
-    storage.decide_quarantine(OTHER_TOWNSHIP, &nos, Decision::Open, 70).unwrap();
+    let decide = |township, nos: &[u64], decision, now_ms| {
+        assert!(act(&*storage, Write::Decided(township, nos.to_vec(), decision, now_ms)));
+    };
+    decide(TOWNSHIP, &[nos[0]], Decision::Released, 50);
+    decide(TOWNSHIP, &nos, Decision::Discarded, 60);
+    decide(OTHER_TOWNSHIP, &nos, Decision::Open, 70);
     let decisions = || -> Vec<_> {
         let rows = storage.quarantine_rows(TOWNSHIP, &nos).unwrap();
         rows.iter().map(|row| (row.decision, row.decided_ms)).collect()
@@ -105,7 +109,7 @@ fn a_released_change_stays_released_and_a_discarded_one_can_be_released(storage:
     assert_eq!(decisions(), [(Decision::Released, 50), (Decision::Discarded, 60), (Decision::Discarded, 60)]);
     assert!(storage.quarantine(TOWNSHIP, None, 10).unwrap().is_empty(), "nobody has to decide any more");
     assert_eq!(storage.quarantined_of(devices[0].id).unwrap().0, 0, "and the phone has its room back");
-    storage.decide_quarantine(TOWNSHIP, &[nos[1]], Decision::Released, 80).unwrap();
+    decide(TOWNSHIP, &[nos[1]], Decision::Released, 80);
     assert_eq!(decisions()[1], (Decision::Released, 80));
 }
 

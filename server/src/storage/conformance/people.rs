@@ -93,7 +93,7 @@ fn grants_are_numbered_chained_and_per_user(storage: Arc<dyn Storage>) {
 fn an_invitation_is_used_once_and_in_time(storage: Arc<dyn Storage>) {
     let blank = Device { user: UserId([0; 16]), township: AreaId([0; 16]), ..enrol(&*storage, OTHER_TOWNSHIP) };
     let fresh = || Device { id: DeviceId(unique()), ..blank.clone() };
-    storage.put_invitation([1; 32], USER, TOWNSHIP, 1_000).unwrap();
+    invite(&*storage, USER, 1_000);
     assert_eq!(redeem(&*storage, [2; 32], &fresh(), 10), None, "unknown");
     assert_eq!(redeem(&*storage, [1; 32], &fresh(), 1_001), None, "over");
     let device = fresh();
@@ -107,7 +107,7 @@ fn an_invitation_is_used_once_and_in_time(storage: Arc<dyn Storage>) {
 fn an_invitation_used_again_with_the_same_key_gives_the_same_device(storage: Arc<dyn Storage>) {
     let blank = Device { user: UserId([0; 16]), township: AreaId([0; 16]), ..enrol(&*storage, OTHER_TOWNSHIP) };
     let fresh = || Device { id: DeviceId(unique()), ..blank.clone() };
-    storage.put_invitation([1; 32], USER, TOWNSHIP, 1_000).unwrap();
+    invite(&*storage, USER, 1_000);
     let first = redeem(&*storage, [1; 32], &fresh(), 999).unwrap();
     assert_eq!(redeem(&*storage, [1; 32], &fresh(), 2_000), Some(first.clone()));
     assert_eq!(storage.devices(TOWNSHIP).unwrap(), vec![first.clone()]);
@@ -122,8 +122,8 @@ fn devices_are_kept_per_township(storage: Arc<dyn Storage>) {
     assert_eq!(storage.devices(TOWNSHIP).unwrap(), vec![here.clone()]);
     storage.note_sync(note(here.id, 4, 100, 7)).unwrap();
     let noted = storage.device(here.id).unwrap().unwrap();
-    assert!(storage.revoke_device(here.id).unwrap());
-    assert!(!storage.revoke_device(DeviceId([99; 16])).unwrap(), "unknown");
+    assert!(act(&*storage, Write::Revoke(here.id)));
+    assert!(!act(&*storage, Write::Revoke(DeviceId([99; 16]))), "unknown");
     let revoked = Device { revoked: true, ..noted };
     assert_eq!(storage.device(revoked.id).unwrap(), Some(revoked));
     assert_eq!(storage.devices(OTHER_TOWNSHIP).unwrap(), vec![there]);

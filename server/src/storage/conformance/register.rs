@@ -32,8 +32,8 @@ fn imports_are_numbered_by_township_and_the_same_file_goes_on_with_the_one_that_
     assert_eq!(begin(&*storage, OTHER_TOWNSHIP, &import(1)).no, 1);
     let again = begin(&*storage, TOWNSHIP, &NewImport { started_ms: 99, ..import(1) });
     assert_eq!((again.no, again.import.started_ms), (1, 10));
-    storage.set_import_state(TOWNSHIP, 1, ImportState::Done, 20, Some("{\"a\":1}")).unwrap();
-    storage.set_import_state(TOWNSHIP, 1, ImportState::Undone, 30, None).unwrap();
+    act(&*storage, Write::Import(TOWNSHIP, 1, ImportState::Done, 20, Some("{\"a\":1}".to_owned())));
+    act(&*storage, Write::Import(TOWNSHIP, 1, ImportState::Undone, 30, None));
     assert_eq!(begin(&*storage, TOWNSHIP, &import(1)).no, 3, "one that is over doesn't go on");
     let all = storage.imports(TOWNSHIP, None, 10).unwrap();
     assert_eq!(all.iter().map(|i| i.no).collect::<Vec<_>>(), [3, 2, 1]);

@@ -56,13 +56,14 @@ fn a_changed_area_keeps_its_past(storage: Arc<dyn Storage>) {
     };
     storage.put_areas(TOWNSHIP, &[area("甲村")]).unwrap();
     let change = AreaChange { entry: area("乙村"), from_day: "2026-03-01".to_owned(), merged_into: None, at_ms: 7 };
-    assert_eq!(storage.change_area(TOWNSHIP, &change).unwrap(), 2);
+    assert!(act(&*storage, Write::ChangeArea(TOWNSHIP, change.clone())));
+    assert_eq!(storage.areas(TOWNSHIP).unwrap().0, 2);
     assert_eq!(storage.areas(TOWNSHIP).unwrap().1, vec![area("乙村")]);
     let (past, ended) = storage.area_past(TOWNSHIP).unwrap();
     let past: Vec<_> = past.iter().map(|p| (p.entry.name_zh.as_str(), p.until_day.as_str())).collect();
     assert_eq!((past, ended), (vec![("甲村", "2026-03-01")], Vec::new()));
     let merged = AreaChange { from_day: "2026-05-01".to_owned(), merged_into: Some(OTHER_VILLAGE), ..change };
-    storage.change_area(TOWNSHIP, &merged).unwrap();
+    assert!(act(&*storage, Write::ChangeArea(TOWNSHIP, merged)));
     let end = AreaEnd { area: VILLAGE, day: "2026-05-01".to_owned(), into: Some(OTHER_VILLAGE) };
     assert_eq!(storage.area_past(TOWNSHIP).unwrap().1, vec![end]);
 }
@@ -80,13 +81,17 @@ fn areas_know_what_went_into_them_and_where_they_lay_before(storage: Arc<dyn Sto
     let (group, village) = (AreaId([77; 16]), area(VILLAGE, Some(TOWNSHIP)));
     storage.put_areas(TOWNSHIP, &[village.clone(), area(OTHER_VILLAGE, None), area(group, Some(VILLAGE))]).unwrap();
     let change = |entry, merged_into, at_ms| AreaChange { entry, from_day: "2026-03-01".into(), merged_into, at_ms };
-    let first = storage.change_area(TOWNSHIP, &change(area(group, Some(OTHER_VILLAGE)), None, 7)).unwrap();
-    storage.change_area(TOWNSHIP, &change(area(group, Some(OTHER_VILLAGE)), None, 8)).unwrap();
+    let changed = |change| {
+        assert!(act(&*storage, Write::ChangeArea(TOWNSHIP, change)));
+        storage.areas(TOWNSHIP).unwrap().0
+    };
+    let first = changed(change(area(group, Some(OTHER_VILLAGE)), None, 7));
+    changed(change(area(group, Some(OTHER_VILLAGE)), None, 8));
     let tree = storage.area_tree(TOWNSHIP).unwrap();
     assert_eq!((tree.below(VILLAGE).len(), tree.below(OTHER_VILLAGE).len()), (1, 2));
     assert_eq!(tree.known_at(first - 1, 0).unwrap().below(VILLAGE), [VILLAGE, group]);
     assert!(tree.known_at(first, 0).is_none() && tree.known_at(first - 1, 7).is_none());
-    let last = storage.change_area(TOWNSHIP, &change(village, Some(OTHER_VILLAGE), 9)).unwrap();
+    let last = changed(change(village, Some(OTHER_VILLAGE), 9));
     let tree = storage.area_tree(TOWNSHIP).unwrap();
     assert_eq!(tree.became(VILLAGE), Some((OTHER_VILLAGE, "2026-03-01")));
     assert_eq!(tree.live().count(), 2);
@@ -96,8 +101,8 @@ fn areas_know_what_went_into_them_and_where_they_lay_before(storage: Arc<dyn Sto
 
 fn units_change_by_id(storage: Arc<dyn Storage>) {
     let unit = |name: &str, sends| Unit { id: [4; 16], name: name.to_owned(), sends, is_responsible: true };
-    storage.put_units(&[unit("水保站", false)]).unwrap();
-    storage.put_units(&[unit("水务站", true)]).unwrap();
+    assert!(act(&*storage, Write::Units(vec![unit("水保站", false)])));
+    assert!(act(&*storage, Write::Units(vec![unit("水务站", true)])));
     assert_eq!(storage.units().unwrap(), vec![unit("水务站", true)]);
 }
 

@@ -24,10 +24,6 @@ fn quarantine_row(r: &Row) -> Result<QuarantineRow> {
 }
 
 impl DeviceStorage for PostgresStorage {
-    fn report_lost(&self, device: DeviceId, now_ms: Millis) -> Result<bool> {
-        self.write(async |tx, t| report_lost(tx, &t.id, device, now_ms).await)
-    }
-
     fn note_wipe(&self, device: DeviceId, step: WipeStep, now_ms: Millis) -> Result<bool> {
         self.write(async |tx, t| note_wipe(tx, &t.id, device, step, now_ms).await)
     }
@@ -105,10 +101,6 @@ impl DeviceStorage for PostgresStorage {
                 .map(quarantine_row)
                 .collect()
         })
-    }
-
-    fn decide_quarantine(&self, township: TownshipId, nos: &[u64], decision: Decision, now_ms: Millis) -> Result<()> {
-        self.write(async |tx, t| decide(tx, &t.id, township, nos, decision, now_ms).await)
     }
 }
 

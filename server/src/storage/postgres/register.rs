@@ -112,17 +112,6 @@ impl RegisterStorage for PostgresStorage {
         })
     }
 
-    fn set_import_state(
-        &self,
-        township: TownshipId,
-        no: u64,
-        state: ImportState,
-        now_ms: Millis,
-        summary: Option<&str>,
-    ) -> Result<()> {
-        self.write(async |tx, t| set_state(tx, &t.id, township, no, state, now_ms, summary).await)
-    }
-
     fn imports(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<ImportRow>> {
         let sql = format!("SELECT {COLUMNS} WHERE tenant = $1 AND township = $2 AND no < $3 ORDER BY no DESC LIMIT $4");
         let before = before.map_or(i64::MAX, u64::cast_signed);

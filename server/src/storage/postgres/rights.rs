@@ -47,10 +47,6 @@ impl RightsStorage for PostgresStorage {
         })
     }
 
-    fn change_area(&self, township: TownshipId, change: &AreaChange) -> Result<u64> {
-        self.write(async |tx, t| change_area(tx, t, township, change).await)
-    }
-
     fn area_tree(&self, township: TownshipId) -> Result<Arc<Areas>> {
         self.read(async |c, t| {
             let version = people::areas_version(c, t, township).await?;
@@ -67,10 +63,6 @@ impl RightsStorage for PostgresStorage {
             let past = past.iter().map(|r| Ok(AreaPast { entry: entry(r)?, until_day: get(r, 6)? }));
             Ok((past.collect::<Result<_>>()?, ended(c, t, township).await?))
         })
-    }
-
-    fn put_units(&self, units: &[Unit]) -> Result<()> {
-        self.write(async |tx, t| put_units(tx, t, units).await)
     }
 
     fn units(&self) -> Result<Vec<Unit>> {

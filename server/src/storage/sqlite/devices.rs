@@ -23,10 +23,6 @@ fn quarantine_row(r: &Row<'_>) -> rusqlite::Result<QuarantineRow> {
 }
 
 impl DeviceStorage for SqliteStorage {
-    fn report_lost(&self, device: DeviceId, now_ms: Millis) -> Result<bool> {
-        self.write(|tx| report_lost(tx, device, now_ms))
-    }
-
     fn note_wipe(&self, device: DeviceId, step: WipeStep, now_ms: Millis) -> Result<bool> {
         self.write(|tx| note_wipe(tx, device, step, now_ms))
     }
@@ -112,10 +108,6 @@ impl DeviceStorage for SqliteStorage {
             }
             Ok(found)
         })
-    }
-
-    fn decide_quarantine(&self, township: TownshipId, nos: &[u64], decision: Decision, now_ms: Millis) -> Result<()> {
-        self.write(|tx| decide(tx, township, nos, decision, now_ms))
     }
 }
 

@@ -113,17 +113,6 @@ impl RegisterStorage for SqliteStorage {
         })
     }
 
-    fn set_import_state(
-        &self,
-        township: TownshipId,
-        no: u64,
-        state: ImportState,
-        now_ms: Millis,
-        summary: Option<&str>,
-    ) -> Result<()> {
-        self.write(|tx| set_state(tx, township, no, state, now_ms, summary))
-    }
-
     fn imports(&self, township: TownshipId, before: Option<u64>, limit: u32) -> Result<Vec<ImportRow>> {
         self.read(|c| {
             let Some(township_no) = people::township_no(c, township)? else { return Ok(Vec::new()) };

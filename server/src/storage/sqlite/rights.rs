@@ -50,10 +50,6 @@ impl RightsStorage for SqliteStorage {
         })
     }
 
-    fn change_area(&self, township: TownshipId, change: &AreaChange) -> Result<u64> {
-        self.write(|tx| change_area(tx, township, change))
-    }
-
     fn area_tree(&self, township: TownshipId) -> Result<Arc<Areas>> {
         self.read(|c| standing::areas(c, &self.caches(), township))
     }
@@ -68,10 +64,6 @@ impl RightsStorage for SqliteStorage {
             let past = statement.query_map([no], |r| Ok(AreaPast { entry: entry(r)?, until_day: r.get(6)? }))?;
             Ok((past.collect::<rusqlite::Result<_>>()?, ended(c, no)?))
         })
-    }
-
-    fn put_units(&self, units: &[Unit]) -> Result<()> {
-        self.write(|tx| put_units(tx, units))
     }
 
     fn units(&self) -> Result<Vec<Unit>> {
