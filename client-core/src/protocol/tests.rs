@@ -367,6 +367,22 @@ fn a_refill_opens_what_it_can_and_joins_the_parts_of_a_record() {
     assert_eq!(changes.len(), 2, "the sealed one and the clear one");
 }
 
+/// A sealed part of `visit(3)`, as the first version made it.
+const GOLDEN_PART: &str = "\
+    010d8237a9cce4d4f733b74f8c5b58e45750da87fc4d28106b717f4eb684119c7d08c674787d115d8abf64b1aa4ddeac9a5350390e1a\
+    d761a62c685957a457a6469708729c4f3fc99b77b1e75e1d5ca4f2457a5bcfc75696c9d651b8ab610ae9e80f46df24b26933510919bb\
+    77d6be81f4b4d63b3119e0538c1ecc2e92bcd8681e2d2d16335671a0cc33b06c4afe26ca8160ffb9b8795871726bafbd9d28ad8c8a10\
+    208d4ff141c98a27ca2c0b00acffa2c573bcade84e36149987b7b2af6a58046265d72c093653f5019f1a6fb26bcaeb7e707cd6859500\
+    16fe8c64eb621a1950fed91341680262d0fa827ca42ecc2f3beab3e90fe9d85fb8e114634789b62415bb836024904452b60fc2ccde90\
+    f750311c8a815b1554d59eb067e2c6920a735c061fd70da39291b09440cd1be40875359adc2858ec1830e18e9fe428ea491b";
+
+#[test]
+fn a_part_that_an_earlier_version_sealed_opens() {
+    let by = SealedBy { tenant: TenantId([1; 16]), device: DeviceId([2; 16]) };
+    let part = data_encoding::HEXLOWER.decode(GOLDEN_PART.as_bytes()).unwrap();
+    assert_eq!(by.open(&part, &server(), &key()).unwrap(), visit(3));
+}
+
 #[test]
 fn a_long_record_is_sealed_in_parts_within_their_limit() {
     let frame = visit(1);
