@@ -46,6 +46,9 @@ impl From<GrantError> for ApiError {
             GrantError::Circle => Self::bad_request("into"),
             GrantError::UnknownHousehold => Self::bad_request("household"),
             GrantError::UnknownUser => Self::bad_request("user"),
+            GrantError::StandIn => Self::bad_request("stand_in_for"),
+            GrantError::Over => Self::bad_request("until_ms"),
+            GrantError::NoName => Self::bad_request("name_zh"),
             GrantError::UnknownGrant => Self::not_found(),
             GrantError::Roles(error) => {
                 Self { details: json!({"roles": error.to_string()}), ..Self::bad_request("roles") }

@@ -14,10 +14,9 @@ use super::serve::open_service;
 use super::{DataOptions, Outcome};
 use crate::say;
 use crate::service::Service;
-use crate::service::audit::{Act, Action, Actor};
+use crate::service::audit::Actor;
 use crate::service::office::Office;
 use crate::storage::TownshipId;
-use crate::storage::Write;
 
 /// Options of `area`.
 #[derive(Args)]
@@ -100,8 +99,8 @@ pub fn area(args: &AreaArgs) -> Outcome {
                 name_zh: name.clone(),
                 name_en: if name_en.is_empty() { name.clone() } else { name_en.clone() },
             };
-            let (area, act) = (entry.area, Act::new(Action::AreaChanged).in_township(township).area(entry.area));
-            service.act(actor, act, [Write::Areas(township, vec![entry])])?;
+            let area = entry.area;
+            service.add_area(actor, township, entry)?;
             say!("{area}");
         }
         AreaCommand::Change { area, from, name, name_en, code, below } => {

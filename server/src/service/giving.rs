@@ -88,6 +88,11 @@ impl<'a> Giving<'a> {
         if !self.users()?.contains(&new.user) {
             return Err(GrantError::UnknownUser);
         }
+        if let Some(other) = new.stand_in_for
+            && (other == new.user || !self.users()?.contains(&other))
+        {
+            return Err(GrantError::StandIn);
+        }
         if let Some(household) = new.household {
             let row = service.storage.record_row(township, household)?;
             row.filter(|row| row.core == household).ok_or(GrantError::UnknownHousehold)?;

@@ -41,6 +41,15 @@ pub enum GrantError {
     /// An area can't go into itself or into one below it.
     #[error("an area can't go into itself or into an area below it")]
     Circle,
+    /// Somebody stands in for themselves, or for nobody who is known.
+    #[error("one stands in for another person who is known; `doorstep grant list` lists them")]
+    StandIn,
+    /// A time that is over.
+    #[error("the day until when it is given is over")]
+    Over,
+    /// An area without a name.
+    #[error("an area needs a name")]
+    NoName,
     /// A table of roles that can't be used.
     #[error(transparent)]
     Roles(#[from] RolesError),
@@ -72,6 +81,7 @@ pub struct NewGrant {
 impl Service {
     /// Gives a role for an area, or pairs a person with a household. Nothing is written if the person has just that already.
     pub fn give(&self, actor: Actor, township: TownshipId, new: &NewGrant) -> Result<(), GrantError> {
+        self.not_over(new)?;
         let mut giving = Giving::new(self, township);
         giving.give(new)?;
         giving.done(actor)?;
@@ -87,10 +97,16 @@ impl Service {
 
     /// Pairs a household with another helper in place of all that it is paired with as such; stand-ins stay.
     pub fn pair_anew(&self, actor: Actor, township: TownshipId, new: &NewGrant) -> Result<(), GrantError> {
+        self.not_over(new)?;
         let mut giving = Giving::new(self, township);
         giving.pair_anew(new)?;
         giving.done(actor)?;
         Ok(())
+    }
+
+    fn not_over(&self, new: &NewGrant) -> Result<(), GrantError> {
+        let is_over = new.until_ms.is_some_and(|until| until <= self.clock.now_ms());
+        if is_over { Err(GrantError::Over) } else { Ok(()) }
     }
 
     /// Ends grants whose time is over. Nobody reads or writes by them from that time on; with the entry the phones drop what
@@ -125,6 +141,16 @@ impl Service {
         Ok(own.unwrap_or_default().over(Roles::builtin()))
     }
 
+    /// Adds an area.
+    pub fn add_area(&self, actor: Actor, township: TownshipId, entry: AreaEntry) -> Result<(), GrantError> {
+        if entry.name_zh.trim().is_empty() {
+            return Err(GrantError::NoName);
+        }
+        let act = Act::new(Action::AreaChanged).in_township(township).area(entry.area);
+        self.act(actor, act, [Write::Areas(township, vec![entry])])?;
+        Ok(())
+    }
+
     /// Changes an area's name, code, level or parent from a day on.
     pub fn change_area(
         &self,
@@ -139,6 +165,9 @@ impl Service {
         }
         if entry.parent.is_some_and(|parent| tree.below(entry.area).contains(&parent)) {
             return Err(GrantError::Circle);
+        }
+        if entry.name_zh.trim().is_empty() {
+            return Err(GrantError::NoName);
         }
         let act = Act::new(Action::AreaChanged).in_township(township).area(entry.area).with("day", from_day);
         let writes = self.put_below(township, &tree, vec![entry], from_day)?;

@@ -72,7 +72,7 @@ fn the_readme_s_two_terminals_work() {
 }
 
 /// Runs a command that must fail; gives what it says.
-fn refused(args: &[&str]) -> String {
+pub fn refused(args: &[&str]) -> String {
     let output = Command::new(crate::BINARY).args(args).output().unwrap();
     assert!(!output.status.success(), "doorstep {}", args.join(" "));
     String::from_utf8(output.stderr).unwrap()

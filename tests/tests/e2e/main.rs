@@ -33,6 +33,7 @@ mod privacy;
 mod recovery;
 mod refused_uploads;
 mod register;
+mod rights_by_command;
 mod scale;
 mod scope;
 mod sealed;

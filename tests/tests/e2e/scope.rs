@@ -340,8 +340,10 @@ fn who_stands_in_for_a_time_reads_and_writes_until_then() {
     sync(&phone);
     visit(&phone, town.households[0], "代访");
     assert!(sync(&phone).refused.is_empty());
-    town.grant(until(Some(town.now_ms() - 1)));
     let (other, service) = (town.phone(3, stand_in), &town.server.service);
+    let held = service.storage.grants(stand_in, 0).unwrap().1.pop().unwrap().1;
+    let over = Grant { until_ms: Some(town.now_ms() - 1), ..held };
+    service.storage.append_grants(stand_in, &[over]).unwrap();
     sync(&other);
     assert_eq!(types(&other), [""; 0], "nothing is read after the end");
     assert_eq!(service.end_overdue_grants().unwrap(), 1);
