@@ -142,6 +142,13 @@ pub fn main() -> ExitCode {
 /// What a command gives: an exit code, or any error to be printed with its causes.
 pub type Outcome = Result<ExitCode, Box<dyn std::error::Error + Send + Sync>>;
 
+/// A reason that stands in the audit log: some words, not too many.
+fn reason(text: &str) -> Result<String, String> {
+    let (text, most) = (text.trim(), crate::service::audit::REASON_CHARS);
+    let fits = !text.is_empty() && text.chars().count() <= most;
+    fits.then(|| text.to_owned()).ok_or_else(|| format!("a reason has 1 to {most} characters"))
+}
+
 fn say_error(error: &dyn std::error::Error) {
     eprintln!("doorstep: {error}");
     let mut source = error.source();

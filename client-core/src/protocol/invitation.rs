@@ -29,6 +29,16 @@ pub struct Invitation {
     pub code: String,
 }
 
+impl Invitation {
+    /// True where nobody on the way reads along: the address is `https`, or a server on the same machine.
+    pub fn is_private(&self) -> bool {
+        let Some(host) = self.server_url.strip_prefix("http://") else { return true };
+        let here =
+            |own: &str| host.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']));
+        ["127.0.0.1", "localhost", "[::1]"].into_iter().any(here)
+    }
+}
+
 impl fmt::Debug for Invitation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Invitation({}, ..)", self.server_url)
@@ -88,6 +98,18 @@ mod tests {
         assert_eq!(format!(" {link}\n").parse(), Ok(invitation()));
         let grouped = link.replace("ABCDE234FGHIJ567", "abcde-234fg-hij56-7");
         assert_eq!(grouped.parse(), Ok(invitation()));
+    }
+
+    #[test]
+    fn only_https_and_the_same_machine_are_private() {
+        let at = |server_url: &str| Invitation { server_url: server_url.to_owned(), ..invitation() }.is_private();
+        assert!(
+            ["https://survey.example.org", "http://127.0.0.1:8080", "http://localhost", "http://[::1]:80"].map(at)
+                == [true; 4]
+        );
+        let others =
+            ["http://survey.example.org", "http://localhost.example.org", "http://127.0.0.10", "http://10.0.0.1"];
+        assert!(others.map(at) == [false; 4]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::quarantine::released_json;
 use super::records::township;
 use crate::app::App;
 use crate::service::Service;
-use crate::service::audit::Actor;
+use crate::service::audit::{Actor, REASON_CHARS};
 use crate::service::invitations::{INVITED_AT_ONCE, Invited, Named};
 use crate::service::view::{self, People};
 use crate::storage::{Device, StorageError, TownshipId};
@@ -132,7 +132,10 @@ async fn invite(
             let server_url = address.trim_end_matches('/').to_owned();
             let invitation = Invitation { server_url, identity: service.identity(), code: code.to_owned() };
             let link = invitation.to_string();
-            link.parse::<Invitation>().map_err(|_| ApiError::bad_request("address"))?;
+            let read = link.parse::<Invitation>();
+            if !read.is_ok_and(|read| read.is_private()) {
+                return Err(ApiError::bad_request("address"));
+            }
             Ok(link.into())
         };
         // an address that can't be one is refused before anything is made
@@ -232,6 +235,9 @@ async fn accept_unsent(
     body: Result<Json<Reason>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
     for_reason(&app, &headers, id, body, move |service, device, reason| {
+        if reason.trim().is_empty() || reason.chars().count() > REASON_CHARS {
+            return Err(ApiError::reason_needed());
+        }
         let released = service.accept_unsent(office.actor(), device, reason)?;
         Ok(released_json(&released.ok_or_else(ApiError::not_found)?))
     })

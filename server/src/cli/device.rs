@@ -83,7 +83,7 @@ struct ReasonArgs {
     /// The phone's id, from `doorstep device list`.
     device: DeviceId,
     /// Why, or who looked at it and what was found; stands in the audit log.
-    #[arg(long)]
+    #[arg(long, value_parser = super::reason)]
     reason: String,
 }
 
@@ -196,5 +196,11 @@ fn wipe_state(args: &PhoneArgs) -> Outcome {
 fn accept(args: &ReasonArgs) -> Outcome {
     let service = open_service(&args.data)?;
     let released = service.accept_unsent(Actor::CommandLine, args.device, &args.reason)?.ok_or(UNKNOWN)?;
-    print_released(&released)
+    let outcome = print_released(&released)?;
+    let device = service.storage.device(args.device)?.ok_or(UNKNOWN)?;
+    let waiting = handed_over(&*service.storage, &device, Decision::Open)?;
+    if waiting > 0 {
+        say!("{waiting} more wait: accept once more, or see `doorstep quarantine list --device {}`", device.id);
+    }
+    Ok(outcome)
 }

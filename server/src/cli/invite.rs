@@ -92,6 +92,18 @@ pub fn invite(args: &InviteArgs) -> Outcome {
     };
     let service = open_service(&args.data)?;
     let township = the_township(&*service.storage, args.township)?;
+    let address = args.address.as_deref().unwrap_or_default().trim_end_matches('/');
+    let invitation = |code: String| Invitation { server_url: address.to_owned(), identity: service.identity(), code };
+    if let Some(file) = &args.cards {
+        // before anybody is made or invited
+        let sample = invitation("A".repeat(26)).to_string().parse::<Invitation>();
+        if !sample.is_ok_and(|sample| sample.is_private()) {
+            return Err(format!("{address:?} isn't an address as https://survey.example.org").into());
+        }
+        if file.exists() {
+            return Err(format!("{} is there already", file.display()).into());
+        }
+    }
     let area = args.area.as_ref().map_or(Ok(township), |name| area_by(&service, township, name))?;
     let users = service.people_named(Actor::CommandLine, township, &people, (&args.role, area))?;
     let invited = service.invite_all(Actor::CommandLine, township, users)?;
@@ -99,15 +111,9 @@ pub fn invite(args: &InviteArgs) -> Outcome {
         invited.iter().for_each(|one| say!("{}", one.code));
         return Ok(ExitCode::SUCCESS);
     };
-    let address = args.address.as_deref().unwrap_or_default().trim_end_matches('/');
     let mut cards = Vec::new();
     for Invited { user, code } in invited {
-        let invitation =
-            Invitation { server_url: address.to_owned(), identity: service.identity(), code: code.clone() };
-        let link = invitation.to_string();
-        if link.parse::<Invitation>().is_err() {
-            return Err(format!("{address:?} isn't an address as https://survey.example.org").into());
-        }
+        let link = invitation(code.clone()).to_string();
         cards.push(Card { name: user.name, unit: user.unit, code, picture: picture(&link)? });
     }
     let (_, areas) = service.storage.areas(township)?;

@@ -71,7 +71,7 @@ struct DecideArgs {
     #[arg(long)]
     township: Option<AreaId>,
     /// Why; stands in the audit log.
-    #[arg(long)]
+    #[arg(long, value_parser = super::reason)]
     reason: String,
     /// Their numbers, from `doorstep quarantine list`.
     #[arg(required = true, num_args = 1..=DECIDED_AT_ONCE)]

@@ -204,3 +204,97 @@ fn verify_says_what_it_compared_and_ends_with_failure_when_a_figure_is_wrong() {
     assert_eq!(status, Some(1));
     assert!(last.contains("differ"), "{last}");
 }
+
+#[test]
+fn households_are_counted_by_status_and_a_report_frozen_on_the_page_or_by_command_is_compared_with_today() {
+    let dirs: Vec<TempDir> = (0..2).map(|_| TempDir::new().unwrap()).collect();
+    let server = TestServer::start(dirs[0].path());
+    let phone = server.phone(dirs[1].path(), "甲");
+    let [first, second, third] =
+        ["0001", "0002", "0003"].map(|number| family(&phone, &server, number, &["李四", "王五"]));
+    edit(&phone, second, &[("status", "monitored")]);
+    edit(&phone, third, &[("status", "not_out")]);
+    visit_on(&phone, first, "2026-10-05");
+    sync(&phone);
+    let by_status = || {
+        let figures = get(&server, "/api/figures")["total"].clone();
+        let rows = figures["by_status"].as_array().unwrap().clone();
+        let mut rows: Vec<_> = rows
+            .iter()
+            .map(|row| (row["status"].as_str().unwrap().to_owned(), row["households"].clone(), row["persons"].clone()))
+            .collect();
+        rows.sort_by(|a, b| a.0.cmp(&b.0));
+        let sum = |n: usize| rows.iter().map(|row| [&row.1, &row.2][n].as_i64().unwrap()).sum::<i64>();
+        assert_eq!((json!(sum(0)), json!(sum(1))), (figures["households"].clone(), figures["persons"].clone()));
+        rows
+    };
+    let row = |status: &str, households: i64| (status.to_owned(), json!(households), json!(2 * households));
+    assert_eq!(by_status(), [row("monitored", 1), row("not_out", 1), row("out", 1)]);
+    let listed = |status: &str| {
+        let list = get(&server, &format!("/api/figures/list?kind=stock&status={status}"));
+        list["records"].as_array().unwrap().iter().map(|r| r["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((listed("monitored"), listed("not_out")), (vec![json!(second)], vec![json!(third)]));
+
+    // frozen on the page, by a form of this server's own
+    let freeze = |name: &str, origin: &str| {
+        let form = [("name", name), ("by", "张三"), ("period", "2026-10")];
+        let request = crate::client().post(format!("{}/figures/freeze", server.url())).header("origin", origin);
+        let answer = request.form(&form).send().unwrap();
+        (answer.status().as_u16(), answer.headers().get("location").map(|at| at.to_str().unwrap().to_owned()))
+    };
+    let own = server.url();
+    assert_eq!(freeze("十月报表", "http://elsewhere.invalid").0, 403);
+    assert_eq!(freeze(" ", &own).0, 400);
+    assert_eq!(freeze("十月报表", &own), (303, Some("/figures/frozen/1".to_owned())));
+    let command = |args: &[&str]| {
+        let data = ["--data", dirs[0].path().to_str().unwrap()];
+        crate::cli::run(&[["figures", args[0]].as_slice(), &data, &args[1..]].concat())
+    };
+    let said = command(&["freeze", "--period", "2026-10", "--name", "十月报表二", "--by", "李四"]);
+    assert_eq!(said, "frozen: report 2, period 2026-10, households as of 2026-10-31");
+    let reports = get(&server, "/api/figures/frozen")["reports"].clone();
+    let names: Vec<_> = reports.as_array().unwrap().iter().map(|r| (r["no"].clone(), r["made_by"].clone())).collect();
+    assert!(names.contains(&(json!(1), json!("张三"))) && names.contains(&(json!(2), json!("李四"))), "{names:?}");
+    assert_eq!(command(&["frozen"]).lines().count(), 2);
+    assert!(command(&["frozen", "1"]).ends_with("0 records count otherwise than when it was frozen"));
+
+    // what changes afterwards shows as a difference, in all three places
+    edit(&phone, second, &[("status", "out")]);
+    visit_on(&phone, second, "2026-10-06");
+    sync(&phone);
+    assert_eq!(by_status(), [row("not_out", 1), row("out", 2)]);
+    let compared = get(&server, "/api/figures/frozen/1");
+    let stock = |status: &str| {
+        let figures = compared["figures"].as_array().unwrap();
+        let row = figures.iter().find(|f| f["kind"] == "stock" && f["status"] == status).unwrap();
+        (row["then"]["households"].clone(), row["now"]["households"].clone())
+    };
+    assert_eq!((stock("monitored"), stock("out")), ((json!(1), json!(0)), (json!(1), json!(2))));
+    let changed = compared["changed"].as_i64().unwrap();
+    assert!(changed >= 2);
+    for no in ["1", "2"] {
+        let said = command(&["frozen", no]);
+        assert!(said.ends_with(&format!("{changed} records count otherwise than when it was frozen")), "{said}");
+        assert!(said.contains("records visit: 1 at 1 households (2 persons)") && said.contains("; now 2 at"), "{said}");
+    }
+    let page = crate::client().get(format!("{own}/figures/frozen/1?lang=en")).send().unwrap().text().unwrap();
+    assert!(page.contains("十月报表") && page.contains(&format!("/households/{second}")), "{page}");
+
+    // the command shows what the API shows, and makes the same figures anew
+    let shown: Value = serde_json::from_str(&command(&["show", "--period", "2026-10", "--json"])).unwrap();
+    let of = |status: &str| {
+        let rows = shown["total"].as_array().unwrap();
+        rows.iter().find(|r| r["kind"] == "stock" && r["status"] == status).unwrap()["sums"]["persons"].clone()
+    };
+    assert_eq!((of("out"), of("not_out")), (json!(4), json!(2)));
+    assert!(command(&["show", "--period", "2026-10"]).contains("示例镇  3 households (6 persons)  visit 2 at"));
+    let before = command(&["show", "--json"]);
+    let late = |text: &str| serde_json::from_str::<Value>(text).unwrap()["total"].to_string();
+    assert!(command(&["rebuild"]).contains("made anew"));
+    assert_eq!(late(&command(&["show", "--json"])), late(&before));
+    assert!(before.contains("\"late\":2"), "{before}");
+    command(&["rebuild", "--late-days", "visit=400"]);
+    assert!(!late(&command(&["show", "--json"])).contains("\"late\":2"), "within 400 days nothing is late");
+    assert_verified(&server);
+}

@@ -15,6 +15,8 @@ use doorstep_tests::harness::{TestServer, add_household, copy_folder, edit, open
 use std::sync::Arc;
 use tempfile::TempDir;
 
+use crate::cli::{refused, run};
+
 fn dirs<const N: usize>() -> [TempDir; N] {
     std::array::from_fn(|_| TempDir::new().unwrap())
 }
@@ -298,4 +300,87 @@ fn a_phone_that_took_the_order_erases_itself_although_the_report_is_withdrawn_an
     phone.enrol(&server.url(), &server.code("甲")).unwrap();
     sync(&phone);
     assert_eq!(phone.households(None, "", 0, 10).unwrap().len(), 1);
+}
+
+/// A phone of `name` with a visit that it hasn't sent, reported lost by command.
+fn lost_with_a_visit(
+    server: &TestServer,
+    data: &str,
+    dir: &Path,
+    household: doorstep_core::id::RecordId,
+) -> (Phone, String) {
+    let phone = server.phone(dir, "甲");
+    sync(&phone);
+    visit(&phone, household, "没有上报的走访");
+    let id = phone.enrolment().unwrap().unwrap().device.to_string();
+    assert!(run(&["device", "lost", "--data", data, &id, "--reason", "在集市丢失"]).contains("reported lost"));
+    (phone, id)
+}
+
+#[test]
+fn what_lost_phones_handed_over_is_accepted_and_wrong_reports_are_withdrawn_by_api_and_by_command() {
+    let dirs: [TempDir; 6] = dirs();
+    let server = TestServer::start(dirs[0].path());
+    let data = dirs[0].path().to_str().unwrap();
+    let other = server.phone(dirs[1].path(), "乙");
+    let household = add_household(&other, server.villages[0], "0001", "李四甲乙丙");
+    sync(&other);
+    let post = |id: &str, what: &str, reason: &str, origin: &str| {
+        let request = crate::client().post(format!("{}/api/devices/{id}/{what}", server.url()));
+        let answer = request.header("origin", origin).json(&serde_json::json!({"reason": reason})).send().unwrap();
+        (answer.status().as_u16(), answer.json::<serde_json::Value>().unwrap_or_default())
+    };
+    let (own, nobody) = (server.url(), "00000000000000000000000000000001");
+    let seen = || {
+        sync(&other);
+        visits(&other)
+    };
+
+    // one is accepted over the API
+    let (phone, id) = lost_with_a_visit(&server, data, dirs[2].path(), household);
+    assert!(matches!(try_sync(&phone), Err(SyncError::Wiped)));
+    assert_eq!(post(&id, "accept-unsent", "已核对", "http://elsewhere.invalid").0, 403);
+    let (status, said) = post(&id, "accept-unsent", " ", &own);
+    assert_eq!((status, said["error"]["code"].as_str()), (400, Some("reason_needed")), "{said}");
+    assert_eq!(seen(), 0);
+    let (status, said) = post(&id, "accept-unsent", "已核对", &own);
+    assert!(status == 200 && said["changes"][0]["released"] == true, "{said}");
+    assert_eq!(seen(), 1);
+    assert_eq!(post(&id, "accept-unsent", "已核对", &own).1["changes"], serde_json::json!([]), "once");
+    assert_eq!(post(nobody, "accept-unsent", "已核对", &own).0, 404);
+    // too late to withdraw: both languages say what to do
+    let (status, said) = post(&id, "withdraw-lost", "找到了", &own);
+    assert_eq!((status, said["error"]["code"].as_str()), (409, Some("lost_wiped")));
+    let message = &said["error"]["message"];
+    assert!(
+        message["zh"].as_str().unwrap().contains("绑定码") && message["en"].as_str().unwrap().contains("Invite"),
+        "{said}"
+    );
+
+    // one by command
+    let (phone, id) = lost_with_a_visit(&server, data, dirs[3].path(), household);
+    assert!(matches!(try_sync(&phone), Err(SyncError::Wiped)));
+    assert!(refused(&["device", "accept", "--data", data, &id, "--reason", ""]).contains("reason"));
+    assert!(run(&["device", "accept", "--data", data, &id, "--reason", "已核对"]).ends_with("1 released, 0 not"));
+    assert_eq!(seen(), 2);
+    assert!(run(&["device", "wipe-state", "--data", data, &id]).contains("0 to look at, 1 accepted"));
+    assert!(refused(&["device", "accept", "--data", data, nobody, "--reason", "x"]).contains("device list"));
+
+    // a phone that was found before it heard of anything goes on
+    let withdraw_by_command = |id: &str| run(&["device", "withdraw", "--data", data, id, "--reason", "找到了"]);
+    for (n, by_command) in [(4, false), (5, true)] {
+        let (phone, id) = lost_with_a_visit(&server, data, dirs[n].path(), household);
+        if by_command {
+            let said = withdraw_by_command(&id);
+            assert!(said.contains("挂失") && said.contains("report"), "both languages: {said}");
+        } else {
+            let (status, said) = post(&id, "withdraw-lost", "找到了", &own);
+            assert!(status == 200 && said["result"] == "lost_withdrawn" && said["device"]["lost"].is_null(), "{said}");
+            assert_eq!(post(&id, "withdraw-lost", "找到了", &own).1["error"]["code"], "not_lost");
+        }
+        assert_eq!(sync(&phone).changes_acknowledged, 1);
+        assert_eq!(seen(), n - 1);
+    }
+    let withdrawn = actions(&server).into_iter().filter(|action| action == "lost_withdrawn").count();
+    assert_eq!(withdrawn, 2);
 }
