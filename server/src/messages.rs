@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use doorstep_core::protocol::{UploadRefusal, refusal_text};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A language of screens and messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +36,7 @@ impl Language {
 }
 
 /// A text in both languages.
-#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Text {
     /// Chinese.
     pub zh: String,

@@ -10,7 +10,7 @@ use super::serve::open_service;
 use super::{DataOptions, Outcome};
 use crate::say;
 use crate::service::audit::Actor;
-use crate::service::erasure::{Erase, Erasure};
+use crate::service::erasure::{Erase, Erasure, NotCovered};
 use crate::storage::{RecordFilter, Storage, TownshipId};
 use crate::web::times;
 
@@ -51,7 +51,10 @@ fn further(text: &str) -> Result<(RecordId, String), String> {
 pub fn erase(args: &EraseArgs) -> Outcome {
     let service = open_service(&args.data)?;
     let (Some(household), Some(member), Some(ground)) = (&args.household, &args.member, &args.ground) else {
-        service.clean_files()?;
+        if let Err(error) = service.clean_files() {
+            print_uncovered(&NotCovered::of("remains"));
+            return Err(error.into());
+        }
         say!("the database's files hold no remains");
         return Ok(ExitCode::SUCCESS);
     };
@@ -68,7 +71,7 @@ pub fn erase(args: &EraseArgs) -> Outcome {
         service.plan_erasure(township, &erase)?
     };
     print(&done);
-    Ok(ExitCode::SUCCESS)
+    Ok(if done.has_remains() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn household_by(
@@ -90,6 +93,10 @@ fn household_by(
     }
 }
 
+fn print_uncovered(one: &NotCovered) {
+    say!("  {}\n    {}\n    {}", one.code, one.message.zh, one.message.en);
+}
+
 fn print(done: &Erasure) {
     for document in &done.documents {
         let (count, differences) = (document.answers.len(), document.differences);
@@ -106,6 +113,7 @@ fn print(done: &Erasure) {
         let state = if shut { "shut out, keeps what it has" } else { "follows at its next sync" };
         say!("phone {}: last sync {time}, {state}", phone.device);
     }
-    say!("not covered: {} (see docs/operation.md, \"Erasing a person\")", done.not_covered.join(", "));
+    say!("not covered (docs/operation.md, \"Erasing a person\"):");
+    done.not_covered.iter().for_each(print_uncovered);
     say!("{}", if done.erased { "erased" } else { "nothing was written; --yes erases" });
 }

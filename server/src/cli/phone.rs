@@ -10,16 +10,18 @@ use doorstep_core::client::{NewRecord, Phone, PhoneError, answer};
 use doorstep_core::clock::{SystemClock, SystemEntropy};
 use doorstep_core::form::expression::{Spot, Tree};
 use doorstep_core::form::session::Session;
-use doorstep_core::id::{ChangeHash, RecordId};
+use doorstep_core::id::{ChangeHash, RecordId, UserId};
 use doorstep_core::life::EventKind;
-use doorstep_core::record::Record;
-use doorstep_core::store::{ListFilter, OpenError, RefusedUpload, Row};
+use doorstep_core::record::{DifferingValue, Record};
+use doorstep_core::store::{Enrolment, ListFilter, OpenError, RefusedUpload, Row};
 use doorstep_core::sync::{Cancel, Progress, SyncReport};
 use serde_json::json;
+use time::UtcOffset;
 
 use super::Outcome;
 use super::form::eval::ClockOptions;
 use crate::say;
+use crate::web::times;
 
 /// Options of `phone`.
 #[derive(Args)]
@@ -107,7 +109,8 @@ enum PhoneCommand {
         /// The record: its id, or a household's number.
         record: String,
     },
-    /// List answers that stand differently.
+    /// List answers that stand differently: record, name, question; below it each value, who gave it (the id of somebody else)
+    /// and when, by the clock of their phone.
     Conflicts,
     /// Decide a difference.
     Resolve {
@@ -378,11 +381,10 @@ fn show(phone: &Phone, args: &PhoneArgs, id: RecordId) -> Result<(), Fault> {
         let label = question.map_or(key.as_str(), |q| q.label(&args.language, "zh"));
         say!("{label}\t{}\t({key})", value.to_json());
     }
+    let people = People::of(phone, args)?;
     for difference in &view.differences {
         say!("differs: {}", difference.key);
-        for value in &difference.values {
-            say!("\t{}\tby {} at {} (phone)", value.value.to_json(), value.user, value.claimed_s);
-        }
+        difference.values.iter().for_each(|value| say!("\t{}", people.line(value)));
     }
     for row in phone.united_with(id)? {
         say!("one with it: {}\t{}\t{}\t{}", row.record_type, row.title, row.label, row.id);
@@ -393,15 +395,47 @@ fn show(phone: &Phone, args: &PhoneArgs, id: RecordId) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Who gave a value and when, as far as this phone knows people.
+struct People {
+    own: Option<Enrolment>,
+    zone: UtcOffset,
+}
+
+impl People {
+    fn of(phone: &Phone, args: &PhoneArgs) -> Result<Self, Fault> {
+        let minutes = ClockOptions { zone: args.zone.clone(), now: None }.offset_minutes()?;
+        Ok(Self { own: phone.enrolment()?, zone: UtcOffset::from_whole_seconds(minutes * 60)? })
+    }
+
+    /// The name of the phone's own person; of others it knows the id.
+    fn name(&self, user: UserId) -> String {
+        let own = self.own.as_ref().filter(|own| own.user == user);
+        own.map_or_else(|| user.to_string(), |own| own.user_name.clone())
+    }
+
+    fn time(&self, value: &DifferingValue) -> String {
+        times::minute_in(self.zone, value.claimed_s).unwrap_or_default()
+    }
+
+    fn line(&self, value: &DifferingValue) -> String {
+        format!("{}\t{}\t{}", value.value.to_json(), self.name(value.user), self.time(value))
+    }
+}
+
 fn conflicts(phone: &Phone, args: &PhoneArgs) -> Result<(), Fault> {
+    let people = People::of(phone, args)?;
     for row in phone.list(ListFilter { with_differences: true, limit: 500, ..ListFilter::default() })? {
         for difference in phone.view(row.id)?.differences {
-            let values: Vec<_> = difference.values.iter().map(|v| v.value.to_json()).collect();
             if args.json {
+                let value = |v: &DifferingValue| {
+                    json!({"value": v.value.to_json(), "user": v.user, "name": people.name(v.user),
+                        "claimed_s": v.claimed_s})
+                };
+                let values: Vec<_> = difference.values.iter().map(value).collect();
                 say!("{}", json!({"record": row.id, "key": difference.key, "values": values}));
             } else {
-                let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
-                say!("{}\t{}\t{}\t{}", row.id, row.title, difference.key, texts.join(" | "));
+                say!("{}\t{}\t{}", row.id, row.title, difference.key);
+                difference.values.iter().for_each(|value| say!("\t{}", people.line(value)));
             }
         }
     }

@@ -3,6 +3,7 @@
 
 mod find;
 mod reroot;
+mod uncovered;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,11 +18,15 @@ use super::{Refused, Service};
 use crate::register::office_user;
 use crate::storage::{Committed, QuarantineFilter, StorageError, TownshipId};
 use find::{Found, Group};
+use uncovered::not_covered;
+pub use uncovered::{KnownBackups, NotCovered};
 
 /// Tries when phones move the records meanwhile.
 const TRIES: usize = 20;
 /// Entries of a list that are read at once.
 const PAGE: u32 = 1_000;
+/// The code of [`NotCovered`] for the database's own files.
+const REMAINS: &str = "remains";
 
 /// Who is to be erased, and why.
 #[derive(Debug, Clone)]
@@ -115,11 +120,18 @@ pub struct Erasure {
     pub refused_uploads: usize,
     /// Phones that follow at their next sync; those that never come back keep what they have.
     pub phones: Vec<Behind>,
-    /// What the erasure doesn't reach, as codes: `backups`, `logs_of_the_database`, `other_households`, `exports`.
-    pub not_covered: Vec<&'static str>,
+    /// Backups that were made before and hold the person.
+    pub backups: KnownBackups,
+    /// What the erasure doesn't reach.
+    pub not_covered: Vec<NotCovered>,
 }
 
 impl Erasure {
+    /// True where the database's files still hold remains: [`Service::clean_files`] hasn't succeeded.
+    pub fn has_remains(&self) -> bool {
+        self.not_covered.iter().any(|one| one.code == REMAINS)
+    }
+
     /// Adds what goes in another township.
     fn add(&mut self, other: Self) {
         self.documents.extend(other.documents);
@@ -150,7 +162,7 @@ impl Service {
     /// Erases a member, in each township that the household was in, its home last. The audit log says so in the same transactions.
     ///
     /// # Errors
-    /// As [`Service::plan_erasure`]; [`EraseError::Remains`] when all is done but [`Service::clean_files`].
+    /// As [`Service::plan_erasure`]. Where all is done but [`Service::clean_files`], that stands first in what isn't covered.
     pub fn erase(self: &Arc<Self>, actor: Actor, township: TownshipId, erase: &Erase) -> Result<Erasure, EraseError> {
         let mut elsewhere = Vec::new();
         for other in self.elsewhere(township, erase)? {
@@ -160,7 +172,10 @@ impl Service {
         let at_home = || self.find_erased(township, erase).map(Some);
         let mut done = self.erase_in(actor, township, erase, &at_home)?.ok_or(EraseError::Member)?;
         elsewhere.into_iter().for_each(|part| done.add(part));
-        self.clean_files()?;
+        if let Err(error) = self.clean_files() {
+            tracing::error!(error = &error as &dyn std::error::Error, "remains of what was erased");
+            done.not_covered.insert(0, NotCovered::of(REMAINS));
+        }
         Ok(done)
     }
 
@@ -220,6 +235,7 @@ impl Service {
         let devices = self.storage.devices(township)?.into_iter().filter(|d| d.last_sync_ms > 0);
         let behind =
             |d: crate::storage::Device| Behind { device: d.id, last_sync_ms: d.last_sync_ms, revoked: d.revoked };
+        let backups = self.known_backups()?;
         Ok(Erasure {
             erased: false,
             household: erase.household,
@@ -229,7 +245,8 @@ impl Service {
             held_changes: self.held_changes(township, found)?,
             refused_uploads: uploads.iter().filter(|u| u.kept > 0).count(),
             phones: devices.map(behind).collect(),
-            not_covered: vec!["backups", "logs_of_the_database", "other_households", "exports"],
+            not_covered: not_covered(&backups),
+            backups,
         })
     }
 

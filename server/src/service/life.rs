@@ -270,11 +270,13 @@ impl Service {
             subject: stored.core.subject,
             answers: answers.into_iter().collect(),
         };
-        let unsaid = |key: &String, value: &Value| {
+        let is_free = |key: &String, value: &Value| {
             stored.answers.get(key).is_none_or(|now| matches!(now, Value::Blank | Value::Bool(false)) || now == value)
         };
-        let (mut fresh, beside): (Answers, Answers) =
-            answers.into_iter().partition(|(key, value)| replaces || unsaid(key, value));
+        // as a phone: what was never answered needs no blank
+        let unsaid_blank = |key: &String, value: &Value| *value == Value::Blank && !stored.answers.contains_key(key);
+        let answers = answers.into_iter().filter(|(key, value)| !unsaid_blank(key, value));
+        let (mut fresh, beside): (Answers, Answers) = answers.partition(|(key, value)| replaces || is_free(key, value));
         let mut written = 0;
         if !beside.is_empty() {
             written += office.write_as_of(&[instance(beside)], Some(0))?;

@@ -1,7 +1,7 @@
 //! Times as shown: minutes, in the one time zone of the pages.
 
-use time::OffsetDateTime;
 use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
 
 use crate::calendar::{ZONE, day_end};
 
@@ -12,10 +12,15 @@ pub fn minute(ms: u64) -> Option<String> {
 
 /// The same for seconds since 1970.
 pub fn minute_of_second(s: i64) -> Option<String> {
+    minute_in(ZONE, s)
+}
+
+/// The same in another zone.
+pub fn minute_in(zone: UtcOffset, s: i64) -> Option<String> {
     if s == 0 {
         return None;
     }
-    let at = OffsetDateTime::from_unix_timestamp(s).ok()?.checked_to_offset(ZONE)?;
+    let at = OffsetDateTime::from_unix_timestamp(s).ok()?.checked_to_offset(zone)?;
     at.format(format_description!("[year]-[month]-[day] [hour]:[minute]")).ok()
 }
 

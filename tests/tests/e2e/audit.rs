@@ -111,6 +111,68 @@ fn an_export_is_an_entry_itself_and_holds_no_formula() {
 }
 
 #[test]
+fn backups_and_workbooks_of_faulty_rows_are_entries_whoever_made_them() {
+    let dir = TempDir::new().unwrap();
+    let server = TestServer::start(dir.path());
+    let data = path(dir.path());
+    let (table, to) = (dir.path().join("people.csv"), dir.path().join("faulty.xlsx"));
+    std::fs::write(&table, "姓名,角色\n甲,helper\n乙,没有的角色\n").unwrap();
+    run(&["backup", "--data", data, path(&dir.path().join("backup.db"))]);
+    let faulty = ["register", "faulty", "--data", data, "--kind", "people", path(&table), "--to", path(&to)];
+    assert!(run(&faulty).contains("1 rows written"));
+    let url = format!("{}/api/register/faulty?kind=people", server.url());
+    let answer = client().post(url).body(std::fs::read(&table).unwrap()).send().unwrap();
+    assert_eq!(answer.status(), 200);
+    let list: Value = client().get(format!("{}/api/audit?action=export", server.url())).send().unwrap().json().unwrap();
+    let entry = |entry: &Value| (entry["actor"].as_str().unwrap().to_owned(), entry["details"].clone());
+    let entries: Vec<_> = list["entries"].as_array().unwrap().iter().map(entry).collect();
+    let rows = serde_json::json!({"faulty_rows": 1});
+    let backup = serde_json::json!({"what": "backup"});
+    let wanted = [("office", &rows), ("command_line", &rows), ("command_line", &backup)];
+    assert_eq!(entries, wanted.map(|(actor, details)| (actor.to_owned(), details.clone())));
+    let page = client().get(format!("{}/audit?lang=en", server.url())).send().unwrap().text().unwrap();
+    assert!(page.to_lowercase().contains("backup"), "the page says so in words");
+}
+
+#[test]
+fn neither_database_lets_an_entry_be_changed_removed_or_all_of_them_cut_away() {
+    let refuse = "the audit log is only appended";
+    let dir = TempDir::new().unwrap();
+    office_with_a_history(dir.path());
+    let database = Connection::open(dir.path().join("doorstep.db")).unwrap();
+    let before = actions(dir.path());
+    for sql in ["UPDATE audit SET reason = 'x' WHERE no = 1", "DELETE FROM audit WHERE no = 1", "DELETE FROM audit"] {
+        assert!(database.execute_batch(sql).unwrap_err().to_string().contains(refuse), "{sql}");
+    }
+    assert_eq!(actions(dir.path()), before);
+
+    let Some(url) = crate::postgres::fresh_database("doorstep_audit") else { return };
+    run(&["township", "--database", &url, "--name", "示例镇", "--village", "青山村"]);
+    run(&["reopen", "--database", &url]);
+    let listed = || run(&["audit", "list", "--database", &url]);
+    let before = listed();
+    assert_eq!(before.lines().count(), 2);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        for sql in [
+            "UPDATE audit SET reason = 'x' WHERE no = 1",
+            "DELETE FROM audit",
+            "TRUNCATE audit",
+            "TRUNCATE audit CASCADE",
+        ] {
+            let refused = client.batch_execute(sql).await.unwrap_err();
+            assert!(refused.as_db_error().unwrap().message().contains(refuse), "{sql}: {refused:?}");
+        }
+        drop(client);
+        connection.await.unwrap().unwrap();
+    });
+    assert_eq!(listed(), before);
+    assert_eq!(tried(&["audit", "verify", "--database", &url]).0, Some(0));
+}
+
+#[test]
 fn sign_ins_good_and_bad_are_in_the_log_and_the_api_gives_it_page_by_page() {
     let dir = TempDir::new().unwrap();
     let server = TestServer::start_with_office(dir.path(), OfficeAccess::key("SECRET"));

@@ -10,7 +10,7 @@ use doorstep_core::record::Value;
 use doorstep_server::api::office::OfficeAccess;
 use doorstep_server::service::audit::Actor;
 use doorstep_server::service::erasure::{Erase, EraseError, Erasure};
-use doorstep_server::storage::{AuditFilter, READS_CLOSED, sqlite};
+use doorstep_server::storage::{AuditFilter, READS_CLOSED, RecordFilter, sqlite};
 use doorstep_tests::harness::{TestServer, edit, sync, visit};
 use tempfile::TempDir;
 
@@ -231,7 +231,17 @@ fn the_office_s_route_only_says_what_would_go_until_it_is_told_to_erase() {
     let done = ask(true);
     assert_eq!((&done["erased"], canaries_in(dirs[0].path())), (&true.into(), Vec::new()));
     assert_eq!(planned["documents"], done["documents"]);
-    assert!(done["not_covered"].as_array().unwrap().contains(&"backups".into()));
+    let uncovered = |said: &serde_json::Value| {
+        let all = said["not_covered"].as_array().unwrap().clone();
+        assert!(
+            all.iter().all(|one| one["message"]["zh"].as_str().is_some() && one["message"]["en"].as_str().is_some())
+        );
+        all.iter().map(|one| one["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let codes = ["backups", "phones_that_lost_it", "logs_of_the_database", "other_households", "exports"];
+    assert_eq!(uncovered(&done), codes);
+    assert_eq!((&done["backups"]["count"], &done["backups"]["last_ms"]), (&0.into(), &serde_json::Value::Null));
+    assert!(done["not_covered"][0]["message"]["en"].as_str().unwrap().contains("knows of no backup"));
 }
 
 #[test]
@@ -243,7 +253,15 @@ fn the_command_erases_only_with_yes() {
     sync(&a);
     let data = dirs[0].path().to_str().unwrap();
     let command = ["erase", "--data", data, "--household", "0001", "--member", &member, "--ground", "被采集人要求"];
+    crate::cli::run(&["backup", "--data", data, dirs[0].path().join("backup.db").to_str().unwrap()]);
+    std::fs::rename(dirs[0].path().join("backup.db"), dirs[1].path().join("backup.db")).unwrap();
     let said = crate::cli::run(&command);
+    // until when, as far as the program knows: until the files that it knows of are destroyed
+    assert!(
+        said.contains("1次用本程序做的备份，最近一次在2") && said.contains("1 backups made with this program"),
+        "{said}"
+    );
+    assert!(said.contains("直到这些文件被销毁") && said.contains("until these files are destroyed"), "{said}");
     assert!(said.contains(&format!("member#{member}/name")) && said.contains("backups"), "{said}");
     assert!(CANARIES.iter().all(|canary| !said.contains(canary)), "keys, no values");
     assert_eq!(canaries_in(dirs[0].path()), CANARIES);
@@ -265,4 +283,27 @@ fn nobody_is_erased_without_ground_or_when_the_member_is_unknown() {
     assert!(matches!(erase(&server, household, "无此人"), Err(EraseError::Member)));
     assert!(matches!(erase(&server, RecordId([9; 16]), "无此人"), Err(EraseError::Household)));
     assert_eq!(canaries_in(dirs[0].path()), CANARIES);
+}
+
+#[test]
+fn where_the_files_are_in_use_the_command_says_that_remains_stay_until_they_are_cleaned() {
+    let dirs = scratch::<2>();
+    let server = TestServer::start(dirs[0].path());
+    let a = server.phone(dirs[1].path(), "甲");
+    let (_, member) = family(&a, server.villages[0]);
+    sync(&a);
+    let reader = rusqlite::Connection::open(dirs[0].path().join("doorstep.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM record").unwrap();
+    let data = dirs[0].path().to_str().unwrap();
+    let command = ["erase", "--data", data, "--household", "0001", "--member", &member, "--ground", "x", "--yes"];
+    let done = std::process::Command::new(crate::BINARY).args(command).output().unwrap();
+    let said = String::from_utf8(done.stdout).unwrap();
+    assert!(!done.status.success() && said.ends_with("erased\n"), "{said}");
+    assert!(said.contains("数据库文件里还有残留") && said.contains("still hold remains"), "{said}");
+    assert!(!canaries_in(dirs[0].path()).is_empty());
+    let row = server.service.storage.list_records(server.township, &RecordFilter { limit: 9, ..Default::default() });
+    assert!(row.unwrap().iter().all(|row| !CANARIES.iter().any(|canary| row.projection.search.contains(canary))));
+    reader.execute_batch("COMMIT").unwrap();
+    assert!(crate::cli::run(&["erase", "--data", data, "--clean"]).contains("no remains"));
+    assert_eq!(canaries_in(dirs[0].path()), Vec::<&str>::new());
 }

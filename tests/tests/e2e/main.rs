@@ -29,6 +29,7 @@ mod lost_phone;
 mod merging;
 mod networks;
 mod patience;
+mod phone_commands;
 mod postgres;
 mod privacy;
 mod quarantine;

@@ -145,6 +145,11 @@ fn every_kind_of_bad_upload_gets_its_refusal_and_is_kept_with_the_reason_while_o
         |f: &ReplyFrame| matches!(f, ReplyFrame::Statuses { outcomes, .. } if outcomes[0].state == State::Known);
     assert!(batches.frames(&reply).iter().any(known));
     assert_eq!(listed(&client, &url).len(), before);
+    // each look at bytes is an entry of the audit log, with the upload's number
+    let exports: Value = client.get(format!("{url}/api/audit?action=export")).send().unwrap().json().unwrap();
+    let numbers = listed(&client, &url).iter().map(|row| format!("upload/{}", row["no"])).collect::<Vec<_>>();
+    let about: Vec<_> = exports["entries"].as_array().unwrap().iter().map(|e| e["about"][0].clone()).collect();
+    assert_eq!(about, numbers, "newest first, as they are listed");
     batches.0.assert_alive();
 }
 
