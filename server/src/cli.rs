@@ -19,6 +19,7 @@ pub mod quarantine;
 pub mod register;
 pub mod role;
 pub mod serve;
+pub mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -134,6 +135,9 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             say_error(&*error);
+            if let Some(text) = words::in_chinese(&*error) {
+                eprintln!("{text}");
+            }
             ExitCode::FAILURE
         }
     }

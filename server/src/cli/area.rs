@@ -11,18 +11,21 @@ use doorstep_core::protocol::AreaEntry;
 use super::admin::the_township;
 use super::grant::{area_among, area_by, end_of};
 use super::serve::open_service;
+use super::words::{Fault, Words};
 use super::{DataOptions, Outcome};
 use crate::say;
 use crate::service::Service;
 use crate::service::audit::Actor;
 use crate::service::office::Office;
-use crate::storage::TownshipId;
+use crate::storage::{AreaEnd, TownshipId};
 
 /// Options of `area`.
 #[derive(Args)]
 pub struct AreaArgs {
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    words: Words,
     /// The township's id, where there are several.
     #[arg(long)]
     township: Option<AreaId>,
@@ -88,7 +91,7 @@ pub fn area(args: &AreaArgs) -> Outcome {
     let township = the_township(&*service.storage, args.township)?;
     let (actor, by) = (Actor::CommandLine, |name: &str| area_by(&service, township, name));
     match &args.command {
-        AreaCommand::List => list_areas(&service, township)?,
+        AreaCommand::List => list_areas(&service, township, args.words)?,
         AreaCommand::Add { level, name, below, code, name_en } => {
             let parent = below.as_deref().map_or(Ok(township), by)?;
             let entry = AreaEntry {
@@ -107,7 +110,7 @@ pub fn area(args: &AreaArgs) -> Outcome {
             end_of(from)?;
             let id = by(area)?;
             let (_, areas) = service.storage.areas(township)?;
-            let Some(now) = areas.into_iter().find(|a| a.area == id) else { return Err("no such area".into()) };
+            let Some(now) = areas.into_iter().find(|a| a.area == id) else { return Err(Fault("error.no_area").into()) };
             let entry = AreaEntry {
                 parent: below.as_deref().map_or(Ok(now.parent), |name| by(name).map(Some))?,
                 code: code.clone().unwrap_or(now.code),
@@ -116,7 +119,7 @@ pub fn area(args: &AreaArgs) -> Outcome {
                 ..now
             };
             service.change_area(actor, township, entry, from)?;
-            say!("changed from {from} on");
+            args.words.say("area.changed", &[("day", from)]);
         }
         AreaCommand::Merge { area, into, from } => {
             end_of(from)?;
@@ -126,24 +129,30 @@ pub fn area(args: &AreaArgs) -> Outcome {
             let areas = service.storage.area_tree(township)?;
             let gone = area_among(areas.all().iter(), area)?;
             let moved = service.merge_area(&office, actor, township, (gone, by(into)?), from)?;
-            say!("merged from {from} on: {moved} records moved");
+            args.words.say("area.merged", &[("day", from), ("n", &moved.to_string())]);
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn list_areas(service: &Service, township: TownshipId) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+fn list_areas(
+    service: &Service,
+    township: TownshipId,
+    words: Words,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (_, areas) = service.storage.areas(township)?;
     let names: BTreeMap<AreaId, &str> = areas.iter().map(|a| (a.area, a.name_zh.as_str())).collect();
     let (past, ended) = service.storage.area_past(township)?;
     for area in &areas {
-        let above = area.parent.and_then(|p| names.get(&p)).map(|name| format!("  in {name}")).unwrap_or_default();
+        let above = area.parent.and_then(|p| names.get(&p)).map(|name| words.fill("area.in", &[("name", name)]));
+        let into = |e: &AreaEnd| e.into.and_then(|into| names.get(&into)).copied().unwrap_or("?");
         let end = ended.iter().find(|e| e.area == area.area);
-        let into = |e: &crate::storage::AreaEnd| e.into.and_then(|into| names.get(&into)).copied().unwrap_or("?");
-        let end = end.map(|e| format!("  ended {}, went into {}", e.day, into(e))).unwrap_or_default();
+        let end = end.map(|e| words.fill("area.ended", &[("day", &e.day), ("into", into(e))])).unwrap_or_default();
+        let above = above.unwrap_or_default();
         say!("{}  {}  {}  {}{above}{end}", area.area, area.level, area.code, area.name_zh);
         for before in past.iter().filter(|p| p.entry.area == area.area) {
-            say!("    before {}: {}  {}", before.until_day, before.entry.code, before.entry.name_zh);
+            let entry = &before.entry;
+            words.say("area.before", &[("day", &before.until_day), ("code", &entry.code), ("name", &entry.name_zh)]);
         }
     }
     Ok(())

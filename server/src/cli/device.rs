@@ -11,6 +11,7 @@ use super::admin::the_township;
 use super::invite::{InviteArgs, invite};
 use super::quarantine::print_released;
 use super::serve::{open_service, open_storage};
+use super::words::{Fault, Words};
 use super::{DataOptions, Outcome};
 use crate::messages;
 use crate::say;
@@ -48,6 +49,8 @@ enum Command {
 pub struct ListArgs {
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    words: Words,
     /// The township's id, where there are several.
     #[arg(long)]
     township: Option<AreaId>,
@@ -58,6 +61,8 @@ pub struct ListArgs {
 pub struct RevokeArgs {
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    words: Words,
     /// The phone's id, from `doorstep device list`.
     device: DeviceId,
     /// Why; stands in the audit log.
@@ -69,6 +74,8 @@ pub struct RevokeArgs {
 struct LostArgs {
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    words: Words,
     /// The phone's id, from `doorstep device list`.
     device: DeviceId,
     /// Why; stands in the audit log.
@@ -80,6 +87,8 @@ struct LostArgs {
 struct ReasonArgs {
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    words: Words,
     /// The phone's id, from `doorstep device list`.
     device: DeviceId,
     /// Why, or who looked at it and what was found; stands in the audit log.
@@ -91,6 +100,8 @@ struct ReasonArgs {
 struct PhoneArgs {
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    words: Words,
     /// The phone's id, from `doorstep device list`.
     device: DeviceId,
 }
@@ -108,17 +119,18 @@ pub fn device(args: &DeviceArgs) -> Outcome {
     }
 }
 
-fn time(ms: u64) -> String {
-    times::minute(ms).unwrap_or_else(|| "never".to_owned())
+fn time(words: Words, ms: u64) -> String {
+    times::minute(ms).unwrap_or_else(|| words.text("never").to_owned())
 }
 
-fn marks(device: &Device) -> String {
+fn marks(words: Words, device: &Device) -> String {
     let lost = device.lost.map(|lost| match (lost.wiped_ms, lost.told_ms) {
-        (0, 0) => "  lost".to_owned(),
-        (0, told) => format!("  lost, told to erase itself {}", time(told)),
-        (wiped, _) => format!("  lost, erased {}", time(wiped)),
+        (0, 0) => words.text("device.lost").to_owned(),
+        (0, told) => words.fill("device.told", &[("at", &time(words, told))]),
+        (wiped, _) => words.fill("device.erased", &[("at", &time(words, wiped))]),
     });
-    format!("{}{}", lost.unwrap_or_default(), if device.revoked { "  revoked" } else { "" })
+    let revoked = if device.revoked { words.text("device.revoked") } else { "" };
+    format!("{}{revoked}", lost.unwrap_or_default())
 }
 
 /// Lists phones, one a line.
@@ -128,26 +140,28 @@ pub fn list(args: &ListArgs) -> Outcome {
     let names: BTreeMap<UserId, String> = storage.users()?.into_iter().map(|u| (u.id, u.name)).collect();
     let (head, _) = storage.head(township)?;
     for device in storage.devices(township)? {
-        say!(
-            "{}  {}  enrolled {}  last sync {}  {} behind{}",
-            device.id,
-            names.get(&device.user).map_or("?", String::as_str),
-            time(device.enrolled_ms),
-            time(device.last_sync_ms),
-            head.seq.saturating_sub(device.feed_seq),
-            marks(&device),
+        let row = args.words.fill(
+            "device.row",
+            &[
+                ("id", &device.id.to_string()),
+                ("name", names.get(&device.user).map_or("?", String::as_str)),
+                ("enrolled", &time(args.words, device.enrolled_ms)),
+                ("synced", &time(args.words, device.last_sync_ms)),
+                ("n", &head.seq.saturating_sub(device.feed_seq).to_string()),
+            ],
         );
+        say!("{row}{}", marks(args.words, &device));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-const UNKNOWN: &str = "no phone has this id; `doorstep device list` lists them";
+const UNKNOWN: Fault = Fault("error.unknown_phone");
 
 fn lost(args: &LostArgs) -> Outcome {
     let reported = open_service(&args.data)?.report_lost(Actor::CommandLine, args.device, &args.reason)?;
     let device = reported.ok_or(UNKNOWN)?;
-    say!("reported lost:{}", marks(&device).replacen("  lost", "", 1));
-    say!("it reads nothing any more; at its next contact it hands over what it had and erases itself");
+    args.words.say("device.reported", &[("marks", &marks(args.words, &device))]);
+    args.words.say("device.next", &[]);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -161,7 +175,7 @@ fn withdraw(args: &ReasonArgs) -> Outcome {
 /// Shuts a phone out.
 pub fn revoke(args: &RevokeArgs) -> Outcome {
     open_service(&args.data)?.revoke(Actor::CommandLine, args.device, &args.reason)?.ok_or(UNKNOWN)?;
-    say!("revoked: this phone neither reads nor sends any more");
+    args.words.say("device.shut_out", &[]);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -181,26 +195,27 @@ fn wipe_state(args: &PhoneArgs) -> Outcome {
     let storage = open_storage(&args.data)?;
     let device = storage.device(args.device)?.ok_or(UNKNOWN)?;
     let Some(lost) = device.lost else {
-        say!("this phone isn't reported lost");
+        args.words.say("device.not_lost", &[]);
         return Ok(ExitCode::SUCCESS);
     };
-    say!("reported lost  {}", time(lost.reported_ms));
-    say!("told to erase itself  {}", time(lost.told_ms));
-    say!("said that it erases itself  {}", time(lost.wiped_ms));
+    let at = |ms| time(args.words, ms);
+    let (reported, told, wiped) = (at(lost.reported_ms), at(lost.told_ms), at(lost.wiped_ms));
+    args.words.say("device.state", &[("reported", &reported), ("told", &told), ("wiped", &wiped)]);
     let count = |decision| handed_over(&*storage, &device, decision);
-    let (open, accepted, discarded) = (count(Decision::Open)?, count(Decision::Released)?, count(Decision::Discarded)?);
-    say!("changes handed over: {open} to look at, {accepted} accepted, {discarded} discarded");
+    let text = |decision| Ok::<_, StorageError>(count(decision)?.to_string());
+    let (open, accepted, discarded) = (text(Decision::Open)?, text(Decision::Released)?, text(Decision::Discarded)?);
+    args.words.say("device.handed_over", &[("open", &open), ("accepted", &accepted), ("discarded", &discarded)]);
     Ok(ExitCode::SUCCESS)
 }
 
 fn accept(args: &ReasonArgs) -> Outcome {
     let service = open_service(&args.data)?;
     let released = service.accept_unsent(Actor::CommandLine, args.device, &args.reason)?.ok_or(UNKNOWN)?;
-    let outcome = print_released(&released)?;
+    let outcome = print_released(&released, args.words)?;
     let device = service.storage.device(args.device)?.ok_or(UNKNOWN)?;
     let waiting = handed_over(&*service.storage, &device, Decision::Open)?;
     if waiting > 0 {
-        say!("{waiting} more wait: accept once more, or see `doorstep quarantine list --device {}`", device.id);
+        args.words.say("device.more", &[("n", &waiting.to_string()), ("id", &device.id.to_string())]);
     }
     Ok(outcome)
 }

@@ -8,6 +8,7 @@ use doorstep_core::link::Side;
 
 use super::admin::the_township;
 use super::serve::open_service;
+use super::words::Words;
 use super::{DataOptions, Outcome};
 use crate::say;
 use crate::service::desk::Desk;
@@ -29,6 +30,8 @@ enum Command {
 struct ListArgs {
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    words: Words,
     /// The township's id, where there are several.
     #[arg(long)]
     township: Option<AreaId>,
@@ -54,9 +57,10 @@ pub fn duplicates(args: &DuplicatesArgs) -> Outcome {
     for one in &open {
         let reasons: Vec<&str> = one.candidate.reasons.iter().map(|reason| reason.code()).collect();
         let (a, b) = &one.candidate.sides;
-        let disputed = if one.is_disputed { "  disputed" } else { "" };
+        let disputed = if one.is_disputed { args.words.text("duplicates.disputed") } else { "" };
         say!("{:>3}  {}  {}  {}{disputed}", one.candidate.score, shown(a), shown(b), reasons.join(" "));
     }
-    say!("{} candidates; {} households looked at, {} pairs compared", open.len(), found.households, found.compared);
+    let (count, households, pairs) = (open.len().to_string(), found.households.to_string(), found.compared.to_string());
+    args.words.say("duplicates.all", &[("n", &count), ("households", &households), ("pairs", &pairs)]);
     Ok(ExitCode::SUCCESS)
 }

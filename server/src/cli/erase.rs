@@ -7,6 +7,7 @@ use doorstep_core::id::{AreaId, RecordId};
 
 use super::admin::the_township;
 use super::serve::open_service;
+use super::words::{Fault, Words};
 use super::{DataOptions, Outcome};
 use crate::say;
 use crate::service::audit::Actor;
@@ -19,6 +20,8 @@ use crate::web::times;
 pub struct EraseArgs {
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    words: Words,
     /// The township, where there are several.
     #[arg(long)]
     township: Option<AreaId>,
@@ -55,7 +58,7 @@ pub fn erase(args: &EraseArgs) -> Outcome {
             print_uncovered(&NotCovered::of("remains"));
             return Err(error.into());
         }
-        say!("the database's files hold no remains");
+        args.words.say("erase.clean", &[]);
         return Ok(ExitCode::SUCCESS);
     };
     let township = the_township(&*service.storage, args.township)?;
@@ -70,7 +73,7 @@ pub fn erase(args: &EraseArgs) -> Outcome {
     } else {
         service.plan_erasure(township, &erase)?
     };
-    print(&done);
+    print(&done, args.words);
     Ok(if done.has_remains() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -88,8 +91,8 @@ fn household_by(
     let found: Vec<RecordId> = rows.iter().filter(|r| r.projection.label == wanted).map(|r| r.id).collect();
     match found[..] {
         [id] => Ok(id),
-        [] => Err("there is no household of this number".into()),
-        _ => Err("several households have this number: name the record's id".into()),
+        [] => Err(Fault("error.no_household").into()),
+        _ => Err(Fault("error.several_households").into()),
     }
 }
 
@@ -97,23 +100,24 @@ fn print_uncovered(one: &NotCovered) {
     say!("  {}\n    {}\n    {}", one.code, one.message.zh, one.message.en);
 }
 
-fn print(done: &Erasure) {
+fn print(done: &Erasure, words: Words) {
     for document in &done.documents {
-        let (count, differences) = (document.answers.len(), document.differences);
-        say!("{} {}: {count} answers go, {differences} differences are settled", document.record_type, document.record);
+        let (count, differences) = (document.answers.len().to_string(), document.differences.to_string());
+        let of = [("type", document.record_type.as_str()), ("record", &document.record.to_string())];
+        words.say("erase.document", &[of.as_slice(), &[("n", &count), ("differences", &differences)]].concat());
         document.answers.iter().for_each(|key| say!("  {key}"));
     }
     for (record, key) in &done.mentions {
-        say!("mentions the person and stays, or did before: {record}:{key} (--also {record}:{key})");
+        words.say("erase.mention", &[("record", &record.to_string()), ("key", key)]);
     }
-    say!("refused and waiting changes that go: {}", done.held_changes);
-    say!("refused uploads whose bytes go: {}", done.refused_uploads);
+    words.say("erase.held", &[("n", &done.held_changes.to_string())]);
+    words.say("erase.uploads", &[("n", &done.refused_uploads.to_string())]);
     for phone in &done.phones {
-        let (time, shut) = (times::minute(phone.last_sync_ms).unwrap_or_default(), phone.revoked);
-        let state = if shut { "shut out, keeps what it has" } else { "follows at its next sync" };
-        say!("phone {}: last sync {time}, {state}", phone.device);
+        let synced = times::minute(phone.last_sync_ms).unwrap_or_default();
+        let key = if phone.revoked { "erase.phone_shut" } else { "erase.phone" };
+        words.say(key, &[("id", &phone.device.to_string()), ("synced", &synced)]);
     }
-    say!("not covered (docs/operation.md, \"Erasing a person\"):");
+    words.say("erase.not_covered", &[]);
     done.not_covered.iter().for_each(print_uncovered);
-    say!("{}", if done.erased { "erased" } else { "nothing was written; --yes erases" });
+    words.say(if done.erased { "erase.done" } else { "erase.planned" }, &[]);
 }

@@ -8,13 +8,14 @@ use serde_json::json;
 
 use super::admin::the_township;
 use super::serve::open_service;
+use super::words::{self, Words};
 use super::{DataOptions, Outcome};
 use crate::calendar::{Period, parse_day};
 use crate::say;
 use crate::service::Service;
 use crate::service::figures::Figures;
 use crate::storage::TownshipId;
-use crate::storage::figures::{Kind, LATE_SETTING, Sums};
+use crate::storage::figures::{FigureEntry, Kind, LATE_SETTING, Sums};
 use crate::web::times;
 
 /// Options of `figures`.
@@ -29,6 +30,8 @@ pub struct FiguresArgs {
 struct Where {
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    words: Words,
     /// The township's id, where there are several.
     #[arg(long)]
     township: Option<AreaId>,
@@ -114,41 +117,51 @@ fn open(at: &Where) -> Result<(std::sync::Arc<Service>, TownshipId), Fault> {
 
 fn day(service: &Service, period: &Period, as_of: Option<&str>) -> Result<String, Fault> {
     match as_of {
-        Some(day) if parse_day(day).is_none() => Err("a day is written as 2026-03-31".into()),
+        Some(day) if parse_day(day).is_none() => Err(words::Fault("error.day").into()),
         Some(day) => Ok(day.to_owned()),
         None => Ok(service.as_of(period)),
     }
 }
 
-fn line(name: &str, figures: &Figures) -> String {
-    let stock = figures.stock();
-    let mut text = format!("{name}  {} households ({} persons)", stock.households, stock.persons);
+fn line(words: Words, name: &str, figures: &Figures) -> String {
+    let mut text = format!("{name}  {}", stock(words, &figures.stock()));
     for (record_type, sums) in figures.by_type() {
-        text.push_str(&format!("  {record_type} {}", records(&sums)));
+        text.push_str(&format!("  {record_type} {}", records(words, &sums)));
     }
-    let (differing, doubtful) = (figures.sum(Kind::Differing, None).records, figures.sum(Kind::Doubtful, None).records);
+    let open = |kind| figures.sum(kind, None).records;
+    let (differing, doubtful) = (open(Kind::Differing), open(Kind::Doubtful));
     if differing + doubtful > 0 {
-        text.push_str(&format!("  {differing} with differing answers, {doubtful} doubtful"));
+        let counts = [("differing", &*differing.to_string()), ("doubtful", &*doubtful.to_string())];
+        text.push_str(&words.fill("figures.open", &counts));
     }
     text
 }
 
-fn records(sums: &Sums) -> String {
-    let mut text = sums.records.to_string();
+/// Households and persons of a sum, in words.
+fn filled(words: Words, key: &str, sums: &Sums) -> String {
+    words.fill(key, &[("n", &sums.households.to_string()), ("persons", &sums.persons.to_string())])
+}
+
+fn stock(words: Words, sums: &Sums) -> String {
+    filled(words, "figures.stock", sums)
+}
+
+fn records(words: Words, sums: &Sums) -> String {
+    let mut text = words.fill("figures.records", &[("n", &sums.records.to_string())]);
     if sums.households > 0 {
-        text.push_str(&format!(" at {} households ({} persons)", sums.households, sums.persons));
+        text.push_str(&filled(words, "figures.reached", sums));
     }
     if sums.late > 0 {
-        text.push_str(&format!(", {} late", sums.late));
+        text.push_str(&words.fill("figures.late", &[("n", &sums.late.to_string())]));
     }
     text
 }
 
 fn show(at: &Where, area: Option<AreaId>, period: &Period, as_of: Option<&str>, as_json: bool) -> Outcome {
-    let (service, township) = open(at)?;
+    let ((service, township), words) = (open(at)?, at.words);
     let as_of = day(&service, period, as_of)?;
     if area.is_some_and(|area| service.area_tree(township).is_ok_and(|tree| !tree.has(area))) {
-        return Err("the township has no such area; `doorstep figures show --json` lists them".into());
+        return Err(words::Fault("error.no_area").into());
     }
     let report = service.figures(township, area, period, &as_of)?;
     let (_, areas) = service.storage.areas(township)?;
@@ -173,13 +186,14 @@ fn show(at: &Where, area: Option<AreaId>, period: &Period, as_of: Option<&str>, 
         return Ok(ExitCode::SUCCESS);
     }
     for (id, figures) in &report.areas {
-        say!("{}", line(&name(*id), figures));
+        say!("{}", line(words, &name(*id), figures));
     }
-    say!("{}", line(&name(report.area.unwrap_or(township)), &report.total));
-    if let Some(opening) = report.opening {
-        say!("before the period: {} households ({} persons)", opening.households, opening.persons);
+    say!("{}", line(words, &name(report.area.unwrap_or(township)), &report.total));
+    if let Some(opening) = &report.opening {
+        words.say("figures.before", &[("stock", &stock(words, opening))]);
     }
-    say!("period {}, households as of {as_of}, {} phones not heard of since", report.period, report.unheard);
+    let (period, unheard) = (report.period.to_string(), report.unheard.to_string());
+    words.say("figures.about", &[("period", &period), ("day", &as_of), ("n", &unheard)]);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -188,9 +202,13 @@ fn verify(at: &Where) -> Outcome {
     let found = service.verify_figures(township)?;
     found.differences.iter().for_each(|difference| say!("{difference}"));
     if found.differing > 0 && found.moved {
-        say!("records were merged meanwhile: verify again while nothing is received");
+        at.words.say("figures.moved", &[]);
     } else if found.differing > 0 {
-        say!("`doorstep figures rebuild` makes them anew");
+        at.words.say("figures.rebuild", &[]);
+    }
+    match found.differing {
+        0 => at.words.say("figures.equal", &[]),
+        differing => at.words.say("figures.differ", &[("n", &differing.to_string())]),
     }
     say!("{found}");
     Ok(if found.differing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -209,49 +227,55 @@ fn rebuild(at: &Where, late_days: &[String]) -> Outcome {
     };
     for township in townships {
         let records = service.storage.rebuild_figures(township)?;
-        say!("township {township}: figures of {records} records made anew");
+        let (id, count) = (township.to_string(), records.to_string());
+        at.words.say("figures.rebuilt", &[("township", &id), ("n", &count)]);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn freeze(at: &Where, period: &Period, as_of: Option<&str>, (name, by): (&str, &str)) -> Outcome {
     if name.trim().is_empty() || by.trim().is_empty() {
-        return Err("a report has a name, and somebody who freezes it".into());
+        return Err(words::Fault("error.report_name").into());
     }
     let (service, township) = open(at)?;
     let as_of = day(&service, period, as_of)?;
     let no = service.freeze(township, (name, by), period, &as_of)?;
-    say!("frozen: report {no}, period {period}, households as of {as_of}");
+    let (no, period) = (no.to_string(), period.to_string());
+    at.words.say("figures.frozen", &[("no", &no), ("period", &period), ("day", &as_of)]);
     Ok(ExitCode::SUCCESS)
 }
 
 fn frozen(at: &Where, no: Option<u64>) -> Outcome {
-    let (service, township) = open(at)?;
+    let ((service, township), words) = (open(at)?, at.words);
     let Some(no) = no else {
         for r in service.storage.frozen_reports(township)? {
-            let made = times::minute(r.made_ms).unwrap_or_default();
-            say!("{}  {}  period {}  as of {}  frozen {made} by {}", r.no, r.name, r.period, r.as_of, r.made_by);
+            let (no, made) = (r.no.to_string(), times::minute(r.made_ms).unwrap_or_default());
+            let of = [("no", no.as_str()), ("name", &r.name), ("period", &r.period), ("day", &r.as_of)];
+            words.say("figures.report", &[of.as_slice(), &[("by", &r.made_by), ("made", &made)]].concat());
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let report =
-        service.frozen_report(township, no)?.ok_or("there is no such report; `doorstep figures frozen` lists them")?;
+    let report = service.frozen_report(township, no)?.ok_or(words::Fault("error.no_report"))?;
     let comparison = service.compare_frozen(township, &report)?;
     let part = |sums: &Sums| match sums.records {
-        0 => format!("{} households ({} persons)", sums.households, sums.persons),
-        _ => records(sums),
+        0 => stock(words, sums),
+        _ => records(words, sums),
     };
     for ((kind, record_type), (then, now)) in comparison.by_type() {
-        let verdict = if then == now { "as it was".to_owned() } else { format!("now {}", part(&now)) };
-        say!("{} {record_type}: {}; {verdict}", kind.as_str(), part(&then));
+        let same = || words.text("figures.same").to_owned();
+        let verdict = if then == now { same() } else { words.fill("figures.now", &[("part", &part(&now))]) };
+        let what = [("kind", kind.as_str()), ("form", record_type)];
+        words.say("figures.compared", &[what.as_slice(), &[("part", &part(&then)), ("verdict", &verdict)]].concat());
     }
+    let entry = |entry: &Option<FigureEntry>| {
+        let Some(e) = entry else { return words.text("figures.not_counted").to_owned() };
+        let (area, persons) = (e.area.to_string(), e.persons.to_string());
+        let text = words.fill("figures.entry", &[("area", &area), ("day", &e.day), ("persons", &persons)]);
+        format!("{text}{}", if e.late { words.text("figures.entry_late") } else { "" })
+    };
     for changed in &comparison.records {
-        let part = |entry: &Option<crate::storage::figures::FigureEntry>| match entry {
-            Some(e) => format!("{} {} {} persons{}", e.area, e.day, e.persons, if e.late { " late" } else { "" }),
-            None => "not counted".to_owned(),
-        };
-        say!("{} {}: {} -> {}", changed.kind.as_str(), changed.record, part(&changed.then), part(&changed.now));
+        say!("{} {}: {} -> {}", changed.kind.as_str(), changed.record, entry(&changed.then), entry(&changed.now));
     }
-    say!("{}: {} records count otherwise than when it was frozen", report.name, comparison.changed);
+    words.say("figures.changed", &[("name", &report.name), ("n", &comparison.changed.to_string())]);
     Ok(ExitCode::SUCCESS)
 }

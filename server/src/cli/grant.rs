@@ -9,6 +9,7 @@ use doorstep_core::protocol::AreaEntry;
 
 use super::admin::the_township;
 use super::serve::open_service;
+use super::words::{Fault, Words};
 use super::{DataOptions, Outcome};
 use crate::calendar::day_end;
 use crate::say;
@@ -27,6 +28,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub struct GrantArgs {
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    words: Words,
     /// The township's id, where there are several.
     #[arg(long)]
     township: Option<AreaId>,
@@ -86,14 +89,14 @@ enum GrantCommand {
 pub fn grant(args: &GrantArgs) -> Outcome {
     let service = open_service(&args.data)?;
     let township = the_township(&*service.storage, args.township)?;
-    let actor = Actor::CommandLine;
+    let (actor, words) = (Actor::CommandLine, args.words);
     match &args.command {
-        GrantCommand::List => list(&service, township)?,
+        GrantCommand::List => list(&service, township, words)?,
         GrantCommand::Give { person, role, area, terms } => {
             let area = area.as_ref().map_or(Ok(township), |name| area_by(&service, township, name))?;
             let new = terms.grant(named(&service, person)?, role, area, None)?;
             service.give(actor, township, &new)?;
-            say!("given: the person's phones get what follows from it with their next sync");
+            words.say("grant.given", &[]);
         }
         GrantCommand::Pair { person, household, anew, terms } => {
             let (household, area) = household_by(&service, township, household)?;
@@ -103,11 +106,11 @@ pub fn grant(args: &GrantArgs) -> Outcome {
             } else {
                 service.give(actor, township, &new)?
             }
-            say!("paired");
+            words.say("grant.paired", &[]);
         }
         GrantCommand::End { person, grant } => {
             service.end_grant(actor, named(&service, person)?, *grant)?;
-            say!("ended: the person's phones drop what no other grant covers when they sync next");
+            words.say("grant.ended", &[]);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -122,27 +125,30 @@ impl Terms {
 
 /// The end of a day in the zone of the pages.
 pub(super) fn end_of(day: &str) -> Result<Millis, Failure> {
-    day_end(day).ok_or_else(|| "a day looks like 2026-12-31".into())
+    day_end(day).ok_or_else(|| Fault("error.day").into())
 }
 
-fn list(service: &Service, township: TownshipId) -> Result<(), Failure> {
+fn list(service: &Service, township: TownshipId, words: Words) -> Result<(), Failure> {
     let (_, areas) = service.storage.areas(township)?;
     for user in service.storage.users()? {
         let (_, log) = service.storage.grants(user.id, 0)?;
         for (_, given) in current(&log).into_iter().filter(|(_, grant)| grant.entry.active) {
             let entry = &given.entry;
             let Some(area) = areas.iter().find(|a| a.area == entry.area) else { continue };
-            let subject = entry.subject.map(|s| format!("  only about {s}")).unwrap_or_default();
-            let until = given.until_ms.and_then(times::minute).map(|at| format!("  until {at}")).unwrap_or_default();
-            let for_whom = given.stand_in_for.map(|u| format!("  stands in for {u}")).unwrap_or_default();
-            say!(
-                "{}  {}  grant {}  {}  {}{subject}{until}{for_whom}",
-                user.id,
-                user.name,
-                entry.grant,
-                entry.role,
-                area.name_zh
+            let subject = entry.subject.map(|s| words.fill("grant.household", &[("household", &s.to_string())]));
+            let until = given.until_ms.and_then(times::minute).map(|at| words.fill("grant.until", &[("at", &at)]));
+            let stands = given.stand_in_for.map(|u| words.fill("grant.stands_in", &[("person", &u.to_string())]));
+            let row = words.fill(
+                "grant.row",
+                &[
+                    ("user", &user.id.to_string()),
+                    ("name", &user.name),
+                    ("grant", &entry.grant.to_string()),
+                    ("role", &entry.role),
+                    ("area", &area.name_zh),
+                ],
             );
+            say!("{row}{}{}{}", subject.unwrap_or_default(), until.unwrap_or_default(), stands.unwrap_or_default());
         }
     }
     Ok(())
@@ -154,8 +160,8 @@ pub(super) fn named(service: &Service, person: &str) -> Result<UserId, Failure> 
     let found: Vec<&User> = users.iter().filter(|u| u.name == person || u.id.to_string() == person).collect();
     match found.as_slice() {
         [one] => Ok(one.id),
-        [] => Err("nobody has this name or id; `doorstep grant list` lists them".into()),
-        _ => Err("several people have this name: give the id, from `doorstep grant list`".into()),
+        [] => Err(Fault("error.nobody").into()),
+        _ => Err(Fault("error.several_people").into()),
     }
 }
 
@@ -171,8 +177,8 @@ pub(super) fn area_among<'a>(areas: impl Iterator<Item = &'a AreaEntry>, name: &
     let found: Vec<&AreaEntry> = areas.filter(is_meant).collect();
     match found.as_slice() {
         [one] => Ok(one.area),
-        [] => Err("no area has this name, code or id; `doorstep area list` lists them".into()),
-        _ => Err("several areas have this name: give the id, from `doorstep area list`".into()),
+        [] => Err(Fault("error.no_area").into()),
+        _ => Err(Fault("error.several_areas").into()),
     }
 }
 
@@ -188,7 +194,7 @@ pub(super) fn household_by(
     let found: Vec<_> = rows.into_iter().filter(|row| row.projection.label == number).collect();
     match found.as_slice() {
         [one] => Ok((one.id, one.area)),
-        [] => Err("no household has this number".into()),
-        _ => Err("several households have this number".into()),
+        [] => Err(Fault("error.no_household").into()),
+        _ => Err(Fault("error.several_households").into()),
     }
 }

@@ -7,6 +7,7 @@ use doorstep_core::id::{AreaId, DeviceId};
 
 use super::admin::the_township;
 use super::serve::{open_service, open_storage};
+use super::words::Words;
 use super::{DataOptions, Outcome};
 use crate::say;
 use crate::service::audit::Actor;
@@ -67,6 +68,8 @@ struct ListArgs {
 struct DecideArgs {
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    words: Words,
     /// The township's id, where there are several.
     #[arg(long)]
     township: Option<AreaId>,
@@ -111,28 +114,30 @@ fn list(args: &ListArgs) -> Outcome {
 }
 
 /// Says of each change what came of it; fails where one couldn't be released.
-pub fn print_released(released: &[Released]) -> Outcome {
+pub fn print_released(released: &[Released], words: Words) -> Outcome {
     for Released { no, refused } in released {
+        let no = no.to_string();
         match refused {
-            None => say!("{no}  released"),
-            Some(why) => say!("{no}  can't be released: {why}"),
+            None => words.say("quarantine.released", &[("no", &no)]),
+            Some(why) => words.say("quarantine.refused", &[("no", &no), ("why", why)]),
         }
     }
     let refused = released.iter().filter(|r| r.refused.is_some()).count();
-    say!("{} released, {refused} not", released.len() - refused);
+    let (done, refused_n) = ((released.len() - refused).to_string(), refused.to_string());
+    words.say("quarantine.all", &[("n", &done), ("refused", &refused_n)]);
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn release(args: &DecideArgs) -> Outcome {
     let service = open_service(&args.data)?;
     let township = the_township(&*service.storage, args.township)?;
-    print_released(&service.release(Actor::CommandLine, township, &args.numbers, &args.reason)?)
+    print_released(&service.release(Actor::CommandLine, township, &args.numbers, &args.reason)?, args.words)
 }
 
 fn discard(args: &DecideArgs) -> Outcome {
     let service = open_service(&args.data)?;
     let township = the_township(&*service.storage, args.township)?;
     let discarded = service.discard(Actor::CommandLine, township, &args.numbers, &args.reason)?;
-    say!("{discarded} discarded");
+    args.words.say("quarantine.discarded", &[("n", &discarded.to_string())]);
     Ok(ExitCode::SUCCESS)
 }

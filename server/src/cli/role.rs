@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use doorstep_core::rights::{Action, Role};
 
 use super::serve::open_service;
+use super::words::Words;
 use super::{DataOptions, Outcome};
 use crate::say;
 use crate::service::audit::Actor;
@@ -16,6 +17,8 @@ use crate::service::audit::Actor;
 pub struct RoleArgs {
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    words: Words,
     #[command(subcommand)]
     command: RoleCommand,
 }
@@ -45,7 +48,7 @@ pub fn role(args: &RoleArgs) -> Outcome {
         RoleCommand::Show => say!("{}", roles.to_json()),
         RoleCommand::Set { file } => {
             service.set_roles(Actor::CommandLine, &std::fs::read_to_string(file)?)?;
-            say!("set: phones get and lose what follows from it with their next sync");
+            args.words.say("role.set", &[]);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -18,7 +18,7 @@ fn path(path: &Path) -> &str {
 
 /// Runs a command; its exit code and what it printed.
 fn tried(args: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(crate::BINARY).args(args).output().unwrap();
+    let output = Command::new(crate::BINARY).env("DOORSTEP_LANGUAGE", "en").args(args).output().unwrap();
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
 

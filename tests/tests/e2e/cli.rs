@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 /// Runs a command that must succeed; gives its output.
 pub fn run(args: &[&str]) -> String {
-    let output = Command::new(crate::BINARY).args(args).output().unwrap();
+    let output = Command::new(crate::BINARY).env("DOORSTEP_LANGUAGE", "en").args(args).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "doorstep {}: {error}", args.join(" "));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -73,7 +73,7 @@ fn the_readme_s_two_terminals_work() {
 
 /// Runs a command that must fail; gives what it says.
 pub fn refused(args: &[&str]) -> String {
-    let output = Command::new(crate::BINARY).args(args).output().unwrap();
+    let output = Command::new(crate::BINARY).env("DOORSTEP_LANGUAGE", "en").args(args).output().unwrap();
     assert!(!output.status.success(), "doorstep {}", args.join(" "));
     String::from_utf8(output.stderr).unwrap()
 }

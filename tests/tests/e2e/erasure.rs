@@ -296,7 +296,7 @@ fn where_the_files_are_in_use_the_command_says_that_remains_stay_until_they_are_
     reader.execute_batch("BEGIN; SELECT count(*) FROM record").unwrap();
     let data = dirs[0].path().to_str().unwrap();
     let command = ["erase", "--data", data, "--household", "0001", "--member", &member, "--ground", "x", "--yes"];
-    let done = std::process::Command::new(crate::BINARY).args(command).output().unwrap();
+    let done = std::process::Command::new(crate::BINARY).env("DOORSTEP_LANGUAGE", "en").args(command).output().unwrap();
     let said = String::from_utf8(done.stdout).unwrap();
     assert!(!done.status.success() && said.ends_with("erased\n"), "{said}");
     assert!(said.contains("数据库文件里还有残留") && said.contains("still hold remains"), "{said}");

@@ -185,6 +185,7 @@ fn a_change_in_another_person_s_name_is_refused_with_what_to_do_and_nobody_can_r
     assert!(message["zh"].as_str().unwrap().contains("绑定码") && message["en"].as_str().unwrap().contains("new code"));
     let no = held.numbers().remove(0);
     let said = std::process::Command::new(crate::BINARY)
+        .env("DOORSTEP_LANGUAGE", "en")
         .args(held.command(&["release", &no, "--reason", "x"]))
         .output()
         .unwrap();

@@ -222,3 +222,48 @@ fn a_household_paired_anew_leaves_the_helper_before_and_stays_with_who_stands_in
     assert_eq!(town.paired().len(), before);
     assert_eq!(town.entries("pairing_changed"), 7, "甲, 丙, 乙 given; 甲 ended; 甲 given; 乙 ended, 乙 given");
 }
+
+#[test]
+fn commands_answer_in_chinese_unless_english_is_asked_for_and_errors_are_said_in_both() {
+    let town = Town::new();
+    let data = town.dirs[0].path().to_str().unwrap();
+    person(&town.server.service, "甲");
+    let answer = |args: &[&str], language: Option<&str>| {
+        let mut command = std::process::Command::new(crate::BINARY);
+        command.env_remove("DOORSTEP_LANGUAGE").args(args);
+        if let Some(language) = language {
+            command.env("DOORSTEP_LANGUAGE", language);
+        }
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (text(output.stdout), text(output.stderr))
+    };
+    let pair = ["grant", "--data", data, "pair", "甲", "0001"];
+    assert!(answer(&pair, None).0.starts_with("已结对"));
+    assert!(answer(&[&pair[..], &["--language", "en"]].concat(), None).0.starts_with("paired"));
+    assert!(answer(&pair, Some("en")).0.starts_with("paired"));
+    let asked: [(&[&str], &str, &str); 6] = [
+        (&["grant", "list", "--data", data], "权限 1  helper", "grant 1  helper"),
+        (&["area", "list", "--data", data], "属于示例镇", "in 示例镇"),
+        (&["device", "list", "--data", data], "上次同步", "last sync"),
+        (&["figures", "show", "--data", data], "示例镇  2户0人", "示例镇  2 households (0 persons)"),
+        (&["figures", "verify", "--data", data], "全部一致", "all equal"),
+        (&["duplicates", "list", "--data", data], "疑似重复0对", "0 candidates"),
+    ];
+    for (args, zh, en) in asked {
+        // where the data is stands before the subcommand in some and after it in others
+        let args = match args[0] {
+            "grant" | "area" => vec![args[0], args[2], args[3], args[1]],
+            _ => args.to_vec(),
+        };
+        let (chinese, english) = (answer(&args, None).0, answer(&args, Some("en")).0);
+        assert!(chinese.contains(zh) && english.contains(en), "{args:?}: {chinese}{english}");
+    }
+    let verified = answer(&["figures", "verify", "--data", data], None).0;
+    assert!(verified.lines().last().unwrap().ends_with(": equal"), "the last line says what was compared");
+    let (_, error) = answer(&["grant", "--data", data, "give", "甲", "mayor"], None);
+    assert!(error.contains("没有角色“mayor”") && error.contains("there is no role `mayor`"), "{error}");
+    let (_, error) = answer(&["area", "--data", data, "merge", "青山村", "没有的村", "--from", "2026-12-01"], None);
+    assert!(error.contains("没有这个名称、代码或编号的辖区") && error.contains("no area has this name"), "{error}");
+    assert!(answer(&[&pair[..], &["--language", "fr"]].concat(), None).1.contains("zh or en"));
+}
