@@ -218,6 +218,7 @@ fn erasing_somebody_where_the_household_is_now_erases_them_where_it_was_too() {
     let station = server.phone(dirs[1].path(), "站");
     let cadre = two.phone_there(dirs[2].path(), "village_cadre", two.village);
     let (household, [_, wife, _]) = family(&station, server.villages[0], "0001", "李四");
+    edit(&station, household, &[("address", "旧址")]);
     sync(&station);
     let event = two.moves(household);
     settled(&[&station, &cadre]);
