@@ -126,6 +126,9 @@ pub async fn run(app: Arc<App>, listener: TcpListener, shutdown: impl Future<Out
                 if let Err(error) = service.retry_all_events() {
                     tracing::warn!(error = &error as &dyn std::error::Error, "events that wait could not be tried");
                 }
+                if let Err(error) = service.give_due_grants() {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "planned grants could not be given");
+                }
                 if let Err(error) = service.end_overdue_grants() {
                     tracing::warn!(error = &error as &dyn std::error::Error, "grants that are over could not be ended");
                 }

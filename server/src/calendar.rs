@@ -24,10 +24,18 @@ pub fn text_of(day: Date) -> String {
     day.format(format_description!("[year]-[month]-[day]")).unwrap_or_default()
 }
 
-/// The last millisecond of a day (`YYYY-MM-DD`); `None` for what isn't a day.
+/// The first millisecond of a day (`YYYY-MM-DD`); `None` for what isn't a day.
+pub fn day_start(day: &str) -> Option<u64> {
+    start_of(parse_day(day)?)
+}
+
+/// The last millisecond of a day.
 pub fn day_end(day: &str) -> Option<u64> {
-    let next = parse_day(day)?.next_day()?.midnight().assume_offset(ZONE).unix_timestamp();
-    u64::try_from(next * 1000 - 1).ok()
+    Some(start_of(parse_day(day)?.next_day()?)? - 1)
+}
+
+fn start_of(day: Date) -> Option<u64> {
+    u64::try_from(day.midnight().assume_offset(ZONE).unix_timestamp() * 1000).ok()
 }
 
 /// The day before; a text that is no day stays as it is.

@@ -33,6 +33,7 @@ pub mod links;
 pub mod lists;
 pub mod page;
 pub mod people;
+pub mod planned;
 pub mod postgres;
 pub mod refused;
 pub mod register;
@@ -56,6 +57,7 @@ pub use forms::{FormChange, FormLogEntry};
 pub use links::{LinkStorage, StoredLink, United};
 pub use lists::ListStorage;
 pub use people::{Device, Known, SYNC_GAP_MS, User};
+pub use planned::{PlannedGrant, PlannedStorage};
 pub use postgres::PostgresStorage;
 pub use refused::{RefusedLimits, RefusedUpload, RefusedUploadRow};
 pub use register::RegisterStorage;
@@ -448,6 +450,7 @@ pub trait Storage:
     + FigureStorage
     + LinkStorage
     + ListStorage
+    + PlannedStorage
     + RightsStorage
     + RegisterStorage
     + Send

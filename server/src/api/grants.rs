@@ -32,6 +32,8 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/roles", get(get_roles).put(put_roles))
         .route("/api/people", get(get_people))
         .route("/api/grants", post(post_grant))
+        .route("/api/grants/planned", get(planned_grants))
+        .route("/api/grants/planned/{no}/end", post(end_planned))
         .route("/api/grants/{user}/{grant}/end", post(end_grant))
         .route("/api/areas/{id}", post(change_area))
         .route("/api/areas/{id}/merge", post(merge_area))
@@ -123,6 +125,8 @@ struct GrantBody {
     /// Without it the whole township, or where the household lies.
     area: Option<AreaId>,
     household: Option<RecordId>,
+    /// From when on; without it, or when that is over, from now on.
+    from_ms: Option<u64>,
     until_ms: Option<u64>,
     stand_in_for: Option<UserId>,
     /// In place of whoever is paired with the household.
@@ -152,12 +156,54 @@ async fn post_grant(
             until_ms: body.until_ms,
             stand_in_for: body.stand_in_for,
         };
-        if body.anew {
+        let from_ms = body.from_ms.filter(|from| *from > service.clock.now_ms());
+        if let Some(from_ms) = from_ms {
+            if body.until_ms.is_some_and(|until| until <= from_ms) {
+                return Err(ApiError::bad_request("until_ms"));
+            }
+            service.plan(office.actor(), township, &new, (from_ms, body.anew))?;
+        } else if body.anew {
             service.pair_anew(office.actor(), township, &new)?;
         } else {
             service.give(office.actor(), township, &new)?;
         }
         Ok(StatusCode::NO_CONTENT)
+    })
+    .await?
+}
+
+/// What is to be given later in the township.
+async fn planned_grants(
+    _: Office,
+    State(app): State<Arc<App>>,
+    Query(query): Query<TownshipQuery>,
+) -> Result<Json<Value>, ApiError> {
+    let shared = app.clone();
+    app.blocking(move || {
+        let township = township(&shared, query.township.as_deref())?;
+        let planned = shared.service.storage.planned_grants(u64::MAX)?;
+        let rows = planned.into_iter().filter(|planned| planned.township == township).map(|p| {
+            json!({
+                "planned": p.no, "user": p.user, "role": p.role, "area": p.area, "household": p.household, "from_ms": p.from_ms,
+                "until_ms": p.until_ms, "stand_in_for": p.stand_in_for, "anew": p.anew,
+            })
+        });
+        Ok(Json(json!({"planned": rows.collect::<Vec<_>>()})))
+    })
+    .await?
+}
+
+async fn end_planned(
+    office: Office,
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(no): Path<u64>,
+) -> Result<StatusCode, ApiError> {
+    same_origin(&headers)?;
+    let shared = app.clone();
+    app.blocking(move || match shared.service.unplan(office.actor(), no)? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(ApiError::not_found()),
     })
     .await?
 }

@@ -11,7 +11,7 @@ use super::admin::the_township;
 use super::serve::open_service;
 use super::words::{Fault, Words};
 use super::{DataOptions, Outcome};
-use crate::calendar::day_end;
+use crate::calendar::{day_end, day_start};
 use crate::say;
 use crate::service::Service;
 use crate::service::audit::Actor;
@@ -37,9 +37,12 @@ pub struct GrantArgs {
     command: GrantCommand,
 }
 
-/// Until when, and for whom.
+/// From when, until when, and for whom.
 #[derive(Args)]
 struct Terms {
+    /// From the start of this day, such as 2026-12-01; without it from now on.
+    #[arg(long)]
+    from: Option<String>,
     /// Up to the end of this day, such as 2026-12-31.
     #[arg(long)]
     until: Option<String>,
@@ -76,6 +79,13 @@ enum GrantCommand {
         #[command(flatten)]
         terms: Terms,
     },
+    /// List what is to be given later: number, from when, person, role, area, household.
+    Planned,
+    /// Don't give what was planned.
+    Unplan {
+        /// Its number, from `doorstep grant planned`.
+        no: u64,
+    },
     /// End a grant or pairing: the person's phones drop what no other grant covers.
     End {
         /// The person's id, or their name if nobody else has it.
@@ -95,18 +105,37 @@ pub fn grant(args: &GrantArgs) -> Outcome {
         GrantCommand::Give { person, role, area, terms } => {
             let area = area.as_ref().map_or(Ok(township), |name| area_by(&service, township, name))?;
             let new = terms.grant(named(&service, person)?, role, area, None)?;
+            if terms.plan(&service, township, &new, false)? {
+                return Ok(ExitCode::SUCCESS);
+            }
             service.give(actor, township, &new)?;
             words.say("grant.given", &[]);
         }
         GrantCommand::Pair { person, household, anew, terms } => {
             let (household, area) = household_by(&service, township, household)?;
             let new = terms.grant(named(&service, person)?, "helper", area, Some(household))?;
+            if terms.plan(&service, township, &new, *anew)? {
+                return Ok(ExitCode::SUCCESS);
+            }
             if *anew {
                 service.pair_anew(actor, township, &new)?
             } else {
                 service.give(actor, township, &new)?
             }
             words.say("grant.paired", &[]);
+        }
+        GrantCommand::Planned => {
+            for p in service.storage.planned_grants(Millis::MAX)?.into_iter().filter(|p| p.township == township) {
+                let from = times::minute(p.from_ms).unwrap_or_default();
+                let subject = p.household.map(|s| format!("  only about {s}")).unwrap_or_default();
+                say!("{}  from {from}  {}  {}  {}{subject}", p.no, p.user, p.role, p.area);
+            }
+        }
+        GrantCommand::Unplan { no } => {
+            if !service.unplan(actor, *no)? {
+                return Err("there is no planned grant of this number; `doorstep grant planned` lists them".into());
+            }
+            say!("it won't be given");
         }
         GrantCommand::End { person, grant } => {
             service.end_grant(actor, named(&service, person)?, *grant)?;
@@ -117,6 +146,21 @@ pub fn grant(args: &GrantArgs) -> Outcome {
 }
 
 impl Terms {
+    /// Plans a grant whose first day hasn't come; false for one that is to be given now.
+    fn plan(&self, service: &Service, township: TownshipId, new: &NewGrant, anew: bool) -> Result<bool, Failure> {
+        let Some(day) = &self.from else { return Ok(false) };
+        let from_ms = day_start(day).ok_or("a day looks like 2026-12-31")?;
+        if from_ms <= service.clock.now_ms() {
+            return Ok(false);
+        }
+        if new.until_ms.is_some_and(|until| until <= from_ms) {
+            return Err("it would end before it begins".into());
+        }
+        service.plan(Actor::CommandLine, township, new, (from_ms, anew))?;
+        say!("planned: it is given on {day}, within ten minutes of its start, while the server runs");
+        Ok(true)
+    }
+
     fn grant(&self, user: UserId, role: &str, area: AreaId, household: Option<RecordId>) -> Result<NewGrant, Failure> {
         let until_ms = self.until.as_deref().map(end_of).transpose()?;
         Ok(NewGrant { user, role: role.to_owned(), area, household, until_ms, stand_in_for: self.stands_in_for })

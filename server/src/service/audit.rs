@@ -92,6 +92,8 @@ actions! {
     Export => "export",
     /// A role or grant was given.
     GrantGiven => "grant_given",
+    /// A role or grant is to be given from a day on, or isn't any more.
+    GrantPlanned => "grant_planned",
     /// A role or grant was ended.
     GrantEnded => "grant_ended",
     /// A helper and a household were paired, or not any more.

@@ -14,7 +14,9 @@ use super::giving::Giving;
 use super::office::{Office, WriteError};
 use super::rights::current;
 use crate::storage::rights::ROLES;
-use crate::storage::{AreaChange, Areas, Grant, Move, RecordFilter, StorageError, TownshipId, Write, relocation};
+use crate::storage::{
+    AreaChange, Areas, Grant, Move, PlannedGrant, RecordFilter, StorageError, TownshipId, Write, relocation,
+};
 
 /// Households that are moved in one commit when an area goes into another.
 const MOVED_AT_ONCE: u32 = 200;
@@ -107,6 +109,74 @@ impl Service {
     fn not_over(&self, new: &NewGrant) -> Result<(), GrantError> {
         let is_over = new.until_ms.is_some_and(|until| until <= self.clock.now_ms());
         if is_over { Err(GrantError::Over) } else { Ok(()) }
+    }
+
+    /// Gives a grant from a time on, by the server's clock; with `anew` in place of whoever is paired with the household by then.
+    /// What can't be given today isn't planned either.
+    pub fn plan(
+        &self,
+        actor: Actor,
+        township: TownshipId,
+        new: &NewGrant,
+        (from_ms, anew): (Millis, bool),
+    ) -> Result<(), GrantError> {
+        Giving::new(self, township).give(new)?;
+        let act = Act::new(Action::GrantPlanned).in_township(township).user(new.user).area(new.area);
+        let mut act = act.with("role", &*new.role).with("from_ms", from_ms);
+        if let Some(household) = new.household {
+            act = act.record(household);
+        }
+        let planned = PlannedGrant {
+            no: 0,
+            township,
+            from_ms,
+            user: new.user,
+            role: new.role.clone(),
+            area: new.area,
+            household: new.household,
+            until_ms: new.until_ms,
+            stand_in_for: new.stand_in_for,
+            anew,
+        };
+        self.act(actor, act, [Write::Plan(planned)])?;
+        Ok(())
+    }
+
+    /// Takes a planned grant back; false if there is none of this number.
+    pub fn unplan(&self, actor: Actor, no: u64) -> Result<bool, StorageError> {
+        let act = Act::new(Action::GrantPlanned).with("planned", no).with("given", false);
+        self.act(actor, act, [Write::Unplan(no)])
+    }
+
+    /// Gives what was planned and is due; gives how many. What can't be given by now (the household went away, the area or the role
+    /// isn't there any more) is dropped, with an entry that says so.
+    pub fn give_due_grants(&self) -> Result<usize, StorageError> {
+        let mut given = 0;
+        for due in self.storage.planned_grants(self.clock.now_ms())? {
+            let new = NewGrant {
+                user: due.user,
+                role: due.role,
+                area: due.area,
+                household: due.household,
+                until_ms: due.until_ms,
+                stand_in_for: due.stand_in_for,
+            };
+            let mut giving = Giving::new(self, due.township);
+            let done = if due.anew { giving.pair_anew(&new) } else { giving.give(&new) };
+            match done {
+                Ok(_) => {
+                    giving.also(Write::Unplan(due.no));
+                    given += usize::from(giving.done(Actor::Server)?);
+                }
+                Err(GrantError::Storage(error)) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a planned grant can't be given");
+                    let act = Act::new(Action::GrantPlanned).in_township(due.township).user(due.user).area(due.area);
+                    self.act(Actor::Server, act.with("given", false), [Write::Unplan(due.no)])?;
+                }
+            }
+        }
+        Ok(given)
     }
 
     /// Ends grants whose time is over. Nobody reads or writes by them from that time on; with the entry the phones drop what

@@ -7,8 +7,8 @@ use doorstep_core::protocol::{AreaEntry, Position};
 
 use super::register::ImportState;
 use super::{
-    AreaChange, AuditEntry, Away, Decision, Device, FormChange, Grant, Result, StorageError, TownshipId, Unit, User,
-    WipeStep,
+    AreaChange, AuditEntry, Away, Decision, Device, FormChange, Grant, PlannedGrant, Result, StorageError, TownshipId,
+    Unit, User, WipeStep,
 };
 
 /// Makes the entry of an act from what only its transaction knows.
@@ -69,6 +69,10 @@ pub enum Write {
     RemovePerson(UserId),
     /// A unit goes.
     RemoveUnit([u8; 16]),
+    /// A grant is to be given from a time on; its number is given here.
+    Plan(PlannedGrant),
+    /// Such a grant isn't to be given any more, or is given now, if there is one of this number.
+    Unplan(u64),
     /// A household went from this township to another one.
     Away(TownshipId, Away),
     /// A household is at home in this township again.

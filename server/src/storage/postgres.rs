@@ -47,6 +47,7 @@ mod lists;
 mod migrate;
 mod people;
 mod plan;
+mod planned;
 mod records;
 mod refused;
 mod register;

@@ -43,6 +43,7 @@ mod lists;
 mod migrate;
 mod news;
 mod people;
+mod planned;
 mod records;
 mod refused;
 mod register;

@@ -30,6 +30,7 @@ mod merging;
 mod networks;
 mod patience;
 mod phone_commands;
+mod planned_grants;
 mod postgres;
 mod privacy;
 mod quarantine;

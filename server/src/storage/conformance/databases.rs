@@ -243,7 +243,7 @@ fn assert_news_are_found(storage: &dyn Storage, [old, new]: [RecordId; 2]) {
 }
 
 const BEFORE_NEWEST_CHANGE: &str =
-    "DROP TABLE away; DROP TABLE relocation; DROP TABLE waiting_event;
+    "DROP TABLE planned_grant; DROP TABLE away; DROP TABLE relocation; DROP TABLE waiting_event;
     DROP TABLE link; DROP TABLE united; DROP TABLE figure; DROP TABLE figure_line; DROP TABLE figure_stay; DROP TABLE frozen_report; DROP TABLE frozen_entry;
     ALTER TABLE record DROP COLUMN steps; UPDATE record SET doubts = 3; DROP TABLE doubt; DROP TABLE about; DROP TABLE form_log;
     DROP TABLE audit; DROP TABLE audit_head; DROP TABLE lost_device; DROP TABLE register_item; DROP TABLE register_import; DROP TABLE register_device;

@@ -1,7 +1,7 @@
 //! Secrets, settings, areas, users, grants, invitations, devices, uploads.
 
 use super::*;
-use crate::storage::{Grant, SYNC_GAP_MS, SyncNote, User};
+use crate::storage::{Grant, PlannedGrant, SYNC_GAP_MS, SyncNote, User};
 use doorstep_core::protocol::{AreaEntry, GrantEntry};
 
 claims!(
@@ -13,6 +13,7 @@ claims!(
     an_invitation_is_used_once_and_in_time,
     an_invitation_used_again_with_the_same_key_gives_the_same_device,
     devices_are_kept_per_township,
+    what_is_planned_is_read_by_its_time_and_ends_once,
     a_sync_is_noted_once,
     an_upload_is_staged_by_digest,
     ping_answers,
@@ -174,4 +175,27 @@ fn an_upload_is_staged_by_digest(storage: Arc<dyn Storage>) {
 
 fn ping_answers(storage: Arc<dyn Storage>) {
     storage.ping().unwrap();
+}
+
+fn what_is_planned_is_read_by_its_time_and_ends_once(storage: Arc<dyn Storage>) {
+    let planned = |from_ms, household| PlannedGrant {
+        no: 0,
+        township: TOWNSHIP,
+        from_ms,
+        user: USER,
+        role: "helper".to_owned(),
+        area: VILLAGE,
+        household,
+        until_ms: household.map(|_| 99),
+        stand_in_for: household.map(|_| UserId([88; 16])),
+        anew: household.is_some(),
+    };
+    let (later, sooner) = (planned(70, None), planned(50, Some(RecordId([7; 16]))));
+    assert!(storage.act(&[Write::Plan(later.clone()), Write::Plan(sooner.clone())], &[]).unwrap());
+    let numbered = |no, planned: &PlannedGrant| PlannedGrant { no, ..planned.clone() };
+    assert_eq!(storage.planned_grants(49).unwrap(), []);
+    assert_eq!(storage.planned_grants(50).unwrap(), [numbered(2, &sooner)]);
+    assert_eq!(storage.planned_grants(u64::MAX).unwrap(), [numbered(2, &sooner), numbered(1, &later)]);
+    assert_eq!([act(&*storage, Write::Unplan(2)), act(&*storage, Write::Unplan(2))], [true, false]);
+    assert_eq!(storage.planned_grants(u64::MAX).unwrap(), [numbered(1, &later)]);
 }

@@ -5,7 +5,7 @@ use doorstep_core::fault;
 
 use super::super::acts::{ActStorage, NotTaken, Write};
 use super::super::{AuditEntry, Result};
-use super::{PostgresStorage, Tenant, audit, away, devices, forms, lists, people, register, rights, settings};
+use super::{PostgresStorage, Tenant, audit, away, devices, forms, lists, people, planned, register, rights, settings};
 
 impl ActStorage for PostgresStorage {
     fn act(&self, writes: &[Write], entries: &[AuditEntry]) -> Result<bool> {
@@ -64,6 +64,8 @@ async fn one(c: &impl GenericClient, tenant: &Tenant, write: &Write) -> Result<(
         }
         Write::RemovePerson(user) => NotTaken::unless(lists::remove_person(c, id, *user).await?),
         Write::RemoveUnit(unit) => lists::remove_unit(c, id, *unit).await,
+        Write::Plan(grant) => planned::put(c, id, grant).await,
+        Write::Unplan(no) => NotTaken::unless(planned::end(c, id, *no).await?),
         Write::Away(township, gone) => away::put(c, id, *township, gone).await,
         Write::Home(township, household) => away::end(c, id, *township, *household).await,
     }

@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/0019_items.sql"),
     include_str!("../migrations/postgres/0020_united_leads.sql"),
     include_str!("../migrations/postgres/0021_away.sql"),
+    include_str!("../migrations/postgres/0022_planned.sql"),
 ];
 
 /// The lock that several starting servers queue at.

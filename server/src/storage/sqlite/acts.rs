@@ -6,7 +6,7 @@ use rusqlite::Transaction;
 use super::super::acts::{ActStorage, NotTaken, Write};
 use super::super::chain::Links;
 use super::super::{AuditEntry, Result};
-use super::{SqliteStorage, audit, away, devices, forms, lists, people, register, rights, settings};
+use super::{SqliteStorage, audit, away, devices, forms, lists, people, planned, register, rights, settings};
 
 impl ActStorage for SqliteStorage {
     fn act(&self, writes: &[Write], entries: &[AuditEntry]) -> Result<bool> {
@@ -54,6 +54,8 @@ fn one(tx: &Transaction<'_>, links: &Links, write: &Write) -> Result<()> {
         Write::RestoreArea(township, entry, past) => lists::restore_area(tx, *township, entry, past.as_deref()),
         Write::RemovePerson(user) => NotTaken::unless(lists::remove_person(tx, *user)?),
         Write::RemoveUnit(unit) => lists::remove_unit(tx, *unit),
+        Write::Plan(grant) => planned::put(tx, grant),
+        Write::Unplan(no) => NotTaken::unless(planned::end(tx, *no)?),
         Write::Away(township, gone) => away::put(tx, *township, gone),
         Write::Home(township, household) => away::end(tx, *township, *household),
     }

@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/0019_items.sql"),
     include_str!("../migrations/sqlite/0020_united_leads.sql"),
     include_str!("../migrations/sqlite/0021_away.sql"),
+    include_str!("../migrations/sqlite/0022_planned.sql"),
 ];
 
 /// The newest schema.
