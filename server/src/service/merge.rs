@@ -210,8 +210,13 @@ impl<'a> Merge<'a> {
         self.records(&refill.records)?;
         let refused = self.outcomes.iter().filter(|o| !o.state.is_acknowledged() && o.state != State::Waiting).count();
         // what a receipt didn't cover isn't evidence against anybody: it is dropped. What the server once held and can't
-        // take back, because it has another change of this author and number since, is kept for people to see.
-        self.push.quarantined.retain(|(_, held)| matches!(held.reason.as_str(), "equivocation" | "depends_on_refused"));
+        // take back, because it has another change of this author and number since, or for want of room, is kept for people
+        // to see; and so is what waited here and is refused by now.
+        let waited: HashSet<(RecordId, ChangeHash)> = self.push.settled.iter().copied().collect();
+        let kept = ["equivocation", "depends_on_refused", "too_many_waiting", Refusal::RecordFull.code()];
+        self.push
+            .quarantined
+            .retain(|(_, held)| kept.contains(&held.reason.as_str()) || waited.contains(&(held.record, held.hash)));
         Ok((self.push, refused as u32))
     }
 
@@ -403,13 +408,17 @@ impl<'a> Merge<'a> {
 
     /// Who may write what, and how much: all that needs no look into the operations.
     fn forbidden(&self, frame: &RecordFrame, record: &Record, hash: ChangeHash, bytes: &[u8]) -> Option<&'static str> {
+        if let Sender::Carrier { covered, .. } = &self.sender
+            && !covered.contains(&(frame.id, hash))
+        {
+            return Some("not_receipted");
+        }
         let Some(head) = ChangeHead::read(bytes) else { return Some("malformed") };
         if !record.has_room(bytes.len(), &head.dependencies) {
             return Some(Refusal::RecordFull.code());
         }
         match &self.sender {
-            Sender::Releaser { .. } => None,
-            Sender::Carrier { covered, .. } => (!covered.contains(&(frame.id, hash))).then_some("not_receipted"),
+            Sender::Releaser { .. } | Sender::Carrier { .. } => None,
             Sender::Author { device, branch } => {
                 if fault::bug("trust_author") {
                     return None;

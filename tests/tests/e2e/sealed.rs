@@ -109,6 +109,33 @@ fn what_a_helper_wrote_can_not_be_read_on_her_phone_once_the_pairing_ends_and_st
 }
 
 #[test]
+fn what_builds_on_another_s_change_comes_back_to_a_restored_server_whichever_phone_is_first() {
+    for helper_first in [true, false] {
+        let mut town = paired(|office, village| add_household(office, village, "0001", "李四"));
+        let backup = town.dirs[3].path().join("backup.db");
+        town.server.service.storage.backup(&backup).unwrap();
+        edit(&town.office, town.household, &[("address", "村东头")]);
+        sync(&town.office);
+        sync(&town.phone);
+        edit(&town.phone, town.household, &[("remark", CANARY)]);
+        sync(&town.phone);
+        town.end_pairing();
+        sync(&town.phone);
+        assert!(!town.holds_canary());
+        // nobody but her phone has it, and it has only her own part
+        town.server = restored(&backup, town.dirs[4].path(), &[&town.office, &town.phone]);
+        let mut order = [&town.phone, &town.office];
+        if !helper_first {
+            order.reverse();
+        }
+        order.into_iter().for_each(|phone| drop(sync(phone)));
+        sync(&town.office);
+        assert_eq!(remark(&town.office, town.household).as_deref(), Some(CANARY), "helper first: {helper_first}");
+        assert!(town.server.service.storage.quarantine(town.server.township, None, 10).unwrap().is_empty());
+    }
+}
+
+#[test]
 fn erasing_a_person_removes_what_a_phone_keeps_sealed_of_a_family_that_it_no_longer_holds() {
     let mut member = String::new();
     let town = paired(|office, village| {

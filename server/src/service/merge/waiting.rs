@@ -9,6 +9,8 @@ use doorstep_core::record::Refusal;
 use super::{Merge, Merging, Room, Sender, check, held, new_change, permit, take};
 use crate::storage::{HeldChange, PreparedPush, StorageError};
 
+/// What stands as the reason of a waiting change that a receipt covers: the server has taken it before.
+const RECEIPTED: &str = "receipted";
 /// Changes of one device that may wait for others.
 const WAITING_MAX: Room = Room { changes: 1_000, bytes: 4 << 20 };
 
@@ -67,7 +69,8 @@ impl Merge<'_> {
             self.hold(frame, hash, bytes, State::Quarantined, "too_many_waiting")?;
             return Ok(());
         }
-        self.push.waiting.push(held(frame, hash, bytes, ""));
+        let reason = if matches!(self.sender, Sender::Carrier { .. }) { RECEIPTED } else { "" };
+        self.push.waiting.push(held(frame, hash, bytes, reason));
         self.outcomes.push(Outcome::of(State::Waiting));
         Ok(())
     }
@@ -105,7 +108,9 @@ impl Merge<'_> {
                     continue;
                 }
                 let checked = check(&merging.record, change.hash, &change.bytes);
+                // what the server had taken is not judged again by the rights of today
                 if let Ok(candidate) = &checked
+                    && change.reason != RECEIPTED
                     && let Err(forbidden) =
                         self.permit_waiting(device, frame, (&merging.record, merging.born), candidate)?
                 {
