@@ -120,6 +120,7 @@ impl Service {
         new: &NewGrant,
         (from_ms, anew): (Millis, bool),
     ) -> Result<(), GrantError> {
+        self.not_over(new)?;
         Giving::new(self, township).give(new)?;
         let act = Act::new(Action::GrantPlanned).in_township(township).user(new.user).area(new.area);
         let mut act = act.with("role", &*new.role).with("from_ms", from_ms);
