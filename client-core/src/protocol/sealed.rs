@@ -284,7 +284,8 @@ impl SealedBatch {
 
 impl Refill {
     /// Opens the sealed parts and puts them before the changes that came clear. A part that can't be opened is left out, with
-    /// the reason; it is never in the way of the others.
+    /// the reason; it is never in the way of the others. Of a record's incarnations only the highest stays: it replaced the
+    /// others.
     ///
     /// # Errors
     /// When there are more changes than a refill may hold.
@@ -302,7 +303,13 @@ impl Refill {
         for frame in opened.chain(clear.into_iter().map(Ok)) {
             match frame {
                 Ok(frame) => {
-                    let at = known.get(&frame.id).and_then(|at| records.get_mut(*at));
+                    let mut at = known.get(&frame.id).and_then(|at| records.get_mut(*at));
+                    if let Some(known) = at.as_deref_mut().filter(|known| known.incarnation != frame.incarnation) {
+                        if known.incarnation < frame.incarnation {
+                            *known = frame;
+                        }
+                        continue;
+                    }
                     if let Some(frame) = join(at, frame) {
                         known.insert(frame.id, records.len());
                         records.push(frame);

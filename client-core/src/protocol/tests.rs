@@ -367,6 +367,20 @@ fn a_refill_opens_what_it_can_and_joins_the_parts_of_a_record() {
     assert_eq!(changes.len(), 2, "the sealed one and the clear one");
 }
 
+#[test]
+fn a_refill_gives_only_the_highest_incarnation_of_a_record_wherever_it_comes() {
+    let by = SealedBy { tenant: TenantId([1; 16]), device: DeviceId([2; 16]) };
+    let identity = server().verifying_key().to_bytes();
+    let of = |incarnation| RecordFrame { incarnation, ..visit(0) };
+    for (sealed, clear) in [(0, 1), (1, 0), (0, 0), (1, 1)] {
+        let part = by.seal(&of(sealed), &identity, &SeededEntropy::new(1)).unwrap().remove(0).content;
+        let refill = Refill { records: vec![of(clear), visit(1)], sealed: vec![part], ..Refill::default() };
+        let (opened, _) = refill.open(by, &server(), &key()).unwrap();
+        let found: Vec<(RecordId, u32)> = opened.records.iter().map(|r| (r.id, r.incarnation)).collect();
+        assert_eq!(found, [(visit(0).id, sealed.max(clear)), (visit(1).id, 0)]);
+    }
+}
+
 /// A sealed part of `visit(3)`, as the first version made it.
 const GOLDEN_PART: &str = "\
     010d8237a9cce4d4f733b74f8c5b58e45750da87fc4d28106b717f4eb684119c7d08c674787d115d8abf64b1aa4ddeac9a5350390e1a\

@@ -8,7 +8,6 @@ use super::Store;
 use super::connection::{Durability, Work, number};
 use super::content::{self, Held, Stored, changes, held, state};
 use super::error::Result;
-use super::outbox::batch_state;
 use super::remake::ReRooted;
 use crate::fault;
 use crate::id::{ActorId, AreaId, ChangeHash, Incarnation, RecordId};
@@ -274,14 +273,12 @@ impl Work<'_> {
         Ok(held)
     }
 
-    /// Kept uploads that hold changes of these records lose their bytes. None is sent again: pending ones were set aside where a
+    /// Kept batches lose what they hold of these records. None of them is sent whole again: pending ones were set aside where a
     /// change of such a record was open.
     pub(super) fn forget_uploads(&mut self, records: &[(RecordId, Incarnation)]) -> Result<()> {
         for (record, below) in records {
             self.forget_sealed(*record, *below)?;
-            self.db
-                .prepare_cached("UPDATE batch SET upload = zeroblob(0) WHERE state <> ? AND instr(entries, ?) > 0")?
-                .execute(params![batch_state::PENDING, record.0])?;
+            self.forget_clear(*record, *below)?;
         }
         if !records.is_empty() {
             // it is made anew of what is here now

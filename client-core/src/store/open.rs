@@ -53,6 +53,8 @@ impl Store {
         let connections = Connections::new(&dir.join(FILE), connection)?;
         let ids = RecordIdMaker::new(&*tools.entropy);
         let store = Self { connections, tools, ids, dir: dir.to_owned(), forms: Mutex::default() };
+        // a process that was killed may have left deleted bytes in the log; if that fails here, the next sync tries again
+        let _ = store.connections.flush_deleted();
         if store.enrolment()?.is_some() {
             store.make_ballast();
         }

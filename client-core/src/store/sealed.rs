@@ -90,8 +90,7 @@ impl Work<'_> {
         let by = SealedBy { tenant: enrolment.tenant, device: enrolment.device };
         let upload: Vec<u8> =
             self.db.prepare_cached("SELECT upload FROM batch WHERE no = ?")?.query_row([no], |r| r.get(0))?;
-        let inflated = stream::inflate(&upload, limits::UPLOAD_INFLATED_MAX);
-        let Some(mut batch) = inflated.ok().and_then(|bytes| clear_part(&bytes, &enrolment)) else {
+        let Some(mut batch) = clear_part(&upload, &enrolment) else {
             // nobody can read it: neither is it sent again
             return self.replace_upload(no, &[]);
         };
@@ -152,7 +151,7 @@ impl Work<'_> {
         if number(self.db, OPENS)? == 0 {
             return Ok(None);
         }
-        let Some(clear) = clear_part(&inflated, &self.enrolment()?) else { return Ok(None) };
+        let Some(clear) = clear_part(&upload, &self.enrolment()?) else { return Ok(None) };
         let parts: Vec<(SealedPart, usize)> = {
             let sql = "SELECT place, content, length(changes) FROM sealed WHERE batch = ? ORDER BY place, no";
             let mut statement = self.db.prepare_cached(sql)?;
@@ -204,6 +203,30 @@ impl Work<'_> {
         Ok(gone)
     }
 
+    /// Lets go of what kept batches hold in clear of incarnations below this one. The rest of such a batch stays, to be sealed
+    /// when it leaves the scope; those that wait for an answer are left as they are.
+    pub fn forget_clear(&mut self, record: RecordId, below: Incarnation) -> Result<()> {
+        let enrolment = self.enrolment()?;
+        let kept: Vec<(i64, Vec<u8>)> = {
+            let sql = "SELECT no, upload FROM batch WHERE state <> ? AND instr(entries, ?) > 0 AND length(upload) > 0";
+            let mut statement = self.db.prepare_cached(sql)?;
+            let rows = statement.query_map(params![batch_state::PENDING, record.0], |r| Ok((r.get(0)?, r.get(1)?)))?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        for (no, upload) in kept {
+            let Some(mut batch) = clear_part(&upload, &enrolment) else {
+                self.replace_upload(no, &[])?;
+                continue;
+            };
+            let before = batch.records.len();
+            batch.records.retain(|frame| frame.id != record || frame.incarnation >= below);
+            if batch.records.len() < before {
+                self.replace_upload(no, &stream::compress(&SealedBatch::encode_rest(batch)?)?)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes what became of sealed changes, if that was asked: those of replaced incarnations go.
     pub fn take_sealed_fates(&mut self, asked: &[ManifestEntry], outcomes: &[Outcome]) -> Result<bool> {
         let Some(last) = asked.last() else { return Ok(false) };
@@ -250,7 +273,8 @@ pub(super) fn to_ask(db: &Connection) -> Result<Vec<ManifestEntry>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// What a kept batch holds in clear; `None` if that can't be read.
-fn clear_part(bytes: &[u8], enrolment: &Enrolment) -> Option<Batch> {
-    SealedBatch::decode(bytes, &TenantKey(enrolment.tenant_key)).ok().map(|batch| batch.clear)
+/// What a kept upload holds in clear; `None` if that can't be read.
+fn clear_part(upload: &[u8], enrolment: &Enrolment) -> Option<Batch> {
+    let bytes = stream::inflate(upload, limits::UPLOAD_INFLATED_MAX).ok()?;
+    SealedBatch::decode(&bytes, &TenantKey(enrolment.tenant_key)).ok().map(|batch| batch.clear)
 }

@@ -121,6 +121,24 @@ fn a_reader_in_the_way_leaves_deleted_bytes_in_the_log_only_until_the_next_sync(
 }
 
 #[test]
+fn deleted_bytes_that_a_killed_process_left_in_the_log_go_at_the_next_opening() {
+    let (phone, office) = (with_two_villages(TestPhone::new(1)), TestPhone::new(2));
+    office.household(&[("head_name", "canary-one")]);
+    let mut frames = office.push();
+    frames[0].area = ELSEWHERE;
+    phone.deliver(3, &frames);
+    let reader = rusqlite::Connection::open(phone.dir.path().join("phone.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM record").unwrap();
+    end_grant_elsewhere(&phone);
+    reader.execute_batch("COMMIT").unwrap();
+    assert_eq!(files_with(&phone, "canary-"), ["phone.db-wal"]);
+    // with another connection open, closing moves nothing, as if the process had been killed
+    let phone = phone.killed_and_reopened();
+    assert_eq!(files_with(&phone, "canary-"), [""; 0]);
+    drop(reader);
+}
+
+#[test]
 fn a_denied_change_stays_when_its_record_is_out_of_scope() {
     let (phone, id) = with_household_elsewhere();
     phone.edit(id, &[("address", "一号")]);

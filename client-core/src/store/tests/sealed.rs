@@ -178,6 +178,31 @@ fn sealed_contents_of_an_incarnation_that_an_erasure_replaced_go() {
 }
 
 #[test]
+fn an_erasure_takes_its_own_record_out_of_a_kept_batch_and_leaves_the_others_to_be_sealed() {
+    let Wrote { phone, kept, lost, .. } = wrote_elsewhere(TestPhone::new(1));
+    phone.store.note_opens_sealed(true).unwrap();
+    phone.edit(kept, &[("address", "canary-erased")]);
+    let document = phone.document(lost, &[("head_name", "canary-3")]);
+    phone.store.write(&[PlannedDocument { area: ELSEWHERE, ..document }], &phone.note()).unwrap();
+    answer_at(&phone, &phone.upload().unwrap(), 6);
+    let office = TestPhone::new(2);
+    office.edit(kept, &[("head_name", "张三")]);
+    let rooted: Vec<RecordFrame> =
+        office.push().into_iter().map(|frame| RecordFrame { incarnation: 1, ..frame }).collect();
+    phone.deliver(7, &rooted);
+    end_grant_elsewhere(&phone);
+    assert!(phone.store.row(lost).unwrap().is_none());
+    assert_eq!(canaries(&phone), [""; 0]);
+    phone.store.rewound(None).unwrap();
+    phone.store.rewind_batches(0, 0).unwrap();
+    assert_ne!(phone.store.sync_state().unwrap().branch, 0, "neither batch is whole any more");
+    let (_, refill) = opened_refill(&phone);
+    let brought = refill.records.iter().find(|r| r.id == lost).unwrap();
+    assert_eq!(hashes(std::slice::from_ref(brought)).len(), 4);
+    assert!(refill.records.iter().all(|r| r.id != kept || r.incarnation == 1));
+}
+
+#[test]
 fn a_server_that_says_old_incarnation_ends_what_is_sealed_of_it() {
     let Wrote { phone, lost, batch, .. } = wrote_elsewhere(TestPhone::new(1));
     phone.store.note_opens_sealed(true).unwrap();
