@@ -42,7 +42,7 @@ use doorstep_core::fault;
 use doorstep_core::id::{DeviceId, TenantId, TenantKey};
 
 use crate::metrics::Metrics;
-use crate::storage::{Secrets, Storage, StorageError};
+use crate::storage::{Device, Secrets, Storage, StorageError, TownshipId};
 pub use committer::Committer;
 pub use exchange::Exchange;
 use merge::{Merge, Sender};
@@ -73,6 +73,8 @@ pub struct Service {
     catalog: forms::CatalogCache,
     refreshed: refresh::LastRefresh,
     refused_sign_ins: audit::RefusedSignIns,
+    /// Who brings records from one township to another.
+    carriers: Mutex<HashMap<TownshipId, Device>>,
     /// Invitation codes that were tried lately.
     attempts: attempts::Attempts,
 }
@@ -103,6 +105,7 @@ impl Service {
             metrics,
             committer,
             counters: Mutex::default(),
+            carriers: Mutex::default(),
             looked: Mutex::default(),
             bulk_left: Arc::new(AtomicUsize::new(reply::BULK_MAX)),
             catalog: forms::CatalogCache::default(),

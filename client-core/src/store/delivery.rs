@@ -252,6 +252,10 @@ impl Work<'_> {
             ])?;
         }
         if left {
+            // what this phone made about it, of which the server says nothing more, goes with it
+            self.db
+                .prepare_cached("UPDATE record SET area = ?1 WHERE subject = ?2 AND area <> ?1")?
+                .execute(params![AreaId::NOWHERE.0, held.id.0])?;
             self.note_loss()?;
         }
         Ok(held)

@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::calendar::parse_day;
 use crate::service::audit::REASON_CHARS;
 use crate::service::grants::{GrantError, NewGrant};
+use crate::service::office::WriteError;
 use crate::service::rights::current;
 
 /// States that the office may put a record into.
@@ -56,6 +57,7 @@ impl From<GrantError> for ApiError {
                 Self { details: json!({"roles": error.to_string()}), ..Self::bad_request("roles") }
             }
             GrantError::Storage(error) => error.into(),
+            GrantError::Write(WriteError::Elsewhere) => Self::new(StatusCode::CONFLICT, "elsewhere"),
             GrantError::Write(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "records could not be moved");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal")

@@ -16,7 +16,7 @@ use super::audit::{Act, Action, Actor};
 use super::office::{Office, WriteError};
 use super::{Refused, Service};
 use crate::register::office_user;
-use crate::storage::{Committed, QuarantineFilter, StorageError, TownshipId};
+use crate::storage::{Committed, PreparedRecord, QuarantineFilter, StorageError, TownshipId};
 use find::{Found, Group};
 use uncovered::not_covered;
 pub use uncovered::{KnownBackups, NotCovered};
@@ -164,19 +164,32 @@ impl Service {
     /// # Errors
     /// As [`Service::plan_erasure`]. Where all is done but [`Service::clean_files`], that stands first in what isn't covered.
     pub fn erase(self: &Arc<Self>, actor: Actor, township: TownshipId, erase: &Erase) -> Result<Erasure, EraseError> {
-        let mut elsewhere = Vec::new();
-        for other in self.elsewhere(township, erase)? {
-            let copies = || self.find_copies(other, erase, &self.find_erased(township, erase)?);
-            elsewhere.extend(self.erase_in(actor, other, erase, &copies)?);
+        let others = self.elsewhere(township, erase)?;
+        for other in &others {
+            // what arrived there late is part of it
+            self.settle_elsewhere(*other, erase.household)?;
         }
-        let at_home = || self.find_erased(township, erase).map(Some);
-        let mut done = self.erase_in(actor, township, erase, &at_home)?.ok_or(EraseError::Member)?;
-        elsewhere.into_iter().for_each(|part| done.add(part));
-        if let Err(error) = self.clean_files() {
-            tracing::error!(error = &error as &dyn std::error::Error, "remains of what was erased");
-            done.not_covered.insert(0, NotCovered::of(REMAINS));
+        let office = Office::start(self, office_user(self)?, township).map_err(WriteError::from)?;
+        'tries: for _ in 0..TRIES {
+            let found = self.find_erased(township, erase)?;
+            let mut done = self.erasure(township, erase, &found)?;
+            let (roots, mut parts) = (self.rerooted(&office, &found)?, Vec::new());
+            for other in &others {
+                let Some(copies) = self.find_copies(*other, erase, &found)? else { continue };
+                let part = self.erasure(*other, erase, &copies)?;
+                if !self.put_roots(actor, *other, erase, (&part, &copies.with_roots(&roots)))? {
+                    continue 'tries;
+                }
+                parts.push(part);
+            }
+            if self.put_roots(actor, township, erase, (&done, &roots))? {
+                parts.into_iter().for_each(|part| done.add(part));
+                done.erased = true;
+                self.clean_files()?;
+                return Ok(done);
+            }
         }
-        Ok(done)
+        Err(WriteError::from(Refused::Busy).into())
     }
 
     /// The other townships that the household was in.
@@ -187,38 +200,25 @@ impl Service {
         Ok(self.storage.came_from(township, erase.household)?)
     }
 
-    /// Erases in one township what is found there; `None` if nothing is.
-    fn erase_in(
-        self: &Arc<Self>,
+    /// Replaces documents by their new roots, with the entry of the audit log; false if one was changed meanwhile.
+    fn put_roots(
+        &self,
         actor: Actor,
         township: TownshipId,
         erase: &Erase,
-        find: &dyn Fn() -> Result<Option<Found>, EraseError>,
-    ) -> Result<Option<Erasure>, EraseError> {
-        let mut office = None;
-        for _ in 0..TRIES {
-            let Some(found) = find()? else { return Ok(None) };
-            let mut done = self.erasure(township, erase, &found)?;
-            let office = match &mut office {
-                Some(office) => office,
-                none => none.insert(Office::start(self, office_user(self)?, township).map_err(WriteError::from)?),
-            };
-            let records = self.rerooted(office, &found)?;
-            let answers: usize = done.documents.iter().map(|d| d.answers.len()).sum();
-            let act = Act::new(Action::Erased)
-                .in_township(township)
-                .record(erase.household)
-                .about("member", &found.member)
-                .because(&erase.ground)
-                .with("documents", done.documents.len())
-                .with("answers", answers);
-            let entry = self.entry(actor, act);
-            if let Committed::Done(_) = self.storage.reroot(township, &records, &[entry], self.clock.now_ms())? {
-                done.erased = true;
-                return Ok(Some(done));
-            }
-        }
-        Err(WriteError::from(Refused::Busy).into())
+        (done, roots): (&Erasure, &[PreparedRecord]),
+    ) -> Result<bool, EraseError> {
+        let answers: usize = done.documents.iter().map(|d| d.answers.len()).sum();
+        let act = Act::new(Action::Erased)
+            .in_township(township)
+            .record(erase.household)
+            .about("member", &done.member)
+            .because(&erase.ground)
+            .with("documents", done.documents.len())
+            .with("answers", answers);
+        let entry = self.entry(actor, act);
+        let committed = self.storage.reroot(township, roots, &[entry], self.clock.now_ms())?;
+        Ok(matches!(committed, Committed::Done(_)))
     }
 
     /// Writes the database's files anew, without remains of what was erased.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use doorstep_core::id::{RecordId, UserId};
+use doorstep_core::id::{AreaId, RecordId, UserId};
 use doorstep_core::protocol::GrantEntry;
 
 use super::Service;
@@ -10,7 +10,7 @@ use super::acts::Acts;
 use super::audit::{Act, Action, Actor};
 use super::grants::{GrantError, NewGrant};
 use super::rights::current;
-use crate::storage::{Claims, Grant, StorageError, TownshipId, User, Write};
+use crate::storage::{Claims, Grant, RecordRow, StorageError, TownshipId, User, Write};
 
 /// What a grant that was given took the place of.
 #[derive(Debug, Clone)]
@@ -95,7 +95,8 @@ impl<'a> Giving<'a> {
         }
         if let Some(household) = new.household {
             let row = service.storage.record_row(township, household)?;
-            row.filter(|row| row.core == household).ok_or(GrantError::UnknownHousehold)?;
+            let is_here = |row: &RecordRow| row.core == household && row.area != AreaId::NOWHERE;
+            row.filter(is_here).ok_or(GrantError::UnknownHousehold)?;
         }
         let as_asked = |held: &Grant| (held.until_ms, held.stand_in_for) == (new.until_ms, new.stand_in_for);
         if let Some(stands) = held.clone().filter(as_asked) {

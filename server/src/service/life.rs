@@ -177,10 +177,14 @@ impl Service {
         if let Some(made) = made_id {
             self.pair_like(township, (household, made)).map_err(Refused::from)?;
         }
-        if moves_to != township
-            && let Some(reason) = self.move_out((township, moves_to), event, household)?
-        {
-            return Ok(Tried::Waits(reason, None));
+        if event.kind() == Some(EventKind::HouseholdMove) {
+            // where it is at home; after a restored backup that may be another one than the one that the event came to
+            let homes = if moves_to == township { self.other_homes(township, household)? } else { vec![township] };
+            for home in homes {
+                if let Some(reason) = self.move_out((home, moves_to), event, household)? {
+                    return Ok(Tried::Waits(reason, None));
+                }
+            }
         }
         Ok(Tried::Done(written))
     }

@@ -175,7 +175,9 @@ impl Desk {
             if row.record_type != "household" || !side.member.as_ref().is_none_or(is_instance) {
                 return Err(DeskError::Unlinkable);
             }
-            check_here(row.area)?;
+            if decision.verdict == Verdict::Same {
+                check_here(row.area)?;
+            }
             areas.push(row.area);
         }
         if decision.leads.is_some_and(|leads| leads != one.household && leads != other.household) {

@@ -220,6 +220,12 @@ impl<'a> Merge<'a> {
         Ok((self.push, refused as u32))
     }
 
+    /// Merges what comes from another township of this server; what can't be taken is kept aside.
+    pub fn carried(mut self, frames: &[RecordFrame]) -> Result<PreparedPush, StorageError> {
+        self.records(frames)?;
+        Ok(self.push)
+    }
+
     /// Merges changes that stood in quarantine; gives the push and what each came to, in order. What can't be merged stays
     /// where it is.
     pub fn release(mut self, frames: &[RecordFrame]) -> Result<(PreparedPush, Vec<Outcome>), StorageError> {

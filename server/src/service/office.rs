@@ -199,9 +199,7 @@ impl Office {
         entry: AuditEntry,
     ) -> Result<usize, WriteError> {
         let stored = self.service.storage.load_records(self.device.township, &[frame.id]).map_err(Refused::from)?;
-        let stored = stored.into_iter().next().flatten();
-        check_here(stored.as_ref().map_or(frame.area, |stored| stored.area))?;
-        let Some(stored) = stored else {
+        let Some(stored) = stored.into_iter().next().flatten() else {
             return self.push(vec![(frame, edits)], At::Now, &[entry]);
         };
         let opened = open_record(&stored).map_err(|r| WriteError::Change(r.code().to_owned()))?;
@@ -242,6 +240,7 @@ impl Office {
         let township = self.device.township;
         let stored = self.service.storage.load_records(township, &[record]).map_err(Refused::from)?;
         let stored = stored.into_iter().next().flatten().ok_or_else(|| WriteError::Change("unknown_record".into()))?;
+        check_here(stored.area)?;
         let frame = RecordFrame {
             id: record,
             identity: stored.identity,

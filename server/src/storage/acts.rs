@@ -73,7 +73,9 @@ pub enum Write {
     Plan(PlannedGrant),
     /// Such a grant isn't to be given any more, or is given now, if there is one of this number.
     Unplan(u64),
-    /// A household went from this township to another one.
+    /// A household that is at home in this township goes to another one.
+    Leave(TownshipId, Away),
+    /// A household that went from this township is at home in another one now.
     Away(TownshipId, Away),
     /// A household is at home in this township again.
     Home(TownshipId, RecordId),

@@ -15,7 +15,7 @@ use super::super::office::WriteError;
 use super::super::{Service, StorageError};
 use super::{Erase, EraseError, ErasedDocument, PAGE};
 use crate::calendar::parse_day;
-use crate::storage::{RecordFilter, StoredRecord, TownshipId};
+use crate::storage::{PreparedRecord, RecordFilter, StoredRecord, TownshipId};
 
 /// The shortest text that counts as a name or number of the person elsewhere, in characters.
 const NAME_CHARS: usize = 2;
@@ -57,6 +57,20 @@ pub(super) struct Found {
     pub mentions: Vec<(RecordId, String)>,
     pub forms: Arc<Catalog>,
     marks: Marks,
+}
+
+impl Found {
+    /// The roots that were made of these documents in another township, as they replace what is here.
+    pub fn with_roots(&self, roots: &[PreparedRecord]) -> Vec<PreparedRecord> {
+        let docs = self.groups.iter().flat_map(|group| &group.docs);
+        let root = |doc: &Doc| roots.iter().find(|root| root.id == doc.stored.id);
+        let own = |root: &PreparedRecord, doc: &Doc| PreparedRecord {
+            area: doc.stored.area,
+            base_heads: Some(doc.stored.heads.clone()),
+            ..root.clone()
+        };
+        docs.filter_map(|doc| Some(own(root(doc)?, doc))).collect()
+    }
 }
 
 /// What tells that an answer is about the person.
@@ -200,8 +214,8 @@ impl Service {
         Ok(Found { member, groups, mentions: mentions.into_iter().collect(), forms, marks })
     }
 
-    /// The same documents in a township where the household was before: all that are rooted anew at home are there too, so that
-    /// both stay at the same incarnation. `None` where it was done already.
+    /// The same documents in a township where the household was before: all that are rooted anew at home are there too, on the
+    /// same roots. `None` where it was done already.
     pub(super) fn find_copies(
         &self,
         township: TownshipId,

@@ -1,14 +1,14 @@
 //! Households that move to another township of this server: all their records come to both feeds in one transaction. From then on
 //! the new township is their home. The old one keeps them as they were, lying nowhere, and gives on what still arrives there.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError};
 
 use doorstep_core::id::{AreaId, ChangeHash, RecordId};
 use doorstep_core::life::{LifeEvent, placement};
 use doorstep_core::link::LINK_TYPE;
 use doorstep_core::lists::{Item, area_item};
-use doorstep_core::protocol::{RecordBody, RecordFrame, Refill, WireChange};
+use doorstep_core::protocol::{RecordBody, RecordFrame, WireChange};
 
 use super::{Arrived, waiting};
 use crate::service::audit::{Act, Action, Actor};
@@ -19,7 +19,8 @@ use crate::service::{Refused, Service};
 use crate::storage::relocation::{self, MovedBy, past};
 use crate::storage::rights::MOVED_MAX;
 use crate::storage::{
-    Away, Committed, Move, PreparedPush, RecordFilter, Relocation, StorageError, StoredRecord, TownshipId, Write,
+    Away, Committed, Device, Move, PreparedPush, RecordFilter, Relocation, StorageError, StoredRecord, TownshipId,
+    Write,
 };
 
 /// Tries when phones change the records meanwhile.
@@ -54,9 +55,22 @@ impl Service {
         Ok(None)
     }
 
+    /// Other townships that have a household and don't know that it went: a server that was restored to before its move has it
+    /// in the old one, and phones of the new one bring it back there.
+    pub(super) fn other_homes(&self, township: TownshipId, household: RecordId) -> Result<Vec<TownshipId>, WriteError> {
+        let mut homes = Vec::new();
+        for other in self.storage.townships().map_err(Refused::from)? {
+            let has = other != township && self.storage.record_row(other, household).map_err(Refused::from)?.is_some();
+            if has && self.storage.away(other, household).map_err(Refused::from)?.is_none() {
+                homes.push(other);
+            }
+        }
+        Ok(homes)
+    }
+
     /// Looks after a household that is, or was, in more than one township: what arrived where it isn't at home is given on; where
     /// it is at home the others are told of its moves, and if nothing moves it here any more it goes back.
-    pub(super) fn settle_elsewhere(
+    pub(in crate::service) fn settle_elsewhere(
         self: &Arc<Self>,
         township: TownshipId,
         household: RecordId,
@@ -84,18 +98,21 @@ impl Service {
 
     /// The same for all that were left behind, when the server stopped between the two.
     pub(super) fn settle_all_elsewhere(self: &Arc<Self>, township: TownshipId) -> Result<(), WriteError> {
-        for away in self.storage.away_behind(township, PAGE).map_err(Refused::from)? {
-            self.give_on(township, away)?;
-        }
-        for household in self.storage.stranded(township, PAGE).map_err(Refused::from)? {
-            self.settle_elsewhere(township, household)?;
+        let behind = self.storage.away_behind(township, PAGE).map_err(Refused::from)?;
+        let behind = behind.into_iter().map(|away| away.household);
+        let stranded = self.storage.stranded(township, PAGE).map_err(Refused::from)?;
+        for household in behind.chain(stranded) {
+            // one that fails is in no other's way
+            if let Err(error) = self.settle_elsewhere(township, household) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a household of another township waits");
+            }
         }
         Ok(())
     }
 
     /// Gives the home township what the other one has and it lacks.
     fn give_on(self: &Arc<Self>, from: TownshipId, away: Away) -> Result<(), WriteError> {
-        let there = Office::for_events(self, away.to)?;
+        let there = self.carrier(away.to)?;
         for _ in 0..TRIES {
             let upto = self.storage.head(from).map_err(Refused::from)?.0.seq;
             let found = self.all_about(from, away.household)?;
@@ -121,11 +138,16 @@ impl Service {
         household: RecordId,
         rows: &[Relocation],
     ) -> Result<(), WriteError> {
-        let there = Office::for_events(self, to)?;
+        let there = self.carrier(to)?;
         for _ in 0..TRIES {
             let known = self.storage.relocations(to, household).map_err(Refused::from)?;
+            // of the moves that it has itself, as they are by now; of others that there are
             let mut events = self.all_about(from, household)?;
-            events.retain(|record| rows.iter().chain(&known).any(|row| row.by == MovedBy::Event(record.id)));
+            let ids: Vec<RecordId> = events.iter().map(|record| record.id).collect();
+            let held = self.storage.load_records(to, &ids).map_err(Refused::from)?;
+            let held: HashSet<RecordId> = held.into_iter().flatten().map(|record| record.id).collect();
+            let moves = |id| rows.iter().chain(&known).any(|row| row.by == MovedBy::Event(id));
+            events.retain(|record| held.contains(&record.id) && moves(record.id));
             let mut push = self.copied(&there, &events)?;
             push.moves.extend(mirrored(household, rows, &known, &push.moves));
             // what follows from them is decided at home
@@ -143,8 +165,12 @@ impl Service {
     /// Gives another township all of a household. Unless a later move keeps it here it is at home there from now on.
     fn hand_over(self: &Arc<Self>, given: Given) -> Result<(), WriteError> {
         let Given { from, to, household, event } = given;
-        let (here, there) = (Office::for_events(self, from)?, Office::for_events(self, to)?);
+        let (here, there) = (self.carrier(from)?, self.carrier(to)?);
         for _ in 0..TRIES {
+            if let Some(away) = self.storage.away(from, household).map_err(Refused::from)? {
+                // somebody else moved it meanwhile: its home decides
+                return self.give_on(from, away);
+            }
             let upto = self.storage.head(from).map_err(Refused::from)?.0.seq;
             let found = self.all_about(from, household)?;
             let Some(first) = found.first() else { return Err(WriteError::UnknownRecord) };
@@ -166,13 +192,16 @@ impl Service {
             arriving.moves.extend(event.as_ref().and_then(|(.., area)| moved(*area)));
             arriving.moves.extend(mirrored(household, &rows, &known, &arriving.moves));
             let now_ms = self.clock.now_ms();
-            let sender = Sender::Author { device: here.sender(), branch: 0 };
+            let sender = Sender::Author { device: &here, branch: 0 };
             let merge = self.merge(sender, 0, now_ms).map_err(Refused::from)?;
             let mut leaving = merge.moving(Vec::new()).map_err(Refused::from)?;
             leaving.moves = leaves;
             if is_here(&rows) && is_here(&after(&known, &arriving.moves)) {
                 // a later act of the office keeps it here, of which the other one wouldn't know
-                arriving = PreparedPush { moves: Vec::new(), records: Vec::new(), events: Vec::new(), ..arriving };
+                if self.storage.commit_together(&[leaving]).map_err(Refused::from)? {
+                    return Ok(());
+                }
+                continue;
             } else if is_here(&rows) {
                 leaving.writes.push(Write::Away(to, Away { household, to: from, upto: 0 }));
             } else {
@@ -201,7 +230,7 @@ impl Service {
             let upto = self.storage.away(other, household).map_err(Refused::from)?.map_or(0, |away| away.upto);
             leaving.writes.push(Write::Away(other, Away { household, to, upto }));
         }
-        leaving.writes.push(Write::Away(from, Away { household, to, upto }));
+        leaving.writes.push(Write::Leave(from, Away { household, to, upto }));
         leaving.writes.push(Write::Home(to, household));
         for (user, grant) in active_about(self, household).map_err(Refused::from)? {
             leaving.grants.push((user, grant.ended(leaving.received_ms)));
@@ -232,8 +261,19 @@ impl Service {
         Ok(stored.into_iter().flatten().collect())
     }
 
-    /// What another township lacks of records, merged there.
-    fn copied(&self, there: &Office, found: &[StoredRecord]) -> Result<PreparedPush, WriteError> {
+    /// Who brings records to a township: one device of this process start.
+    fn carrier(self: &Arc<Self>, township: TownshipId) -> Result<Device, WriteError> {
+        let mut known = self.carriers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(device) = known.get(&township) {
+            return Ok(device.clone());
+        }
+        let device = Office::for_events(self, township)?.sender().clone();
+        known.insert(township, device.clone());
+        Ok(device)
+    }
+
+    /// What another township lacks of records, merged there. What it can't take stands in its quarantine.
+    fn copied(&self, there: &Device, found: &[StoredRecord]) -> Result<PreparedPush, WriteError> {
         let frame = |record: &StoredRecord| RecordFrame {
             id: record.id,
             identity: record.identity.clone(),
@@ -248,14 +288,17 @@ impl Service {
             let id = record.id;
             record.changes.iter().map(move |change| ((id, change.hash), change.device)).collect::<Vec<_>>()
         };
-        let senders: std::collections::HashMap<(RecordId, ChangeHash), _> = found.iter().flat_map(senders).collect();
+        let senders: HashMap<(RecordId, ChangeHash), _> = found.iter().flat_map(senders).collect();
         let covered: HashSet<(RecordId, ChangeHash)> = senders.keys().copied().collect();
-        let carrier = Sender::Carrier { device: there.sender(), covered: &covered };
+        let carrier = Sender::Carrier { device: there, covered: &covered };
         let merge = self.merge(carrier, 0, self.clock.now_ms()).map_err(Refused::from)?;
-        let refill = Refill { receipts: Vec::new(), records: found.iter().map(frame).collect(), sealed: Vec::new() };
-        let (mut push, refused) = merge.refill(&refill).map_err(Refused::from)?;
-        if refused > 0 || !push.waiting.is_empty() {
-            return Err(WriteError::Change("not_taken_there".to_owned()));
+        let frames: Vec<RecordFrame> = found.iter().map(frame).collect();
+        let mut push = merge.carried(&frames).map_err(Refused::from)?;
+        if !push.quarantined.is_empty() {
+            tracing::warn!(
+                changes = push.quarantined.len(),
+                "a township didn't take all of what came with a household"
+            );
         }
         for record in &mut push.records {
             for change in &mut record.changes {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use doorstep_core::id::RecordId;
-use doorstep_core::life::{LifeEvent, placement};
+use doorstep_core::life::{EventKind, LifeEvent, placement};
 
 use super::{Arrived, AuthorRights, Rights, Tried, WriteError};
 use crate::register::office_user_id;
@@ -133,6 +133,10 @@ impl Service {
             // what follows from it is decided where the household is at home
             self.settle_elsewhere(township, household)?;
             return done();
+        }
+        if form.event() == Some(EventKind::HouseholdMove) {
+            // whatever it says by now, the other townships that had the household are to know
+            self.settle_elsewhere(township, household)?;
         }
         // one that was taken back, or isn't whole yet: the change that says otherwise files it anew
         if event.kind().is_none() || !stored.record.is_complete() {

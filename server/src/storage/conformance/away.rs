@@ -84,7 +84,7 @@ fn pushes_of_two_townships_are_committed_together_or_not_at_all(storage: Arc<dyn
         ..push(&there, vec![copy.clone()])
     };
     let leaving = |upto| PreparedPush {
-        writes: vec![Write::Away(TOWNSHIP, Away { household: house.id, to: OTHER_TOWNSHIP, upto })],
+        writes: vec![Write::Leave(TOWNSHIP, Away { household: house.id, to: OTHER_TOWNSHIP, upto })],
         ..moving(&here, house.id, AreaId::NOWHERE, "2026-06-01")
     };
     // merged on what isn't there any more
@@ -95,6 +95,8 @@ fn pushes_of_two_townships_are_committed_together_or_not_at_all(storage: Arc<dyn
         (None, 2)
     );
     assert!(storage.commit_together(&[arriving(), leaving(2)]).unwrap());
+    let again = PreparedPush { writes: leaving(2).writes, ..push(&here, Vec::new()) };
+    assert!(!storage.commit_together(&[again]).unwrap(), "it leaves once");
     let area = |township| storage.record_row(township, house.id).unwrap().unwrap().area;
     assert_eq!((area(TOWNSHIP), area(OTHER_TOWNSHIP)), (AreaId::NOWHERE, OTHER_VILLAGE));
     let head = |township| storage.head(township).unwrap().0;

@@ -66,6 +66,7 @@ async fn one(c: &impl GenericClient, tenant: &Tenant, write: &Write) -> Result<(
         Write::RemoveUnit(unit) => lists::remove_unit(c, id, *unit).await,
         Write::Plan(grant) => planned::put(c, id, grant).await,
         Write::Unplan(no) => NotTaken::unless(planned::end(c, id, *no).await?),
+        Write::Leave(township, gone) => NotTaken::unless(away::leave(c, id, *township, gone).await?),
         Write::Away(township, gone) => away::put(c, id, *township, gone).await,
         Write::Home(township, household) => away::end(c, id, *township, *household).await,
     }

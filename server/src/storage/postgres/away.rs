@@ -73,6 +73,14 @@ fn away(r: &Row) -> Result<Away> {
     Ok(Away { household: RecordId(array(r, 0)?), to: AreaId(array(r, 1)?), upto: number(r, 2)? })
 }
 
+/// False if it went before.
+pub(super) async fn leave(c: &impl GenericClient, tenant: &[u8], township: TownshipId, away: &Away) -> Result<bool> {
+    let sql = "INSERT INTO away (tenant, township, household, to_township, upto) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (tenant, township, household) DO NOTHING";
+    let (household, to, upto) = (away.household.0.as_slice(), away.to.0.as_slice(), away.upto.cast_signed());
+    Ok(run(c, sql, &[&tenant, &township.0.as_slice(), &household, &to, &upto]).await? > 0)
+}
+
 pub(super) async fn put(c: &impl GenericClient, tenant: &[u8], township: TownshipId, away: &Away) -> Result<()> {
     let sql = "INSERT INTO away (tenant, township, household, to_township, upto) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (tenant, township, household) DO UPDATE SET to_township = excluded.to_township, upto = excluded.upto";

@@ -56,6 +56,7 @@ fn one(tx: &Transaction<'_>, links: &Links, write: &Write) -> Result<()> {
         Write::RemoveUnit(unit) => lists::remove_unit(tx, *unit),
         Write::Plan(grant) => planned::put(tx, grant),
         Write::Unplan(no) => NotTaken::unless(planned::end(tx, *no)?),
+        Write::Leave(township, gone) => NotTaken::unless(away::leave(tx, *township, gone)?),
         Write::Away(township, gone) => away::put(tx, *township, gone),
         Write::Home(township, household) => away::end(tx, *township, *household),
     }

@@ -74,6 +74,17 @@ fn away(r: &Row<'_>) -> rusqlite::Result<Away> {
     Ok(Away { household: RecordId(r.get(0)?), to: AreaId(r.get(1)?), upto: r.get::<_, i64>(2)?.cast_unsigned() })
 }
 
+/// False if it went before.
+pub(super) fn leave(tx: &Transaction<'_>, township: TownshipId, away: &Away) -> Result<bool> {
+    let no = people::township_no_or_new(tx, township)?;
+    let known = "SELECT EXISTS (SELECT 1 FROM away WHERE township_no = ? AND household = ?)";
+    if tx.prepare_cached(known)?.query_row(params![no, away.household.0], |r| r.get(0))? {
+        return Ok(false);
+    }
+    put(tx, township, away)?;
+    Ok(true)
+}
+
 pub(super) fn put(tx: &Transaction<'_>, township: TownshipId, away: &Away) -> Result<()> {
     let no = people::township_no_or_new(tx, township)?;
     tx.prepare_cached("INSERT OR REPLACE INTO away (township_no, household, to_township, upto) VALUES (?, ?, ?, ?)")?
