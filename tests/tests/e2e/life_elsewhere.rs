@@ -120,7 +120,8 @@ fn moves_with_all(two: &Two) {
     assert_eq!((held(&helper).len(), held(&cadre).len()), (2, 0));
     let (here, there) = ((server.township, server.villages[0]), (two.other, two.village));
     assert_eq!((two.stock(here, "2026-12-01"), two.stock(there, "2026-12-01")), (3, 0));
-    // she writes down one more visit before she hears of it
+    // she writes down one more visit before she hears of it, and so does the station, which reads the whole township
+    visit(&station, household, "站里的走访");
     let late = visit(&helper, household, "迁走前后的走访");
     let event = two.moves(household);
     let nowhere = Some(AreaId::NOWHERE);
@@ -144,7 +145,7 @@ fn moves_with_all(two: &Two) {
     assert_eq!((held(&helper), helper.refused().unwrap().len()), (Vec::new(), 0));
     assert_eq!((two.area(server.township, late), two.area(two.other, late)), (nowhere, Some(two.village)));
     settled(&[&cadre, &office, &station]);
-    assert_eq!((held(&cadre), held(&office)), (all(2), all(2)));
+    assert_eq!((held(&cadre), held(&office)), (all(3), all(3)));
     assert_eq!(held(&station), Vec::<String>::new());
     two.holds_all(&station, server.township);
     two.holds_all(&office, two.other);
@@ -171,6 +172,9 @@ fn moves_with_all(two: &Two) {
     assert_eq!(refused.status(), 409);
     let refused: serde_json::Value = refused.json().unwrap();
     assert_eq!(refused["error"]["code"], "elsewhere");
+    let address = format!("{}/api/records/{late}/state?township={}", server.url(), server.township);
+    let body = serde_json::json!({"state": "approved", "reason": ""});
+    assert_eq!(crate::client().post(address).json(&body).send().unwrap().status(), 409);
     // who was paired isn't any more, and the log says what happened
     let user = helper.enrolment().unwrap().unwrap().user;
     let (_, log) = server.service.storage.grants(user, 0).unwrap();
@@ -208,6 +212,37 @@ fn a_move_to_another_township_that_is_taken_back_there_brings_the_household_home
     two.moves(household);
     settled(&[&station, &cadre]);
     assert_eq!((held(&station).len(), held(&cadre).len()), (0, 4));
+}
+
+#[test]
+fn a_server_that_is_restored_to_before_the_move_lets_the_household_go_when_the_phones_bring_it_back() {
+    let dirs = scratch::<5>();
+    let two = Two::in_folder(dirs[0].path());
+    let station = two.server.phone(dirs[1].path(), "站");
+    let (household, _) = family(&station, two.server.villages[0], "0001", "李四");
+    visit(&station, household, "来访记事");
+    sync(&station);
+    let cadre = two.phone_there(dirs[2].path(), "village_cadre", two.village);
+    settled(&[&station, &cadre]);
+    let backup = dirs[3].path().join("backup.db");
+    two.server.service.storage.backup(&backup).unwrap();
+    two.moves(household);
+    settled(&[&cadre, &station]);
+    visit(&cadre, household, "迁来后的走访");
+    sync(&cadre);
+    let (other, village) = (two.other, two.village);
+    let server = super::recovery::restored(&backup, dirs[4].path(), &[&station, &cadre]);
+    let two = Two { server, other, village };
+    assert_eq!(
+        (two.area(two.server.township, household), two.area(other, household)),
+        (Some(two.server.villages[0]), None)
+    );
+    settled(&[&cadre, &station]);
+    assert_eq!(two.area(two.server.township, household), Some(AreaId::NOWHERE));
+    assert_eq!(two.area(other, household), Some(village));
+    settled(&[&cadre, &station]);
+    assert_eq!(held(&station), Vec::<String>::new());
+    assert_eq!(held(&cadre), ["household", "household_move", "visit", "visit"]);
 }
 
 #[test]
