@@ -1,49 +1,86 @@
-//! What changes the township itself: areas that unite, households that are found, split and come into being.
+//! What the office does to the township: areas that change and unite, households that are registered, move and split, people
+//! who are erased.
 
 use std::collections::BTreeMap;
 
 use doorstep_core::id::{AreaId, Identity, RecordId};
-use doorstep_core::record::{ChangeNote, Edit};
-use doorstep_core::store::PlannedDocument;
 use doorstep_server::service::audit::Actor;
+use doorstep_server::service::erasure::Erase;
 use doorstep_server::service::life::NewEvent;
-use doorstep_server::service::rights::current;
-use doorstep_server::storage::RecordFilter;
+use doorstep_server::service::office::FormInstance;
+use doorstep_server::storage::{Move, RecordFilter};
 
-use super::{AREA_ROLES, Given, History, Outcome, text};
+use super::{History, House, OFFICE, Outcome, area_entries, text};
 
 /// The member that leaves a household when it splits.
 pub(super) const SON: &str = "00000000000000000000000000000002";
-/// The member that stays.
-pub(super) const HEAD: &str = "00000000000000000000000000000001";
+/// The member that stays, and may be erased.
+const HEAD: &str = "00000000000000000000000000000001";
 
 impl History {
-    /// A phone makes a household in any of the areas that it knows, allowed or not.
-    pub(super) fn found(&mut self) -> Outcome {
-        let index = self.dice.below(self.people.len() as u64) as usize;
-        let areas = self.people[index].phone.areas().map_err(text)?;
-        let Some(at) = self.dice.index(areas.len()) else { return Ok(()) };
-        let (id, area, canary) = (RecordId(self.dice.bytes()), areas[at].area, self.canary());
-        let document = PlannedDocument {
-            identity: Identity::of_type("household"),
-            id,
-            area,
-            subject: None,
-            edits: vec![
-                Edit::answer("head_name", canary.as_str()),
-                Edit::answer("household_no", format!("n{}", self.canaries).as_str()),
-                Edit::answer("status", "out"),
-            ],
-        };
-        let person = &self.people[index];
-        person.phone.store().write(&[document], &ChangeNote::by(person.user)).map_err(text)?;
-        self.note(id, "household", id, canary, index);
-        self.homes.insert(id, self.became(area));
+    /// The office registers a household.
+    pub(super) fn register(&mut self) -> Outcome {
+        let (id, area) = (RecordId(self.dice.bytes()), self.any_area());
+        let [core, head, hidden, office] = [(); 4].map(|()| self.canary());
+        let answers = vec![
+            ("head_name".to_owned(), core.as_str().into()),
+            ("household_no".to_owned(), format!("n{}", self.made.len()).into()),
+            ("status".to_owned(), "out".into()),
+            ("phone".to_owned(), hidden.as_str().into()),
+            ("office_note".to_owned(), office.as_str().into()),
+            (format!("member#{HEAD}/name"), head.as_str().into()),
+            (format!("member#{HEAD}/relation"), "head".into()),
+            (format!("member#{SON}/name"), "B".into()),
+            (format!("member#{SON}/relation"), "son".into()),
+        ];
+        let identity = Identity::of_type("household");
+        self.office.write(&[FormInstance { id, identity, area, subject: None, answers }]).map_err(text)?;
+        self.note(id, "household", id, core, OFFICE);
+        self.note(id, "household", id, head, OFFICE);
+        for (class, canary) in [("sensitive", hidden), ("office", office)] {
+            let part = self.part("household", class, id)?;
+            self.note(part, &format!("household.{class}"), id, canary, OFFICE);
+        }
+        self.houses.insert(id, House { base: area, moves: Vec::new(), is_stored: true });
+        self.stored.push(id);
+        self.whole.push(id);
+        self.with_head.push(id);
         Ok(())
     }
 
+    /// A household moves, with all about it.
+    pub(super) fn relocate(&mut self) -> Outcome {
+        let Some(at) = self.dice.index(self.stored.len()) else { return Ok(()) };
+        let (record, area, day) = (self.stored[at], self.any_area(), self.day());
+        if self.lies(record) == area {
+            return Ok(());
+        }
+        self.office.move_records(vec![Move::by_office(record, area, day.as_str())]).map_err(text)?;
+        self.moved(record, (day, area))
+    }
+
+    pub(super) fn moved(&mut self, household: RecordId, moved: (String, AreaId)) -> Outcome {
+        let house = self.houses.get_mut(&household).ok_or("a household that is known")?;
+        house.moves.push(moved);
+        self.done.moves += 1;
+        Ok(())
+    }
+
+    /// A group comes under another village.
+    pub(super) fn rehang(&mut self) -> Outcome {
+        let (villages, groups): (Vec<_>, Vec<_>) = self.parents.iter().partition(|(_, p)| **p == self.township);
+        let (Some((group, _)), Some((village, _))) = (self.dice.pick(&groups), self.dice.pick(&villages)) else {
+            return Ok(());
+        };
+        let (group, village, day) = (**group, **village, self.day());
+        self.parents.insert(group, village);
+        let entries = area_entries(self.township, &self.parents);
+        let entry = entries.into_iter().find(|e| e.area == group).ok_or("the group is there")?;
+        self.service.change_area(Actor::CommandLine, self.township, entry, &day).map_err(text)
+    }
+
     /// What an area is by now.
-    fn became(&self, mut area: AreaId) -> AreaId {
+    pub(super) fn became(&self, mut area: AreaId) -> AreaId {
         while let Some(into) = self.united.get(&area) {
             area = *into;
         }
@@ -56,11 +93,10 @@ impl History {
         if self.parents.len() < 3 || self.lies_in(into, from) {
             return Ok(());
         }
-        let both = (from, into);
-        self.service.merge_area(&self.office, Actor::CommandLine, self.township, both, "2026-09-22").map_err(text)?;
+        let (both, day) = ((from, into), self.day());
+        self.service.merge_area(&self.office, Actor::CommandLine, self.township, both, &day).map_err(text)?;
         self.parents.remove(&from);
-        let below = self.parents.values_mut().chain(self.homes.values_mut());
-        below.filter(|area| **area == from).for_each(|area| *area = into);
+        self.parents.values_mut().filter(|area| **area == from).for_each(|area| *area = into);
         let held = self.people.iter_mut().flat_map(|person| person.grants.values_mut());
         held.filter(|given| given.area == from).for_each(|given| given.area = into);
         self.united.insert(from, into);
@@ -75,30 +111,45 @@ impl History {
         let answers: BTreeMap<String, String> = answers.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         let event = NewEvent { form: "household_split".to_owned(), household, answers };
         let event = self.service.record_event(self.township, &event).map_err(text)?;
-        self.note(event, "household_split", household, note, usize::MAX);
-        let home = self.homes[&household];
-        self.learn(home)
+        self.note(event, "household_split", household, note, OFFICE);
+        self.learn()
     }
 
-    /// Takes note of households that came into being with what others did, and of the pairings that came with them.
-    pub(super) fn learn(&mut self, home: AreaId) -> Outcome {
+    /// A head of household is erased: the name goes everywhere, and answers of these records that others took the place of.
+    pub(super) fn erase(&mut self) -> Outcome {
+        let Some(at) = self.dice.index(self.with_head.len()) else { return Ok(()) };
+        let household = self.with_head.swap_remove(at);
+        let before = self.on_server()?;
+        let ground = "asked for".to_owned();
+        let erase = Erase { household, member: HEAD.to_owned(), also: Vec::new(), ground };
+        self.service.erase(Actor::CommandLine, self.township, &erase).map_err(text)?;
+        let after = self.on_server()?;
+        self.gone.extend(before.difference(&after).cloned());
+        self.done.erased += 1;
+        Ok(())
+    }
+
+    /// Takes note of what came into being with what others did: households, their moves by events, pairings.
+    pub(super) fn learn(&mut self) -> Outcome {
         let filter =
-            RecordFilter { record_type: Some("household".to_owned()), limit: 1_000, ..RecordFilter::default() };
+            RecordFilter { record_type: Some("household".to_owned()), limit: 10_000, ..RecordFilter::default() };
         for row in self.service.storage.list_records(self.township, &filter).map_err(text)? {
-            if !self.households.contains(&row.id) {
-                self.households.push(row.id);
-                self.homes.entry(row.id).or_insert(home);
+            let house = House { base: row.area, moves: Vec::new(), is_stored: false };
+            let house = self.houses.entry(row.id).or_insert(house);
+            if !house.is_stored {
+                (house.base, house.is_stored) = (row.area, true);
+                self.stored.push(row.id);
             }
         }
-        for person in &mut self.people {
-            let (_, log) = self.service.storage.grants(person.user, 0).map_err(text)?;
-            for (_, grant) in current(&log).into_iter().filter(|(_, grant)| grant.entry.active) {
-                let entry = &grant.entry;
-                let role = AREA_ROLES.into_iter().find(|role| *role == entry.role).unwrap_or("helper");
-                let given = Given { role, area: entry.area, household: entry.subject };
-                person.grants.entry(entry.grant).or_insert(given);
+        for (event, household, day, area) in std::mem::take(&mut self.phone_moves) {
+            if self.service.storage.record_row(self.township, event).map_err(text)?.is_some() {
+                self.moved(household, (day, area))?;
+            } else {
+                self.phone_moves.push((event, household, day, area));
             }
         }
+        self.learn_grants()?;
+        self.remember();
         Ok(())
     }
 }

@@ -3,29 +3,9 @@
 use std::sync::Arc;
 
 use doorstep_server::storage::{PostgresStorage, Storage};
+pub(crate) use doorstep_tests::database::fresh_database;
 use doorstep_tests::harness::{TestServer, add_household, edit, sync, visit};
 use tempfile::TempDir;
-
-/// A fresh database of its own on the test run's server; `None` where there is none.
-pub(crate) fn fresh_database(name: &str) -> Option<String> {
-    let Ok(url) = std::env::var("DOORSTEP_TEST_POSTGRES") else {
-        assert!(std::env::var_os("CI").is_none(), "CI must bring a PostgreSQL");
-        eprintln!("skipped: no DOORSTEP_TEST_POSTGRES");
-        return None;
-    };
-    let name = format!("{name}_{}", std::process::id());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
-        client.batch_execute(&format!("DROP DATABASE IF EXISTS {name}")).await.unwrap();
-        client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-        drop(client);
-        connection.await.unwrap().unwrap();
-    });
-    let base = url.rsplit_once('/').unwrap().0;
-    Some(format!("{base}/{name}"))
-}
 
 #[test]
 fn two_phones_and_two_server_nodes_share_one_postgresql_database() {
