@@ -145,8 +145,12 @@ pub struct History {
     gone: BTreeSet<String>,
     /// When a person last had a grant, of any role, that reached a household.
     reached: BTreeMap<(usize, RecordId), Millis>,
+    /// When a person last had a grant for an area or one above it.
+    reached_areas: BTreeMap<(usize, AreaId), Millis>,
     days: u32,
     seed: u64,
+    /// What happened, step by step.
+    pub told: Vec<String>,
     /// What was done.
     pub done: Done,
 }
@@ -236,8 +240,10 @@ impl History {
             seen_taken: BTreeSet::new(),
             gone: BTreeSet::new(),
             reached: BTreeMap::new(),
+            reached_areas: BTreeMap::new(),
             days: 0,
             seed,
+            told: Vec::new(),
             done: Done::default(),
         };
         history.settle_in()?;
@@ -290,6 +296,10 @@ impl History {
         Ok(())
     }
 
+    fn say(&mut self, what: String) {
+        self.told.push(format!("{} {what}", self.now_ms() - START_MS));
+    }
+
     fn now_ms(&self) -> Millis {
         self.clock.now_ms()
     }
@@ -317,6 +327,7 @@ impl History {
     }
 
     fn note(&mut self, id: RecordId, record_type: &str, about: RecordId, canary: String, by: usize) {
+        self.say(format!("phone {by} writes {canary} into {record_type} {id} about {about}"));
         if let Some(handset) = self.phones.get_mut(by) {
             handset.wrote.insert(canary.clone());
         }

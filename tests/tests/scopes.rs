@@ -1,7 +1,8 @@
 //! Nobody gets a byte from outside their scope, and everything inside it: random histories.
 //!
 //! `DOORSTEP_SCOPE_HISTORIES` says how many (4 without it), `DOORSTEP_SCOPE_SEED` where to begin,
-//! `DOORSTEP_SCOPE_POSTGRES` how many of them run on PostgreSQL too (1 without it).
+//! `DOORSTEP_SCOPE_POSTGRES` how many of them run on PostgreSQL too (1 without it). With `DOORSTEP_SCOPE_TELL` one that fails
+//! is told step by step.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests stop at the first surprise")]
 
@@ -15,7 +16,10 @@ fn number(name: &str, otherwise: u64) -> u64 {
 fn run(seed: u64, backend: Backend) -> Result<Option<Done>, String> {
     let failed = |error| format!("seed {seed} on {backend:?}: {error}");
     let Some(mut history) = History::new(seed, backend).map_err(failed)? else { return Ok(None) };
-    history.run().map_err(failed)?;
+    history.run().map_err(|error| {
+        let told = std::env::var("DOORSTEP_SCOPE_TELL").map_or(String::new(), |_| history.told.join("\n") + "\n");
+        told + &failed(error)
+    })?;
     Ok(Some(history.done))
 }
 

@@ -261,19 +261,12 @@ impl Work<'_> {
         Ok(held)
     }
 
-    /// The record was re-rooted: its old content goes physically; own open edits are made anew when the frame is in.
+    /// The server re-rooted the record.
     fn reroot(&mut self, held: Held, frame: &RecordFrame, after: &mut Aftermath) -> Result<Held> {
-        let old = changes(self.db, held.no)?;
-        self.delete_changes(held.no, &old)?;
+        let held = self.place(held, frame)?;
         after.forgotten.push((held.id, frame.incarnation));
-        let mut held = self.place(held, frame)?;
-        held.incarnation = frame.incarnation;
-        self.db
-            .prepare_cached("UPDATE record SET incarnation = ? WHERE no = ?")?
-            .execute(params![held.incarnation, held.no])?;
-        if old.iter().any(Stored::is_own_open) {
-            after.rerooted.push(ReRooted { held: held.clone(), old });
-        }
+        let (held, rerooted) = self.root_anew(held, frame.incarnation)?;
+        after.rerooted.extend(rerooted);
         Ok(held)
     }
 

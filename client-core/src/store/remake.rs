@@ -12,7 +12,7 @@ use super::error::Result;
 use super::outbox::batch_state;
 use crate::clock::random;
 use crate::fault;
-use crate::id::{ActorId, ChangeHash, branch_actor};
+use crate::id::{ActorId, ChangeHash, Incarnation, branch_actor};
 use crate::protocol::forbidden_keys;
 use crate::record::{Author, ChangeNote, RawChange, Record, Section};
 
@@ -82,6 +82,20 @@ impl Work<'_> {
         }
         set_meta(self.db, "remade", report.changes.cast_signed())?;
         Ok(report)
+    }
+
+    /// Roots a record anew: its old content goes physically. Own open edits, if there are any, are to be made anew with
+    /// [`Work::take_branch`], and what was sent of them is to be forgotten.
+    pub fn root_anew(&mut self, mut held: Held, incarnation: Incarnation) -> Result<(Held, Option<ReRooted>)> {
+        let old = changes(self.db, held.no)?;
+        self.delete_changes(held.no, &old)?;
+        held.incarnation = incarnation;
+        self.db
+            .prepare_cached("UPDATE record SET incarnation = ? WHERE no = ?")?
+            .execute((held.incarnation, held.no))?;
+        let is_open = old.iter().any(Stored::is_own_open);
+        let rerooted = is_open.then(|| ReRooted { held: held.clone(), old });
+        Ok((held, rerooted))
     }
 
     fn records_to_remake(&self, refused: &HashSet<i64>) -> Result<Vec<i64>> {

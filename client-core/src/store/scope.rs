@@ -8,9 +8,10 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::connection::{Work, clear_meta, number, set_meta};
-use super::content::changes;
+use super::content::{changes, held_by_no, state};
 use super::error::Result;
 use super::grants;
+use super::outbox::OLD_INCARNATION;
 use crate::id::AreaId;
 use crate::rights::Role;
 
@@ -78,11 +79,16 @@ impl Work<'_> {
                 }
             }
         }
-        let (mut waiting, mut dropped) = (false, false);
+        let (mut waiting, mut dropped, mut rerooted) = (false, false, Vec::new());
         for (no, id, stays) in lost {
             // a batch with it may be on its way again
             if stays || self.is_in_pending_batch(id)? {
                 waiting = true;
+                if self.is_replaced(no)? {
+                    let held = held_by_no(self.db, no)?;
+                    let next = held.incarnation + 1;
+                    rerooted.extend(self.root_anew(held, next)?.1);
+                }
                 continue;
             }
             dropped = true;
@@ -90,6 +96,11 @@ impl Work<'_> {
             self.delete_changes(no, &rows)?;
             self.db.prepare_cached("DELETE FROM about WHERE record = ?")?.execute([no])?;
             self.db.prepare_cached("DELETE FROM record WHERE no = ?")?.execute([no])?;
+        }
+        if !rerooted.is_empty() {
+            self.take_branch(&HashSet::new(), &rerooted)?;
+            let roots: Vec<_> = rerooted.iter().map(|r| (r.held.id, r.held.incarnation)).collect();
+            self.forget_uploads(&roots)?;
         }
         if dropped {
             self.seal_absent()?;
@@ -100,6 +111,14 @@ impl Work<'_> {
     fn is_in_pending_batch(&self, record: [u8; 16]) -> Result<bool> {
         let sql = "SELECT EXISTS (SELECT 1 FROM batch WHERE state = 0 AND instr(entries, ?) > 0)";
         Ok(self.db.prepare_cached(sql)?.query_row([record], |r| r.get(0))?)
+    }
+
+    /// Own changes of a record wait for an incarnation that the server has put in place of this one. As it is out of scope, that
+    /// never comes: they are made anew on an empty one, and get their final state there.
+    fn is_replaced(&self, no: i64) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM change WHERE record = ? AND state = ? AND reason = ?)";
+        let found = (no, state::WAITING, OLD_INCARNATION);
+        Ok(self.db.prepare_cached(sql)?.query_row(found, |r| r.get(0))?)
     }
 
     fn held_by_grants(&self) -> Result<Vec<Held>> {

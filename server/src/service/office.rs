@@ -289,6 +289,8 @@ impl Office {
                 claimed_s: (self.service.clock.now_ms() / 1000) as i64,
             };
             if let Some(change) = record.edit(&heads, &author, &edits)? {
+                // it may have been rooted anew
+                frame.incarnation = stored.as_ref().map_or(frame.incarnation, |stored| stored.incarnation);
                 frame.body = RecordBody::Changes(vec![WireChange::new(change.hash, change.bytes)]);
                 frames.push(frame);
             }

@@ -60,6 +60,7 @@ impl History {
     }
 
     pub(super) fn moved(&mut self, household: RecordId, moved: (String, AreaId)) -> Outcome {
+        self.say(format!("{household} moves {moved:?}"));
         let house = self.houses.get_mut(&household).ok_or("a household that is known")?;
         house.moves.push(moved);
         self.done.moves += 1;
@@ -73,6 +74,7 @@ impl History {
             return Ok(());
         };
         let (group, village, day) = (**group, **village, self.day());
+        self.say(format!("{group:?} comes under {village:?}"));
         self.parents.insert(group, village);
         let entries = area_entries(self.township, &self.parents);
         let entry = entries.into_iter().find(|e| e.area == group).ok_or("the group is there")?;
@@ -94,6 +96,7 @@ impl History {
             return Ok(());
         }
         let (both, day) = ((from, into), self.day());
+        self.say(format!("areas unite: {both:?}"));
         self.service.merge_area(&self.office, Actor::CommandLine, self.township, both, &day).map_err(text)?;
         self.parents.remove(&from);
         self.parents.values_mut().filter(|area| **area == from).for_each(|area| *area = into);
@@ -119,6 +122,7 @@ impl History {
     pub(super) fn erase(&mut self) -> Outcome {
         let Some(at) = self.dice.index(self.with_head.len()) else { return Ok(()) };
         let household = self.with_head.swap_remove(at);
+        self.say(format!("the head of {household} is erased"));
         let before = self.on_server()?;
         let ground = "asked for".to_owned();
         let erase = Erase { household, member: HEAD.to_owned(), also: Vec::new(), ground };

@@ -103,7 +103,7 @@ impl History {
     /// What the server took was written by somebody whom a grant reached, now or in the last 30 days.
     fn was_in_time(&self, index: usize, canary: &str, known: &Known) -> Outcome {
         let person = self.phones[index].person;
-        let last = self.reached.get(&(person, known.about));
+        let last = self.last_reached(person, known.about);
         if last.is_some_and(|last| last.saturating_add(LOSS_MS) > self.now_ms()) {
             return Ok(());
         }

@@ -193,6 +193,7 @@ impl History {
             tenant_key: TenantKey(tenant_key),
             tap: tap.clone(),
         }));
+        self.say(format!("phone {} is person {person}'s", self.phones.len()));
         self.phones.push(Handset { person, dir, phone, tap, wrote: BTreeSet::new(), clock });
         Ok(())
     }
@@ -201,6 +202,7 @@ impl History {
     pub(super) fn set_clock(&mut self) -> Outcome {
         let years = self.dice.between(1, 12) as i64;
         let off_ms = [0, years * YEAR_MS, -years * YEAR_MS][self.dice.below(3) as usize];
+        self.say(format!("a phone's clock is off by {off_ms}"));
         self.phones[self.any_phone()].clock.off_ms.store(off_ms, Ordering::Relaxed);
         Ok(())
     }
@@ -210,6 +212,7 @@ impl History {
         let options = SyncOptions { tries: 0, ..SyncOptions::default() };
         let engine = self.phones[index].phone.engine(options).map_err(text)?;
         let report = engine.sync(&Silent, &Cancel::default()).map_err(text)?;
+        self.say(format!("phone {index} syncs: {:?} taken, {:?}", report.changes_acknowledged, report.refused));
         self.done.accepted += report.changes_acknowledged;
         self.done.refused += report.refused.values().sum::<u64>();
         self.learn()?;

@@ -66,6 +66,7 @@ impl History {
         let other = self.people[self.dice.below(self.people.len() as u64) as usize].user;
         let user = self.people[person].user;
         let stand_in_for = Some(other).filter(|other| stands_in && *other != user);
+        self.say(format!("person {person} gets {role} for {area:?} {household:?} until {until_ms:?}"));
         let given = Given { role: role.clone(), area, household, until_ms };
         let new = NewGrant { user, role, area, household, until_ms, stand_in_for };
         let before = self.service.storage.grants(user, 0).map_err(text)?.0;
@@ -82,6 +83,7 @@ impl History {
         let person = self.dice.below(self.people.len() as u64) as usize;
         let held: Vec<u64> = self.people[person].grants.keys().copied().collect();
         let Some(at) = self.dice.index(held.len()) else { return Ok(()) };
+        self.say(format!("person {person} loses {:?}", self.people[person].grants[&held[at]]));
         self.service.end_grant(Actor::CommandLine, self.people[person].user, held[at]).map_err(text)?;
         self.people[person].grants.remove(&held[at]);
         Ok(())
@@ -89,6 +91,7 @@ impl History {
 
     /// The server's housekeeping ends what is over.
     pub(super) fn tidy(&mut self) -> Outcome {
+        self.say("tidies".to_owned());
         let ended = self.service.end_overdue_grants().map_err(text)?;
         let (now_ms, mut over) = (self.now_ms(), 0);
         for person in &mut self.people {
@@ -105,6 +108,7 @@ impl History {
         let rights = || -> Vec<Value> { (0..self.dice.between(1, 3)).map(|_| self.right()).collect() };
         let role = |name: &str| json!({"name": name, "label": {"zh": "角色", "en": "Role"}, "rights": rights()});
         let table = Value::from(names.into_iter().map(role).collect::<Vec<_>>()).to_string();
+        self.say(format!("roles are {table}"));
         self.service.set_roles(Actor::CommandLine, &table).map_err(text)?;
         self.roles = Roles::from_json(&table).map_err(text)?.over(Roles::builtin());
         self.done.roles += 1;
@@ -147,19 +151,31 @@ impl History {
         counting.any(|given| self.reaches(given, known.about) && self.roles.get(&given.role).reads(&known.record_type))
     }
 
-    /// Notes whom grants reach by now: what is written later counts for a time.
+    /// Notes what grants reach by now: what is written later counts for a time.
     pub(super) fn remember(&mut self) {
         let now_ms = self.now_ms();
-        let mut reached = std::mem::take(&mut self.reached);
+        let (mut reached, mut below) = (std::mem::take(&mut self.reached), std::mem::take(&mut self.reached_areas));
+        let areas: Vec<AreaId> = self.parents.keys().copied().chain([self.township]).collect();
         for (person, held) in self.people.iter().enumerate() {
-            for (given, household) in held.grants.values().flat_map(|g| self.houses.keys().map(move |h| (g, *h))) {
-                if self.reaches(given, household) {
-                    let until = given.until_ms.map_or(now_ms, |until| until.min(now_ms));
-                    let last = reached.entry((person, household)).or_insert(until);
+            for given in held.grants.values() {
+                let until = given.until_ms.map_or(now_ms, |until| until.min(now_ms));
+                for household in self.houses.keys().filter(|household| self.reaches(given, **household)) {
+                    let last = reached.entry((person, *household)).or_insert(until);
+                    *last = until.max(*last);
+                }
+                for area in areas.iter().filter(|area| given.household.is_none() && self.lies_in(**area, given.area)) {
+                    let last = below.entry((person, *area)).or_insert(until);
                     *last = until.max(*last);
                 }
             }
         }
-        self.reached = reached;
+        (self.reached, self.reached_areas) = (reached, below);
+    }
+
+    /// When a grant last reached a household where it lay, or the area in which it was made.
+    pub(super) fn last_reached(&self, person: usize, about: RecordId) -> Option<Millis> {
+        let made_in = self.houses.get(&about).map(|house| house.base);
+        let area = made_in.and_then(|area| self.reached_areas.get(&(person, area)));
+        self.reached.get(&(person, about)).max(area).copied()
     }
 }

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use doorstep_core::client::filling::FillOptions;
 use doorstep_core::client::{NewRecord, Phone};
-use doorstep_core::id::{AreaId, RecordId};
+use doorstep_core::id::{AreaId, Identity, RecordId};
 use doorstep_core::record::Value;
 use doorstep_server::api::office::OfficeAccess;
 use doorstep_server::service::audit::Actor;
 use doorstep_server::service::erasure::{Erase, EraseError, Erasure};
+use doorstep_server::service::office::{FormInstance, Office};
 use doorstep_server::storage::{AuditFilter, READS_CLOSED, RecordFilter, sqlite};
 use doorstep_tests::harness::{TestServer, edit, sync, visit};
 use tempfile::TempDir;
@@ -166,6 +167,51 @@ fn a_phone_with_unsent_edits_loses_none_of_the_rest_and_brings_nobody_back() {
         assert_eq!(canaries_in(dir.path()), Vec::<&str>::new());
     }
     assert_figures_hold(&server);
+}
+
+#[test]
+fn a_phone_that_loses_a_household_while_a_person_is_erased_keeps_nothing_of_it_and_its_unsent_edit_isn_t_lost() {
+    let dirs = scratch::<3>();
+    let server = TestServer::start(dirs[0].path());
+    let (a, b) = (server.phone(dirs[1].path(), "甲"), server.phone(dirs[2].path(), "乙"));
+    let (household, member) = family(&a, server.villages[0]);
+    sync(&a);
+    sync(&b);
+    edit(&b, household, &[("phone", "13800000000"), ("remark", "未上传的备注")]);
+    erase(&server, household, &member).unwrap();
+    let user = b.enrolment().unwrap().unwrap().user;
+    for (_, grant) in server.service.storage.grants(user, 0).unwrap().1 {
+        server.service.end_grant(Actor::CommandLine, user, grant.entry.grant).unwrap();
+    }
+    sync(&b);
+    assert_eq!(canaries_in(dirs[2].path()), Vec::<&str>::new());
+    assert_eq!(b.counts().unwrap().records, 0);
+    assert_eq!(sync(&b).changes_sent, 0, "nothing is left to send");
+    let kept = server.service.storage.quarantine(server.township, None, 10).unwrap();
+    let has = |text: &str| kept.iter().any(|row| row.change.bytes.windows(text.len()).any(|w| w == text.as_bytes()));
+    assert!(has("13800000000") && has("未上传的备注"), "the office can take it");
+    assert_eq!(canaries_in(dirs[0].path()), Vec::<&str>::new());
+    assert_figures_hold(&server);
+}
+
+#[test]
+fn the_office_writes_on_into_a_household_a_member_of_which_was_erased() {
+    let dirs = scratch::<2>();
+    let server = TestServer::start(dirs[0].path());
+    let a = server.phone(dirs[1].path(), "甲");
+    let (household, member) = family(&a, server.villages[0]);
+    sync(&a);
+    erase(&server, household, &member).unwrap();
+    let user = a.enrolment().unwrap().unwrap().user;
+    let office = Office::start(&server.service, user, server.township).unwrap();
+    let answers = [("remark", "站里补记"), ("phone", "13800000000")];
+    let answers = answers.map(|(key, text)| (key.to_owned(), Value::from(text))).into();
+    let (identity, area) = (Identity::of_type("household"), server.villages[0]);
+    assert_eq!(office.write(&[FormInstance { id: household, identity, area, subject: None, answers }]).unwrap(), 2);
+    sync(&a);
+    let answers = a.instance_answers(household).unwrap();
+    assert_eq!(answers.get("remark"), Some(&Value::from("站里补记")));
+    assert_eq!(answers.get("phone"), Some(&Value::from("13800000000")));
 }
 
 #[test]
