@@ -171,7 +171,8 @@ impl Rights {
             let newest = newest.get(&grant);
             newest
                 .filter(|g| !g.holds_at(now_ms))
-                .map(|g| if g.entry.active { g.until_ms.unwrap_or(0) } else { g.at_ms })
+                // one whose time was over is lost from then on, whenever the server wrote that down
+                .map(|g| g.until_ms.unwrap_or(Millis::MAX).min(if g.entry.active { Millis::MAX } else { g.at_ms }))
         };
         let was = |(_, grant): &(Position, Grant)| {
             let recent = lost_ms(grant.entry.grant).is_some_and(|at| at.saturating_add(LOSS_MS) > now_ms);
@@ -283,5 +284,41 @@ impl Rights {
             (false, true) => Forbidden::Locked,
             (false, false) => Forbidden::Type,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use doorstep_core::protocol::GrantEntry;
+
+    use super::*;
+
+    const TOWNSHIP: TownshipId = AreaId([1; 16]);
+    const OVER_MS: Millis = 1_790_000_000_000;
+
+    /// What a helper may still write at a time whose phone hasn't heard of the end of a grant that was over at `OVER_MS`.
+    fn still_writes(ended_ms: Option<Millis>, now_ms: Millis) -> bool {
+        let household = RecordId([2; 16]);
+        let entry =
+            GrantEntry { grant: 1, role: "helper".into(), area: TOWNSHIP, subject: Some(household), active: true };
+        let given = Grant { entry, until_ms: Some(OVER_MS), stand_in_for: None, at_ms: 1 };
+        let ended = ended_ms.map(|at_ms| given.ended(at_ms));
+        let log = [Some(given), ended].into_iter().flatten().zip(1..);
+        let grants = log.map(|(grant, seq)| (Position { seq, ..Position::default() }, grant)).collect();
+        let claims = Claims { grants, roles: Roles::builtin().clone(), ..Claims::default() };
+        let known = Known { grants: 1, ..Known::default() };
+        let at = Placed { id: household, area: TOWNSHIP, subject: None, record_type: "household" };
+        Rights::of(&claims, TOWNSHIP, known, now_ms).edits(&at, OPEN)
+    }
+
+    #[test]
+    fn what_is_written_late_counts_for_thirty_days_after_the_time_was_over_however_late_the_server_ends_the_grant() {
+        let last = OVER_MS + LOSS_MS - 1;
+        for ended_ms in [None, Some(OVER_MS + 1), Some(last)] {
+            assert!(still_writes(ended_ms, last), "{ended_ms:?}");
+            assert!(!still_writes(ended_ms, last + 1), "{ended_ms:?}");
+        }
+        // one that was ended before its time is lost from then on
+        assert!(!still_writes(Some(OVER_MS - 1), last));
     }
 }
