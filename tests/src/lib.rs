@@ -5,3 +5,4 @@ pub mod files;
 pub mod harness;
 pub mod scopes;
 pub mod sim;
+pub mod tap;

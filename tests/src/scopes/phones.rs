@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use doorstep_core::client::Phone;
 use doorstep_core::clock::{Clock, ManualClock, Millis, SeededEntropy};
-use doorstep_core::id::{TenantKey, UserId};
-use doorstep_core::protocol::enrol::{EnrolAgainBody, proof_message};
-use doorstep_core::protocol::{Hello, ReplyDecoder};
+use doorstep_core::id::UserId;
+use doorstep_core::protocol::enrol::proof_message;
 use doorstep_core::store::Enrolment;
-use doorstep_core::sync::{Cancel, Reply, Silent, SyncOptions, Transport, TransportError};
+use doorstep_core::sync::{Cancel, Silent, SyncOptions};
+use doorstep_server::service::Refused;
 use doorstep_server::service::audit::Actor;
 use doorstep_server::service::people::EnrolmentRequest;
-use doorstep_server::service::{Refused, ReplyStream, Service};
 use ed25519_dalek::{Signer, SigningKey};
 
 use super::{DAY_MS, History, Outcome, Person, text, user};
+use crate::tap::{Tap, Wire};
 
 /// Phones in one history, at most.
 const PHONES_MAX: usize = 7;
@@ -53,66 +53,6 @@ struct PhoneClock {
 impl Clock for PhoneClock {
     fn now_ms(&self) -> Millis {
         self.right.now_ms().saturating_add_signed(self.off_ms.load(Ordering::Relaxed))
-    }
-}
-
-/// What came down, frame by frame, uncompressed; and whatever else the server answered.
-#[derive(Default)]
-pub(super) struct Tap(Mutex<Vec<u8>>);
-
-impl Tap {
-    fn extend(&self, bytes: &[u8]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-    }
-
-    /// What came since it was asked last.
-    pub fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn refused(&self, refused: Refused) -> TransportError {
-        self.extend(format!("{refused} {refused:?}").as_bytes());
-        TransportError::Cut
-    }
-}
-
-struct Wire {
-    service: Arc<Service>,
-    tenant_key: TenantKey,
-    tap: Arc<Tap>,
-}
-
-struct Answer<'a> {
-    stream: ReplyStream,
-    decoder: ReplyDecoder,
-    tap: &'a Tap,
-}
-
-impl Reply for Answer<'_> {
-    fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
-        let Some(bytes) = self.stream.next_chunk().map_err(|refused| self.tap.refused(refused))? else {
-            return Ok(None);
-        };
-        for frame in self.decoder.push(&bytes).map_err(|_| TransportError::Cut)? {
-            let (_, plain) = frame.encode().map_err(|_| TransportError::Cut)?;
-            self.tap.extend(&plain);
-        }
-        Ok(Some(bytes))
-    }
-}
-
-impl Transport for Wire {
-    fn exchange(&self, request: Vec<u8>, _: &Cancel) -> Result<Box<dyn Reply + '_>, TransportError> {
-        let signed = Hello::decode(&request).ok().flatten().ok_or(TransportError::Cut)?;
-        let rest = request[signed.length..].to_vec();
-        let exchange = self.service.admit(signed).map_err(|refused| self.tap.refused(refused))?;
-        let stream = exchange.run(&rest).map_err(|refused| self.tap.refused(refused))?;
-        let decoder = ReplyDecoder::new(self.tenant_key.clone()).map_err(|_| TransportError::Cut)?;
-        Ok(Box::new(Answer { stream, decoder, tap: &self.tap }))
-    }
-
-    fn enrol_again(&self, _: &EnrolAgainBody, _: &Cancel) -> Result<(), TransportError> {
-        Err(TransportError::Unreachable)
     }
 }
 
@@ -182,17 +122,13 @@ impl History {
             certificate: None,
         };
         let tap = Arc::new(Tap::default());
-        tap.extend(format!("{:?}", self.service.certificate(&device, "")).as_bytes());
+        tap.add(format!("{:?}", self.service.certificate(&device, "")).as_bytes());
         let dir = self.dir.path().join(format!("phone-{}", self.phones.len()));
         let clock = Arc::new(PhoneClock { right: self.clock.clone(), off_ms: AtomicI64::new(0) });
         let entropy = Arc::new(SeededEntropy::new(self.dice.seed()));
         let (phone, _) = Phone::open(&dir, clock.clone() as Arc<dyn Clock>, entropy).map_err(text)?;
         phone.store().enrol(&enrolment).map_err(text)?;
-        phone.use_transport(Arc::new(Wire {
-            service: self.service.clone(),
-            tenant_key: TenantKey(tenant_key),
-            tap: tap.clone(),
-        }));
+        phone.use_transport(Arc::new(Wire::to(&self.service, tap.clone())));
         self.say(format!("phone {} is person {person}'s", self.phones.len()));
         self.phones.push(Handset { person, dir, phone, tap, wrote: BTreeSet::new(), clock });
         Ok(())
