@@ -6,7 +6,7 @@ use std::path::Path;
 /// The first bytes of everything that the product compresses.
 const PACKED: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Everything that stands in the files of a folder: their bytes, and what can be unpacked of compressed bytes in them.
+/// Everything that stands in the files of a folder and of those in it: their bytes, and what can be unpacked of compressed bytes in them.
 ///
 /// # Errors
 /// Those of the file system.
@@ -14,7 +14,8 @@ pub fn readable(dir: &Path) -> std::io::Result<Vec<u8>> {
     let mut readable = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        if !path.is_file() {
+        if path.is_dir() {
+            readable.extend(self::readable(&path)?);
             continue;
         }
         let bytes = std::fs::read(path)?;

@@ -328,9 +328,6 @@ impl History {
 
     fn note(&mut self, id: RecordId, record_type: &str, about: RecordId, canary: String, by: usize) {
         self.say(format!("phone {by} writes {canary} into {record_type} {id} about {about}"));
-        if let Some(handset) = self.phones.get_mut(by) {
-            handset.wrote.insert(canary.clone());
-        }
         let fresh = || Known { record_type: record_type.to_owned(), about, canaries: Vec::new() };
         self.records.entry(id).or_insert_with(fresh).canaries.push((canary, by));
     }

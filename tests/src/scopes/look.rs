@@ -1,7 +1,6 @@
 //! Looking through what came and is kept, and comparing with what should be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use doorstep_core::id::RecordId;
 use doorstep_server::service::rights::LOSS_MS;
@@ -9,6 +8,7 @@ use doorstep_server::storage::RecordFilter;
 
 use super::rights::Over;
 use super::{CANARY_BYTES, History, Known, Outcome, log, text};
+use crate::files::readable;
 
 /// What looks like a canary in some bytes.
 pub(super) fn canaries_in(bytes: &[u8]) -> BTreeSet<&str> {
@@ -18,16 +18,6 @@ pub(super) fn canaries_in(bytes: &[u8]) -> BTreeSet<&str> {
 
 fn owned(found: BTreeSet<&str>) -> impl Iterator<Item = String> {
     found.into_iter().map(str::to_owned)
-}
-
-/// All bytes of the files in a folder and below it.
-fn files(dir: &Path) -> Outcome<Vec<u8>> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(text)? {
-        let path = entry.map_err(text)?.path();
-        all.extend(if path.is_dir() { files(&path)? } else { std::fs::read(path).map_err(text)? });
-    }
-    Ok(all)
 }
 
 impl History {
@@ -59,7 +49,7 @@ impl History {
     /// its person might write no longer.
     pub(super) fn look_through(&mut self, index: usize) -> Outcome {
         let (handset, taken) = (&self.phones[index], self.taken()?);
-        let (came, kept) = (handset.tap.take(), files(&handset.dir)?);
+        let (came, kept) = (handset.tap.take(), readable(&handset.dir).map_err(text)?);
         let nothing = BTreeSet::new();
         let (mut may_come, mut may_keep) = (BTreeSet::new(), BTreeSet::new());
         let (mut delivered, mut new) = (0, Vec::new());
@@ -70,6 +60,11 @@ impl History {
             new.extend(stored().filter(is_new).map(|(canary, _)| (canary.clone(), known.clone())));
             if self.in_scope(handset.person, known, Over::Counts) {
                 may_keep.extend(stored().map(|(canary, _)| canary.as_str()));
+            }
+            // what was written on it goes with the record, once that is settled
+            if handset.phone.store().row(*id).map_err(text)?.is_some() {
+                let own = known.canaries.iter().filter(|(_, by)| *by == index);
+                may_keep.extend(own.map(|(canary, _)| canary.as_str()));
             }
             if !self.in_scope(handset.person, known, Over::DoesNot) {
                 continue;
@@ -87,7 +82,7 @@ impl History {
         if let Some(word) = canaries_in(&came).iter().filter(ours).find(|word| !may_come.contains(**word)) {
             return Err(self.tell(index, "was sent", word));
         }
-        let outside = |word: &&&str| !may_keep.contains(**word) && !handset.wrote.contains(**word);
+        let outside = |word: &&&str| !may_keep.contains(**word);
         if let Some(word) = canaries_in(&kept).iter().filter(ours).find(outside) {
             return Err(self.tell(index, "keeps", word));
         }
@@ -139,7 +134,7 @@ impl History {
         }
         let (server, mut kept) = (self.on_server()?, Vec::new());
         for handset in &self.phones {
-            kept.push(files(&handset.dir)?);
+            kept.push(readable(&handset.dir).map_err(text)?);
         }
         let kept: Vec<BTreeSet<&str>> = kept.iter().map(|bytes| canaries_in(bytes)).collect();
         for (canary, by) in self.records.values().flat_map(|known| &known.canaries) {

@@ -1,6 +1,5 @@
 //! Phones: how they are enrolled, whose they are, what goes over their wire, and clocks that are wrong by years.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -25,15 +24,13 @@ const PHONES_MAX: usize = 7;
 const INVITATION_MS: Millis = 7 * DAY_MS;
 const YEAR_MS: i64 = 365 * DAY_MS as i64;
 
-/// A phone, and what of its own it may hold whatever its person's scope.
+/// A phone.
 pub(super) struct Handset {
     /// Whose: a place in the list of people.
     pub person: usize,
     pub dir: PathBuf,
     pub phone: Phone,
     pub tap: Arc<Tap>,
-    /// Canaries that were written on it.
-    pub wrote: BTreeSet<String>,
     clock: Arc<PhoneClock>,
 }
 
@@ -130,7 +127,7 @@ impl History {
         phone.store().enrol(&enrolment).map_err(text)?;
         phone.use_transport(Arc::new(Wire::to(&self.service, tap.clone())));
         self.say(format!("phone {} is person {person}'s", self.phones.len()));
-        self.phones.push(Handset { person, dir, phone, tap, wrote: BTreeSet::new(), clock });
+        self.phones.push(Handset { person, dir, phone, tap, clock });
         Ok(())
     }
 
