@@ -6,13 +6,13 @@ use doorstep_core::id::RecordId;
 use doorstep_server::service::rights::LOSS_MS;
 use doorstep_server::storage::RecordFilter;
 
-use super::rights::Over;
 use super::{CANARY_BYTES, History, Known, Outcome, log, text};
-use crate::files::readable;
+use crate::files::{places, readable};
 
 /// What looks like a canary in some bytes.
 pub(super) fn canaries_in(bytes: &[u8]) -> BTreeSet<&str> {
-    let framed = bytes.windows(CANARY_BYTES).filter(|w| w.starts_with(b"77") && w.ends_with(b"77"));
+    let words = places(bytes, b'7').filter_map(|at| bytes.get(at..at + CANARY_BYTES));
+    let framed = words.filter(|word| word.starts_with(b"77") && word.ends_with(b"77"));
     framed.filter_map(|word| std::str::from_utf8(word).ok()).collect()
 }
 
@@ -58,17 +58,18 @@ impl History {
             let stored = || known.canaries.iter().filter(|(canary, _)| taken.contains(canary));
             let is_new = |(canary, by): &&(String, usize)| *by == index && !self.seen_taken.contains(canary);
             new.extend(stored().filter(is_new).map(|(canary, _)| (canary.clone(), known.clone())));
-            if self.in_scope(handset.person, known, Over::Counts) {
-                may_keep.extend(stored().map(|(canary, _)| canary.as_str()));
+            if self.may_have_kept(handset.person, known) {
+                may_keep.extend(known.canaries.iter().map(|(canary, _)| canary.as_str()));
             }
             // what was written on it goes with the record, once that is settled
             if handset.phone.store().row(*id).map_err(text)?.is_some() {
                 let own = known.canaries.iter().filter(|(_, by)| *by == index);
                 may_keep.extend(own.map(|(canary, _)| canary.as_str()));
             }
-            if !self.in_scope(handset.person, known, Over::DoesNot) {
+            if !self.in_scope(handset.person, known) {
                 continue;
             }
+            may_keep.extend(stored().map(|(canary, _)| canary.as_str()));
             may_come.extend(stored().map(|(canary, _)| canary.as_str()));
             let shown = handset.phone.store().record(*id).map_err(text)?;
             let shown: Vec<_> = shown.iter().flat_map(|record| record.changes()).collect();
@@ -124,7 +125,7 @@ impl History {
         for row in self.service.storage.list_records(self.township, &filter).map_err(text)? {
             for (index, handset) in self.phones.iter().enumerate() {
                 // what it wrote into a record that isn't in its scope it may show, refused
-                let inside = |known: &&Known| self.in_scope(handset.person, known, Over::DoesNot);
+                let inside = |known: &&Known| self.in_scope(handset.person, known);
                 let Some(known) = self.records.get(&row.id).filter(inside) else { continue };
                 let record = handset.phone.store().record(row.id).map_err(text)?;
                 if record.is_none_or(|record| record.view().json != row.projection.json) {

@@ -1,5 +1,7 @@
 //! Who may what: roles given and ended, for areas, for households, for a time, in somebody's stead; and roles that change.
 
+use std::collections::BTreeSet;
+
 use doorstep_core::clock::Millis;
 use doorstep_core::id::{AreaId, RecordId};
 use doorstep_core::rights::Roles;
@@ -26,24 +28,20 @@ pub(super) struct Given {
     pub household: Option<RecordId>,
     /// Over from this time on; the phones hear of it when the server has ended it.
     pub until_ms: Option<Millis>,
+    /// Households that it reached at some time.
+    pub ever: BTreeSet<RecordId>,
 }
 
 impl Given {
     fn of(grant: &Grant) -> Self {
         let entry = &grant.entry;
-        Self { role: entry.role.clone(), area: entry.area, household: entry.subject, until_ms: grant.until_ms }
+        let (role, until_ms) = (entry.role.clone(), grant.until_ms);
+        Self { role, area: entry.area, household: entry.subject, until_ms, ever: BTreeSet::new() }
     }
 
     pub fn holds_at(&self, now_ms: Millis) -> bool {
         self.until_ms.is_none_or(|until| until > now_ms)
     }
-}
-
-/// Whether grants count that are over, while the phone hasn't heard of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Over {
-    Counts,
-    DoesNot,
 }
 
 impl History {
@@ -67,13 +65,15 @@ impl History {
         let user = self.people[person].user;
         let stand_in_for = Some(other).filter(|other| stands_in && *other != user);
         self.say(format!("person {person} gets {role} for {area:?} {household:?} until {until_ms:?}"));
-        let given = Given { role: role.clone(), area, household, until_ms };
+        let given = Given { role: role.clone(), area, household, until_ms, ever: BTreeSet::new() };
         let new = NewGrant { user, role, area, household, until_ms, stand_in_for };
         let before = self.service.storage.grants(user, 0).map_err(text)?.0;
         self.service.give(Actor::CommandLine, self.township, &new).map_err(text)?;
         let (_, log) = self.service.storage.grants(user, before.seq).map_err(text)?;
         if let Some((_, grant)) = log.last() {
-            self.people[person].grants.insert(grant.entry.grant, given);
+            let before = self.people[person].grants.remove(&grant.entry.grant);
+            let ever = before.map(|before| before.ever).unwrap_or_default();
+            self.people[person].grants.insert(grant.entry.grant, Given { ever, ..given });
             self.done.stand_ins += u64::from(stand_in_for.is_some());
         }
         Ok(())
@@ -144,11 +144,17 @@ impl History {
     }
 
     /// What a person may hold now, as far as this test knows.
-    pub(super) fn in_scope(&self, person: usize, known: &Known, over: Over) -> bool {
+    pub(super) fn in_scope(&self, person: usize, known: &Known) -> bool {
         let now_ms = self.now_ms();
-        let mut counting =
-            self.people[person].grants.values().filter(|given| over == Over::Counts || given.holds_at(now_ms));
-        counting.any(|given| self.reaches(given, known.about) && self.roles.get(&given.role).reads(&known.record_type))
+        let mut holding = self.people[person].grants.values().filter(|given| given.holds_at(now_ms));
+        holding.any(|given| self.reaches(given, known.about) && self.roles.get(&given.role).reads(&known.record_type))
+    }
+
+    /// What a phone may have kept, as it was, of a grant whose time is over: until the server's housekeeping has ended it.
+    pub(super) fn may_have_kept(&self, person: usize, known: &Known) -> bool {
+        let now_ms = self.now_ms();
+        let mut over = self.people[person].grants.values().filter(|given| !given.holds_at(now_ms));
+        over.any(|given| given.ever.contains(&known.about) && self.roles.get(&given.role).reads(&known.record_type))
     }
 
     /// Notes what grants reach by now: what is written later counts for a time.
@@ -156,11 +162,14 @@ impl History {
         let now_ms = self.now_ms();
         let (mut reached, mut below) = (std::mem::take(&mut self.reached), std::mem::take(&mut self.reached_areas));
         let areas: Vec<AreaId> = self.parents.keys().copied().chain([self.township]).collect();
-        for (person, held) in self.people.iter().enumerate() {
-            for given in held.grants.values() {
+        let mut people = std::mem::take(&mut self.people);
+        for (person, held) in people.iter_mut().enumerate() {
+            for given in held.grants.values_mut() {
                 let until = given.until_ms.map_or(now_ms, |until| until.min(now_ms));
-                for household in self.houses.keys().filter(|household| self.reaches(given, **household)) {
-                    let last = reached.entry((person, *household)).or_insert(until);
+                let now: Vec<RecordId> = self.houses.keys().copied().filter(|h| self.reaches(given, *h)).collect();
+                given.ever.extend(&now);
+                for household in now {
+                    let last = reached.entry((person, household)).or_insert(until);
                     *last = until.max(*last);
                 }
                 for area in areas.iter().filter(|area| given.household.is_none() && self.lies_in(**area, given.area)) {
@@ -169,7 +178,7 @@ impl History {
                 }
             }
         }
-        (self.reached, self.reached_areas) = (reached, below);
+        (self.people, self.reached, self.reached_areas) = (people, reached, below);
     }
 
     /// When a grant last reached a household where it lay, or the area in which it was made.
