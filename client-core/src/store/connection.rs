@@ -19,6 +19,8 @@ use crate::protocol::ScopeDigest;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// True while the log may still hold what was deleted.
 const UNFLUSHED: &str = "unflushed";
+/// True while kept batches may hold in clear what is to be sealed.
+pub(super) const UNSEALED: &str = "unsealed";
 
 /// How durable a commit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,9 +82,9 @@ impl Writer {
         }
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let digest = read_digest(&tx)?;
-        let mut work = Work { db: &tx, tools, digest, deleted: false };
+        let mut work = Work { db: &tx, tools, digest, deleted: false, unsealed: false };
         let value = f(&mut work)?;
-        let deleted = work.deleted;
+        let (deleted, unsealed) = (work.deleted, work.unsealed);
         if work.digest != digest {
             let now = work.digest;
             set_meta(&tx, "digest_count", now.count.cast_signed())?;
@@ -91,10 +93,22 @@ impl Writer {
         fault::point("store.commit.before");
         tx.commit()?;
         fault::point("store.commit.after");
+        if unsealed {
+            self.seal_absent(tools)?;
+        }
         if deleted {
             self.flush_deleted()?;
         }
         Ok(value)
+    }
+
+    /// Seals what is due, in a transaction of its own: where a full disk has no room for it, what led to it stands, and the next
+    /// sync tries again.
+    fn seal_absent(&mut self, tools: &Tools) -> Result<()> {
+        match self.run_unbounded(Durability::Power, tools, |work| work.seal_absent()) {
+            Err(StoreError::Full) => Ok(()),
+            done => done,
+        }
     }
 
     /// Moves the log into the file, so that what was deleted (and overwritten there) isn't left in the log either. A reader
@@ -199,16 +213,20 @@ impl Connections {
         let done = (|| {
             let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let digest = read_digest(&tx)?;
-            f(&mut Work { db: &tx, tools, digest, deleted: false })
+            f(&mut Work { db: &tx, tools, digest, deleted: false, unsealed: false })
         })();
         self.watched(done)
     }
 
-    /// Flushes what was deleted while a reader was in the way.
-    pub fn flush_deleted(&self) -> Result<()> {
-        let writer = lock(&self.writer);
+    /// Seals and flushes what is still due, because the disk was full, a reader was in the way or the process was killed.
+    pub fn finish_deleting(&self, tools: &Tools) -> Result<()> {
+        let mut writer = lock(&self.writer);
         self.refuse_shut()?;
-        if number(&writer.connection, UNFLUSHED)? == 0 { Ok(()) } else { writer.flush_deleted() }
+        let is_due = |writer: &Writer, name| Ok::<_, StoreError>(number(&writer.connection, name)? != 0);
+        if is_due(&writer, UNSEALED)? {
+            self.watched(writer.seal_absent(tools))?;
+        }
+        if is_due(&writer, UNFLUSHED)? { writer.flush_deleted() } else { Ok(()) }
     }
 
     /// Runs on the writer outside a transaction.
@@ -238,6 +256,7 @@ pub(super) struct Work<'a> {
     /// Over all acknowledged changes; stored when the work commits.
     pub digest: ScopeDigest,
     deleted: bool,
+    unsealed: bool,
 }
 
 impl Work<'_> {
@@ -245,6 +264,12 @@ impl Work<'_> {
     pub fn note_deleted(&mut self) -> Result<()> {
         self.deleted = true;
         set_meta(self.db, UNFLUSHED, 1)
+    }
+
+    /// Kept batches may hold something of records that aren't here any more: once this is committed, it is sealed.
+    pub fn note_unsealed(&mut self) -> Result<()> {
+        self.unsealed = true;
+        set_meta(self.db, UNSEALED, 1)
     }
 
     pub fn enrolment(&self) -> Result<Enrolment> {

@@ -53,8 +53,9 @@ impl Store {
         let connections = Connections::new(&dir.join(FILE), connection)?;
         let ids = RecordIdMaker::new(&*tools.entropy);
         let store = Self { connections, tools, ids, dir: dir.to_owned(), forms: Mutex::default() };
-        // a process that was killed may have left deleted bytes in the log; if that fails here, the next sync tries again
-        let _ = store.connections.flush_deleted();
+        // a process that was killed may have left something to be sealed, or deleted bytes in the log; if this fails, the next
+        // sync tries again
+        let _ = store.connections.finish_deleting(&store.tools);
         if store.enrolment()?.is_some() {
             store.make_ballast();
         }

@@ -58,6 +58,8 @@ pub struct StatusReport {
     /// Something was refused: a new branch was taken and what could be made anew was (see [`Store::take_new_branch`],
     /// which reports it).
     pub needs_remake: bool,
+    /// There is more to ask about what is sealed (see [`Store::waiting_to_ask`]).
+    pub more_to_ask: bool,
 }
 
 impl Store {
@@ -126,15 +128,20 @@ impl Store {
     }
 
     /// Own changes that waited on the server when it was last asked, at most so many as a hello asks about; with more of them
-    /// which ones depends on `turn`, so that each has its turn. Without any, once a day, sealed ones.
-    pub fn waiting_to_ask(&self, turn: u64) -> Result<Vec<ManifestEntry>> {
+    /// which ones depends on `turn`, so that each has its turn. Once a day, sealed ones: where `sealed_first` says so, or without
+    /// any that wait. A caller that alternates lets neither be in the way of the other.
+    pub fn waiting_to_ask(&self, turn: u64, sealed_first: bool) -> Result<Vec<ManifestEntry>> {
         self.connections.read(|db| {
+            let sealed = sealed::to_ask(db)?;
+            if sealed_first && !sealed.is_empty() {
+                return Ok(sealed);
+            }
             let waiting =
                 "FROM change c JOIN record r ON r.no = c.record WHERE c.state = 3 AND c.state <> 2 AND c.reason <> ?1";
             let count = format!("SELECT count(*) {waiting}");
             let count: i64 = db.prepare_cached(&count)?.query_row([OLD_INCARNATION], |r| r.get(0))?;
             if count == 0 {
-                return sealed::to_ask(db);
+                return Ok(sealed);
             }
             let most = limits::WAITING_ASKED_MAX as u64;
             let rounds = count.cast_unsigned().div_ceil(most);
@@ -161,8 +168,8 @@ impl Store {
             return Err(StoreError::StatusCount);
         }
         self.in_transaction(Durability::Power, |work| {
-            if work.take_sealed_fates(asked, outcomes)? {
-                return Ok(StatusReport::default());
+            if let Some(more_to_ask) = work.take_sealed_fates(asked, outcomes)? {
+                return Ok(StatusReport { more_to_ask, ..StatusReport::default() });
             }
             if outcomes.iter().all(|outcome| outcome.state == State::Waiting) {
                 return Ok(StatusReport { waiting: outcomes.len() as u64, ..StatusReport::default() });
@@ -217,10 +224,10 @@ impl Work<'_> {
         self.db
             .prepare_cached("UPDATE batch SET state = ? WHERE branch = ? AND number > ? AND state <> 2")?
             .execute(params![to, branch, after])?;
-        Ok(())
+        if unbroken { Ok(()) } else { self.note_unsealed() }
     }
 
-    fn pending_batch(&self) -> Result<Option<PendingUpload>> {
+    fn pending_batch(&mut self) -> Result<Option<PendingUpload>> {
         loop {
             let mut statement = self.db.prepare_cached(
                 "SELECT no, branch, number, length(entries) FROM batch WHERE state = 0 ORDER BY no LIMIT 1",
@@ -241,6 +248,7 @@ impl Work<'_> {
             self.db
                 .prepare_cached("UPDATE batch SET state = ? WHERE no = ?")?
                 .execute(params![batch_state::SET_ASIDE, no])?;
+            self.note_unsealed()?;
         }
     }
 
@@ -345,8 +353,8 @@ impl Work<'_> {
             .prepare_cached("SELECT no, entries FROM batch WHERE branch = ? AND number = ?")?
             .query_row(params![branch, number.cast_signed()], |r| Ok((r.get(0)?, r.get(1)?)))
             .optional()?;
-        let Some((batch, entries)) = found else { return Ok(StatusReport::default()) };
-        let entries: Vec<ManifestEntry> = entries.as_chunks().0.iter().filter_map(ManifestEntry::from_bytes).collect();
+        let Some((batch, named)) = found else { return Ok(StatusReport::default()) };
+        let entries: Vec<ManifestEntry> = named.as_chunks().0.iter().filter_map(ManifestEntry::from_bytes).collect();
         if entries.len() != outcomes.len() {
             return Err(StoreError::StatusCount);
         }
@@ -358,6 +366,7 @@ impl Work<'_> {
         ])?;
         self.upload_taken()?;
         let report = self.take_outcomes(&entries, outcomes, as_of, receipt)?;
+        self.seal_closed(batch, &named)?;
         self.drop_lost()?;
         Ok(report)
     }

@@ -242,13 +242,13 @@ impl Store {
     }
 
     /// The server's time, from its reply. Once a day of it, what has been kept long enough goes; what was deleted goes from
-    /// the log too, if a reader was in the way before.
+    /// the log too, if a reader was in the way before, and what found no room to be sealed is sealed.
     pub fn note_server_time(&self, server_ms: Millis) -> Result<()> {
         let pruned_ms = self.in_transaction(Durability::Process, |work| {
             set_meta(work.db, "server_ms", server_ms.cast_signed())?;
             number(work.db, "pruned_ms")
         })?;
-        self.connections.flush_deleted()?;
+        self.connections.finish_deleting(&self.tools)?;
         if server_ms.saturating_sub(pruned_ms) >= PRUNE_EVERY_MS { self.prune(server_ms) } else { Ok(()) }
     }
 

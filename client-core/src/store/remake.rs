@@ -68,11 +68,13 @@ impl Work<'_> {
         set_meta(self.db, "branch", branch)?;
         set_meta(self.db, "batch_number", 0)?;
         set_meta(self.db, "batch_hash", [0u8; 32])?;
-        self.db.prepare_cached("UPDATE batch SET state = ?, closed_ms = ? WHERE state = ?")?.execute((
-            batch_state::SET_ASIDE,
-            number(self.db, "server_ms")?.cast_signed(),
-            batch_state::PENDING,
-        ))?;
+        let set_aside = self
+            .db
+            .prepare_cached("UPDATE batch SET state = ?, closed_ms = ? WHERE state = ?")?
+            .execute((batch_state::SET_ASIDE, number(self.db, "server_ms")?.cast_signed(), batch_state::PENDING))?;
+        if set_aside > 0 {
+            self.note_unsealed()?;
+        }
         let mut report = RemakeReport { branch, changes: 0 };
         for no in self.records_to_remake(refused)? {
             report.changes += self.remake_record(no, actor, branch, refused)?;

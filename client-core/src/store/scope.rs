@@ -103,7 +103,7 @@ impl Work<'_> {
             self.forget_uploads(&roots)?;
         }
         if dropped {
-            self.seal_absent()?;
+            self.note_unsealed()?;
         }
         if waiting { Ok(()) } else { clear_meta(self.db, LOSING) }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
-use super::connection::{Durability, Work, number, set_meta};
+use super::connection::{Durability, UNSEALED, Work, clear_meta, number, set_meta};
 use super::error::Result;
 use super::outbox::{OLD_INCARNATION, batch_state};
 use super::{Enrolment, Store};
@@ -41,7 +41,7 @@ impl Store {
             let sql = "UPDATE receipt SET bring_from = 0
                        WHERE EXISTS (SELECT 1 FROM sealed s WHERE instr(receipt.entries, s.record) > 0)";
             work.db.execute(sql, [])?;
-            work.seal_absent()
+            work.note_unsealed()
         })
     }
 }
@@ -50,6 +50,7 @@ impl Work<'_> {
     /// Seals what kept batches hold of records that aren't here any more, and overwrites the clear copy. While the server
     /// doesn't open sealed parts, it stays as it is: until then nothing else could bring it back.
     pub fn seal_absent(&mut self) -> Result<()> {
+        clear_meta(self.db, UNSEALED)?;
         if number(self.db, OPENS)? == 0 {
             return Ok(());
         }
@@ -66,6 +67,11 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A batch waits for no answer any more: what it holds of records that aren't here is sealed.
+    pub fn seal_closed(&mut self, batch: i64, entries: &[u8]) -> Result<()> {
+        if self.absent(batch, entries)?.is_empty() { Ok(()) } else { self.note_unsealed() }
     }
 
     /// The records of a batch that aren't here and aren't sealed yet.
@@ -227,27 +233,27 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Takes what became of sealed changes, if that was asked: those of replaced incarnations go.
-    pub fn take_sealed_fates(&mut self, asked: &[ManifestEntry], outcomes: &[Outcome]) -> Result<bool> {
-        let Some(last) = asked.last() else { return Ok(false) };
-        let newest = "SELECT max(no) FROM sealed WHERE record = ? AND incarnation = ? AND substr(changes, 1, 32) = ?";
+    /// Takes what became of sealed changes, if that was asked: those of replaced incarnations go. Gives whether there are more to
+    /// ask about.
+    pub fn take_sealed_fates(&mut self, asked: &[ManifestEntry], outcomes: &[Outcome]) -> Result<Option<bool>> {
+        let Some(last) = asked.last() else { return Ok(None) };
+        let newest = "SELECT min(no) FROM sealed WHERE record = ? AND incarnation = ? AND substr(changes, 1, 32) = ?";
         let newest: Option<i64> = self
             .db
             .prepare_cached(newest)?
             .query_row(params![last.record.0, last.incarnation, last.change.0], |r| r.get(0))?;
-        let Some(newest) = newest else { return Ok(false) };
+        let Some(newest) = newest else { return Ok(None) };
         for (entry, outcome) in asked.iter().zip(outcomes) {
             if outcome.reason == OLD_INCARNATION {
                 self.forget_sealed(entry.record, entry.incarnation.saturating_add(1))?;
             }
         }
-        let more = "SELECT EXISTS (SELECT 1 FROM sealed WHERE no > ?)";
-        let more: bool = self.db.prepare_cached(more)?.query_row([newest], |r| r.get(0))?;
+        let more = !asked_after(self.db, newest, 1)?.is_empty();
         set_meta(self.db, ASKED, if more { newest } else { 0 })?;
         if !more {
             set_meta(self.db, ASKED_MS, number(self.db, "server_ms")?.cast_signed())?;
         }
-        Ok(true)
+        Ok(Some(more))
     }
 
     /// Sealed parts go with their batch.
@@ -257,16 +263,24 @@ impl Work<'_> {
     }
 }
 
-/// A change of each sealed part, as far as it is time to ask about them: an erasure out of the phone's sight may have rooted
-/// their records anew.
+/// A change of each incarnation of which something is sealed, as far as it is time to ask: an erasure out of the phone's sight
+/// may have rooted their records anew.
 pub(super) fn to_ask(db: &Connection) -> Result<Vec<ManifestEntry>> {
     let last = number(db, ASKED)?;
     if last == 0 && number(db, "server_ms")? < number(db, ASKED_MS)?.saturating_add(ASK_EVERY_MS) {
         return Ok(Vec::new());
     }
-    let sql = "SELECT record, incarnation, substr(changes, 1, 32) FROM sealed WHERE no > ? ORDER BY no LIMIT ?";
+    asked_after(db, last.cast_signed(), limits::WAITING_ASKED_MAX)
+}
+
+/// The first part of each incarnation, after this one: at most so many.
+fn asked_after(db: &Connection, last: i64, most: usize) -> Result<Vec<ManifestEntry>> {
+    let sql = "SELECT record, incarnation, substr(changes, 1, 32) FROM sealed s
+               WHERE no > ? AND NOT EXISTS (SELECT 1 FROM sealed f WHERE f.record = s.record
+                                            AND f.incarnation = s.incarnation AND f.no < s.no)
+               ORDER BY no LIMIT ?";
     let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map(params![last.cast_signed(), limits::WAITING_ASKED_MAX as i64], |r| {
+    let rows = statement.query_map(params![last, most as i64], |r| {
         let (record, change) = (RecordId(r.get(0)?), ChangeHash(r.get(2)?));
         Ok(ManifestEntry { record, incarnation: r.get(1)?, change })
     })?;

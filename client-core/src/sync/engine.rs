@@ -188,6 +188,8 @@ struct Memory {
     asked_forms: bool,
     /// The waiting changes that the request asks about.
     asked: Vec<ManifestEntry>,
+    /// Requests of this sync.
+    requests: u64,
 }
 
 impl Engine {
@@ -355,6 +357,7 @@ impl Engine {
         }
         let counter = self.store.next_counter()?;
         round.counter = counter;
+        memory.requests += 1;
         let (request, tenant_key);
         (request, tenant_key, memory.asked) = self.request(memory, pending.as_ref(), Asking::Sync, counter)?;
         self.store.forms_asked()?;
@@ -413,7 +416,11 @@ impl Engine {
             }
             _ => 0,
         };
-        let asked = if asking == Asking::Sync { self.store.waiting_to_ask(counter)? } else { Vec::new() };
+        let asked = if asking == Asking::Sync {
+            self.store.waiting_to_ask(counter, memory.requests % 2 == 1)?
+        } else {
+            Vec::new()
+        };
         let hello = Hello {
             tenant: enrolment.tenant,
             device: enrolment.device,
@@ -473,6 +480,7 @@ impl Engine {
             ReplyFrame::Fates { outcomes, as_of, receipt, chain } => {
                 self.store.note_told(Position { seq: as_of, chain })?;
                 let done = self.store.apply_fates(&memory.asked, &outcomes, as_of, receipt)?;
+                round.again |= done.more_to_ask;
                 self.taken(done, round, report)?;
             }
             ReplyFrame::BranchTaken { .. } => {

@@ -177,7 +177,7 @@ fn a_change_that_waited_on_a_server_that_has_nothing_of_it_any_more_is_made_anew
     let batch = phone.upload().unwrap();
     let waits = [Outcome::of(State::Waiting)];
     phone.store.apply_statuses(batch.header.branch, batch.header.number, &waits, 1, MacTag([0; 16])).unwrap();
-    let asked = phone.store.waiting_to_ask(1).unwrap();
+    let asked = phone.store.waiting_to_ask(1, true).unwrap();
     assert_eq!(asked.len(), 1);
     let gone = [Outcome { state: State::Denied, reason: NOT_KEPT.to_owned() }];
     let report = phone.store.apply_fates(&asked, &gone, 2, MacTag([0; 16])).unwrap();

@@ -82,6 +82,57 @@ fn nothing_is_sealed_to_a_server_that_could_not_open_it_and_everything_once_it_c
 }
 
 #[test]
+fn what_a_batch_on_its_way_holds_of_absent_records_is_sealed_once_it_waits_for_no_answer() {
+    for answered in [true, false] {
+        let Wrote { phone, batch, .. } = wrote_elsewhere(TestPhone::new(1));
+        end_grant_elsewhere(&phone);
+        phone.store.rewind_batches(0, 0).unwrap();
+        phone.store.note_opens_sealed(true).unwrap();
+        assert_eq!(phone.upload().unwrap(), batch, "the server gets it as it was");
+        assert_ne!(canaries(&phone), [""; 0]);
+        if answered {
+            answer_at(&phone, &batch, 6);
+        } else {
+            phone.store.take_new_branch().unwrap();
+        }
+        assert!(parts(&phone) > 0);
+        assert_eq!(canaries(&phone), [""; 0]);
+    }
+}
+
+#[test]
+fn a_full_disk_puts_sealing_off_and_is_in_the_way_of_nothing_else() {
+    for reopened in [true, false] {
+        let Wrote { phone, lost, .. } = wrote_elsewhere(TestPhone::new(1));
+        let noise: [u8; 15_000] = crate::clock::random(&SeededEntropy::new(3));
+        let document = phone.document(lost, &[("remark", &data_encoding::BASE64.encode(&noise))]);
+        phone.store.write(&[PlannedDocument { area: ELSEWHERE, ..document }], &phone.note()).unwrap();
+        answer_at(&phone, &phone.upload().unwrap(), 6);
+        end_grant_elsewhere(&phone);
+        let bound = |pages: i64| {
+            let sql = format!("PRAGMA max_page_count = {pages}");
+            phone.store.connections.with_writer(|db| Ok(db.query_row(&sql, [], |_| Ok(()))?)).unwrap();
+        };
+        // no page is free
+        let fill = "CREATE TABLE fill_up (bytes BLOB); INSERT INTO fill_up VALUES (zeroblob(1000000))";
+        phone.store.connections.with_writer(|db| Ok(db.execute_batch(fill)?)).unwrap();
+        bound(1);
+        phone.store.note_opens_sealed(true).unwrap();
+        assert_eq!(parts(&phone), 0);
+        assert_ne!(canaries(&phone), [""; 0]);
+        let phone = if reopened {
+            phone.killed_and_reopened()
+        } else {
+            bound(1 << 30);
+            phone.store.note_server_time(1).unwrap();
+            phone
+        };
+        assert!(parts(&phone) > 0);
+        assert_eq!(canaries(&phone), [""; 0]);
+    }
+}
+
+#[test]
 fn a_rewound_server_gets_sealed_changes_back_under_their_receipts_and_the_batch_as_it_was_signed() {
     let Wrote { phone, lost, batch, .. } = wrote_elsewhere(TestPhone::new(1));
     phone.store.note_opens_sealed(true).unwrap();
@@ -230,28 +281,28 @@ fn a_server_is_asked_once_a_day_whether_records_were_rooted_anew_of_which_someth
     let batch = phone.upload().unwrap();
     answer_at(&phone, &batch, 5);
     end_grant_elsewhere(&phone);
-    let answer = |asked: &[ManifestEntry], replaced: &[RecordId]| {
+    let answer = |asked: &[ManifestEntry], replaced: &[RecordId], more_to_ask: bool| {
         let fate = |entry: &ManifestEntry| match replaced.contains(&entry.record) {
             true => Outcome { state: State::Equivocation, reason: "old_incarnation".into() },
             false => Outcome::of(State::Stored),
         };
         let fates: Vec<Outcome> = asked.iter().map(fate).collect();
         let report = phone.store.apply_fates(asked, &fates, 9, MacTag([9; 16])).unwrap();
-        assert_eq!(report, StatusReport::default());
+        assert_eq!(report, StatusReport { more_to_ask, ..StatusReport::default() });
     };
-    let mut asked = phone.store.waiting_to_ask(1).unwrap();
+    let mut asked = phone.store.waiting_to_ask(1, false).unwrap();
     assert_eq!(asked.len(), limits::WAITING_ASKED_MAX);
-    assert_eq!(phone.store.waiting_to_ask(2).unwrap(), asked, "until it is answered");
+    assert_eq!(phone.store.waiting_to_ask(2, false).unwrap(), asked, "until it is answered");
     let replaced = [asked[0].record, asked[31].record];
-    answer(&asked, &replaced);
+    answer(&asked, &replaced, true);
     assert_eq!(parts(&phone), 38);
-    let rest = phone.store.waiting_to_ask(3).unwrap();
-    answer(&rest, &[]);
+    let rest = phone.store.waiting_to_ask(3, false).unwrap();
+    answer(&rest, &[], false);
     asked.extend(rest);
     assert_eq!(asked, batch.manifest(), "each once");
-    assert_eq!(phone.store.waiting_to_ask(4).unwrap(), []);
+    assert_eq!(phone.store.waiting_to_ask(4, false).unwrap(), []);
     phone.store.note_server_time(NOW_MS + DAY_MS).unwrap();
-    assert_eq!(phone.store.waiting_to_ask(5).unwrap().len(), limits::WAITING_ASKED_MAX);
+    assert_eq!(phone.store.waiting_to_ask(5, false).unwrap().len(), limits::WAITING_ASKED_MAX);
     // the batch isn't whole any more; what isn't erased comes back all the same
     phone.store.rewound(None).unwrap();
     phone.store.rewind_batches(0, 0).unwrap();
@@ -259,6 +310,28 @@ fn a_server_is_asked_once_a_day_whether_records_were_rooted_anew_of_which_someth
     let (_, refill) = opened_refill(&phone);
     assert_eq!(refill.records.len(), 38);
     assert!(refill.records.iter().all(|record| !replaced.contains(&record.id)));
+}
+
+#[test]
+fn each_sealed_incarnation_is_asked_about_once_also_while_an_own_change_waits() {
+    let phone = TestPhone::new(1);
+    phone.store.note_server_time(NOW_MS).unwrap();
+    let Wrote { phone, kept, lost, .. } = wrote_elsewhere(phone);
+    phone.store.note_opens_sealed(true).unwrap();
+    let document = phone.document(lost, &[("head_name", "canary-3")]);
+    phone.store.write(&[PlannedDocument { area: ELSEWHERE, ..document }], &phone.note()).unwrap();
+    answer_at(&phone, &phone.upload().unwrap(), 6);
+    end_grant_elsewhere(&phone);
+    assert_eq!(parts(&phone), 2);
+    phone.edit(kept, &[("address", "一号")]);
+    phone.answer(&phone.upload().unwrap(), &Outcome::of(State::Waiting));
+    let asked = |sealed_first| phone.store.waiting_to_ask(1, sealed_first).unwrap();
+    let records = |asked: &[ManifestEntry]| asked.iter().map(|entry| entry.record).collect::<Vec<_>>();
+    assert_eq!(records(&asked(false)), [kept]);
+    let sealed = asked(true);
+    assert_eq!(records(&sealed), [lost]);
+    phone.store.apply_fates(&sealed, &[Outcome::of(State::Stored)], 9, MacTag([9; 16])).unwrap();
+    assert_eq!(records(&asked(true)), [kept], "the day's question is answered");
 }
 
 #[test]
