@@ -95,6 +95,9 @@ impl Work<'_> {
             None => {
                 // it may have been here before, in an incarnation of which own batches still hold something
                 self.forget_sealed(frame.id, frame.incarnation)?;
+                if frame.incarnation > 0 {
+                    self.forget_clear(frame.id, frame.incarnation)?;
+                }
                 self.insert_record(Held {
                     no: 0,
                     id: frame.id,

@@ -416,11 +416,8 @@ impl Engine {
             }
             _ => 0,
         };
-        let asked = if asking == Asking::Sync {
-            self.store.waiting_to_ask(counter, memory.requests % 2 == 1)?
-        } else {
-            Vec::new()
-        };
+        let odd = memory.requests % 2 == 1;
+        let asked = if asking == Asking::Sync { self.store.waiting_to_ask(counter, odd)? } else { Vec::new() };
         let hello = Hello {
             tenant: enrolment.tenant,
             device: enrolment.device,

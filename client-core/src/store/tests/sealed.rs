@@ -254,6 +254,22 @@ fn an_erasure_takes_its_own_record_out_of_a_kept_batch_and_leaves_the_others_to_
 }
 
 #[test]
+fn clear_contents_of_an_incarnation_that_an_erasure_replaced_go_too() {
+    let Wrote { phone, lost, .. } = wrote_elsewhere(TestPhone::new(1));
+    // nothing could be sealed yet
+    end_grant_elsewhere(&phone);
+    assert!(phone.store.row(lost).unwrap().is_none());
+    phone.store.apply_grants(point(4), &[scope::grant(3, ELSEWHERE, true)], "").unwrap();
+    let office = TestPhone::new(2);
+    office.edit(lost, &[("head_name", "张三")]);
+    let mut rooted = office.push();
+    (rooted[0].incarnation, rooted[0].area) = (1, ELSEWHERE);
+    phone.deliver(7, &rooted);
+    assert!(phone.store.row(lost).unwrap().is_some());
+    assert_eq!(canaries(&phone), [""; 0]);
+}
+
+#[test]
 fn a_server_that_says_old_incarnation_ends_what_is_sealed_of_it() {
     let Wrote { phone, lost, batch, .. } = wrote_elsewhere(TestPhone::new(1));
     phone.store.note_opens_sealed(true).unwrap();
