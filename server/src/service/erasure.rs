@@ -185,7 +185,10 @@ impl Service {
             if self.put_roots(actor, township, erase, (&done, &roots))? {
                 parts.into_iter().for_each(|part| done.add(part));
                 done.erased = true;
-                self.clean_files()?;
+                if let Err(error) = self.clean_files() {
+                    tracing::error!(error = &error as &dyn std::error::Error, "remains of what was erased");
+                    done.not_covered.insert(0, NotCovered::of(REMAINS));
+                }
                 return Ok(done);
             }
         }

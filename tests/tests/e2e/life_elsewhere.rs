@@ -230,15 +230,12 @@ fn a_server_that_is_restored_to_before_the_move_lets_the_household_go_when_the_p
     settled(&[&cadre, &station]);
     visit(&cadre, household, "迁来后的走访");
     sync(&cadre);
-    let (other, village) = (two.other, two.village);
+    let (home, from, other, village) = (two.server.township, two.server.villages[0], two.other, two.village);
     let server = super::recovery::restored(&backup, dirs[4].path(), &[&station, &cadre]);
     let two = Two { server, other, village };
-    assert_eq!(
-        (two.area(two.server.township, household), two.area(other, household)),
-        (Some(two.server.villages[0]), None)
-    );
+    assert_eq!((two.area(home, household), two.area(other, household)), (Some(from), None));
     settled(&[&cadre, &station]);
-    assert_eq!(two.area(two.server.township, household), Some(AreaId::NOWHERE));
+    assert_eq!(two.area(home, household), Some(AreaId::NOWHERE));
     assert_eq!(two.area(other, household), Some(village));
     settled(&[&cadre, &station]);
     assert_eq!(held(&station), Vec::<String>::new());

@@ -134,18 +134,19 @@ impl Service {
             self.settle_elsewhere(township, household)?;
             return done();
         }
-        if form.event() == Some(EventKind::HouseholdMove) {
+        // one that was taken back, or isn't whole yet: the change that says otherwise files it anew
+        let tried = if event.kind().is_none() || !stored.record.is_complete() {
+            Tried::Done(Vec::new())
+        } else {
+            let rights = self.author_rights(township, waiting).map_err(Refused::from)?;
+            self.apply_event(township, (&forms, &rights), &event, household, None)?
+        };
+        if matches!(tried, Tried::Done(_)) && form.event() == Some(EventKind::HouseholdMove) {
+            if event.kind().is_some() {
+                self.move_waited(township, &event, household)?;
+            }
             // whatever it says by now, the other townships that had the household are to know
             self.settle_elsewhere(township, household)?;
-        }
-        // one that was taken back, or isn't whole yet: the change that says otherwise files it anew
-        if event.kind().is_none() || !stored.record.is_complete() {
-            return done();
-        }
-        let rights = self.author_rights(township, waiting).map_err(Refused::from)?;
-        let tried = self.apply_event(township, (&forms, &rights), &event, household, None)?;
-        if matches!(tried, Tried::Done(_)) {
-            self.move_waited(township, &event, household)?;
         }
         Ok(tried)
     }
