@@ -36,13 +36,10 @@ pub fn readable(dir: &Path) -> std::io::Result<Vec<u8>> {
 pub fn places(bytes: &[u8], byte: u8) -> impl Iterator<Item = usize> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
-        rest.skip_until(byte).ok()?;
-        let at = (bytes.len() - rest.len()).checked_sub(1)?;
-        let found = (bytes[at] == byte).then_some(at);
-        if found.is_none() {
-            rest = &[];
-        }
-        found
+        // nothing is skipped at the end, and all that is left where the byte doesn't come again
+        rest.skip_until(byte).ok().filter(|skipped| *skipped > 0)?;
+        let at = bytes.len() - rest.len() - 1;
+        (bytes[at] == byte).then_some(at)
     })
 }
 
@@ -52,4 +49,18 @@ pub fn places(bytes: &[u8], byte: u8) -> impl Iterator<Item = usize> {
 /// Those of the file system.
 pub fn holds(dir: &Path, text: &str) -> std::io::Result<bool> {
     Ok(readable(dir)?.windows(text.len()).any(|window| window == text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_is_found_wherever_it_stands_also_at_the_end() {
+        let found = |text: &str| places(text.as_bytes(), b'7').collect::<Vec<_>>();
+        assert_eq!(found("7a77b7"), [0, 2, 3, 5]);
+        assert_eq!(found("a7b"), [1]);
+        assert_eq!(found("7"), [0]);
+        assert!(found("ab").is_empty() && found("").is_empty());
+    }
 }
