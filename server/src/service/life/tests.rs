@@ -86,7 +86,7 @@ fn an_event_that_a_server_stored_and_stopped_before_trying_is_applied_by_the_nex
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn a_household_lies_where_its_moves_say_in_its_township_or_another_in_whatever_order_they_and_the_household_arrive(
