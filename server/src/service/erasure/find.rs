@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use doorstep_core::form::{Catalog, Form};
 use doorstep_core::id::{Identity, Incarnation, RecordId};
-use doorstep_core::link::LINK_TYPE;
 use doorstep_core::record::key::{AnswerKey, Leaf};
 use doorstep_core::record::{Record, Section, Value};
 
@@ -13,9 +12,9 @@ use super::super::doubts::form_of;
 use super::super::merge::open_record;
 use super::super::office::WriteError;
 use super::super::{Service, StorageError};
-use super::{Erase, EraseError, ErasedDocument, PAGE};
+use super::{Erase, EraseError, ErasedDocument};
 use crate::calendar::parse_day;
-use crate::storage::{PreparedRecord, RecordFilter, StoredRecord, TownshipId};
+use crate::storage::{PreparedRecord, StoredRecord, TownshipId};
 
 /// The shortest text that counts as a name or number of the person elsewhere, in characters.
 const NAME_CHARS: usize = 2;
@@ -242,20 +241,8 @@ impl Service {
 
     /// The core records of the form instances about a household. Links between members hold ids only, and stay.
     fn cores_about(&self, township: TownshipId, household: RecordId) -> Result<BTreeSet<RecordId>, StorageError> {
-        let (mut cores, mut after) = (BTreeSet::new(), 0);
-        loop {
-            let filter = RecordFilter {
-                subject: Some(household),
-                elsewhere: true,
-                after,
-                limit: PAGE,
-                ..RecordFilter::default()
-            };
-            let rows = self.storage.list_records(township, &filter)?;
-            let Some(last) = rows.last() else { break };
-            after = last.born;
-            cores.extend(rows.iter().filter(|row| row.record_type != LINK_TYPE).map(|row| row.core));
-        }
+        let mut cores = BTreeSet::new();
+        self.each_about(township, household, |row| cores.extend([row.core]))?;
         cores.remove(&household);
         Ok(cores)
     }

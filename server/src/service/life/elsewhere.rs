@@ -19,8 +19,8 @@ use crate::service::{Refused, Service};
 use crate::storage::relocation::{self, MovedBy, past};
 use crate::storage::rights::MOVED_MAX;
 use crate::storage::{
-    Away, Committed, Device, Move, PreparedPush, RecordFilter, Relocation, StorageError, StoredRecord, TownshipId,
-    Write,
+    Away, Committed, Device, Move, PreparedPush, RecordFilter, RecordRow, Relocation, StorageError, StoredRecord,
+    TownshipId, Write,
 };
 
 /// Tries when phones change the records meanwhile.
@@ -238,9 +238,15 @@ impl Service {
         Ok(())
     }
 
-    /// A household with all that is about it, itself first. Links stay: they are about two households of one township.
-    fn all_about(&self, township: TownshipId, household: RecordId) -> Result<Vec<StoredRecord>, WriteError> {
-        let (mut ids, mut after) = (vec![household], 0);
+    /// The records about a household that there are in a township, wherever they lie, also those that are about others too. Links
+    /// aren't among them: they hold ids only, of households of one township.
+    pub(in crate::service) fn each_about(
+        &self,
+        township: TownshipId,
+        household: RecordId,
+        mut take: impl FnMut(&RecordRow),
+    ) -> Result<(), StorageError> {
+        let mut after = 0;
         loop {
             let filter = RecordFilter {
                 subject: Some(household),
@@ -249,13 +255,21 @@ impl Service {
                 limit: PAGE,
                 ..RecordFilter::default()
             };
-            let rows = self.storage.list_records(township, &filter).map_err(Refused::from)?;
-            let Some(last) = rows.last() else { break };
+            let rows = self.storage.list_records(township, &filter)?;
+            let Some(last) = rows.last() else { return Ok(()) };
             after = last.born;
-            ids.extend(rows.iter().filter(|row| row.record_type != LINK_TYPE && row.id != household).map(|row| row.id));
-            if ids.len() > MOVED_MAX {
-                return Err(WriteError::Change("too_many_records".to_owned()));
-            }
+            rows.iter().filter(|row| row.record_type != LINK_TYPE).for_each(&mut take);
+        }
+    }
+
+    /// A household with all that goes with it, itself first. What is about several households is at home where the first is.
+    fn all_about(&self, township: TownshipId, household: RecordId) -> Result<Vec<StoredRecord>, WriteError> {
+        let mut ids = vec![household];
+        let goes_with = |row: &RecordRow| row.subject == Some(household) && row.id != household;
+        let taken = self.each_about(township, household, |row| ids.extend(Some(row.id).filter(|_| goes_with(row))));
+        taken.map_err(Refused::from)?;
+        if ids.len() > MOVED_MAX {
+            return Err(WriteError::Change("too_many_records".to_owned()));
         }
         let stored = self.storage.load_records(township, &ids).map_err(Refused::from)?;
         Ok(stored.into_iter().flatten().collect())
